@@ -1,0 +1,1 @@
+"""Molecular dynamics, uncertainty, physical filters and selection. Knows neither Prefect nor MLflow."""

@@ -1,0 +1,1 @@
+"""NequIP, the committee, training, data types and calculators. Knows neither Prefect nor MLflow."""

@@ -1,0 +1,57 @@
+"""Settings of the model and of its training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Config):
+    """The NequIP architecture, in the vocabulary of nequip 0.19 (Batzner et al. 2022)."""
+
+    r_max: Annotated[PositiveFloat, Field(description="cutoff radius, Angstrom")] = 5.0
+    num_layers: Annotated[PositiveInt, Field(description="interaction blocks")] = 3
+    l_max: Annotated[int, Field(ge=0, le=3, description="highest degree of the features")] = 1
+    parity: Annotated[bool, Field(description="carry features of both parities for each l")] = True
+    num_features: Annotated[PositiveInt, Field(description="channels per irrep and member")] = 32
+    num_bessels: Annotated[PositiveInt, Field(description="radial basis functions")] = 8
+    polynomial_cutoff_p: Annotated[int, Field(ge=2, description="exponent of the smooth cutoff")] = 6
+    radial_mlp_depth: Annotated[PositiveInt, Field(description="hidden layers of the radial network")] = 1
+    radial_mlp_width: Annotated[PositiveInt, Field(description="width of the radial network")] = 64
+    committee_size: Annotated[PositiveInt, Field(description="members of the committee")] = 4
+
+
+class TrainingConfig(Config):
+    """How a committee is trained."""
+
+    batch_size: PositiveInt = 5
+    max_epochs: PositiveInt = 1000
+    max_seconds: Annotated[
+        PositiveFloat | None, Field(description="stop training after so many seconds; the schedule follows")
+    ] = None
+    learning_rate: PositiveFloat = 0.01
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    plateau_patience_epochs: PositiveInt = 50
+    energy_weight: Annotated[float, Field(ge=0)] = 1.0
+    force_weight: Annotated[float, Field(ge=0)] = 1.0
+    stress_weight: Annotated[float, Field(ge=0)] = 0.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    max_gradient_norm: PositiveFloat | None = None
+    validation_fraction: Annotated[
+        float, Field(ge=0, lt=1, description="part of the labels held out to choose the best epoch")
+    ] = 0.1
+    early_stop_patience_epochs: PositiveInt | None = None
+    checkpoint_every_epochs: PositiveInt = 20
+    warm_start: Annotated[bool, Field(description="begin from the last round's committee")] = False
+    bootstrap: Annotated[
+        Literal["bayesian", "none"], Field(description="weights of the frames for each member")
+    ] = "bayesian"
+    device: str = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"

@@ -1,0 +1,145 @@
+"""One atomic structure, as it travels through the whole campaign. Free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from jaxtyping import Float64, Int64
+
+GRID_ANGSTROM = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """An atomic structure with charge and spin, identified by its content.
+
+    Positions and cell are kept on a grid of 1e-8 Angstrom, so that a frame written to extxyz or
+    ase.db and read again is the same frame, with the same `id`.
+
+    Attributes:
+        numbers: atomic numbers.
+        positions: Angstrom.
+        cell: rows are the lattice vectors, Angstrom; zeros for a molecule.
+        pbc: periodic along each lattice vector.
+        charge: total charge in elementary charges.
+        spin: number of unpaired electrons, 2S (PySCF's convention).
+        origin: where it came from (round, replica, step, ...); not part of the `id`.
+    """
+
+    numbers: Int64[np.ndarray, "atoms"]
+    positions: Float64[np.ndarray, "atoms 3"]
+    cell: Float64[np.ndarray, "3 3"]
+    pbc: tuple[bool, bool, bool]
+    charge: int = 0
+    spin: int = 0
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        numbers: Any,
+        positions: Any,
+        cell: Any = None,
+        pbc: Any = False,
+        *,
+        charge: int = 0,
+        spin: int = 0,
+        origin: dict[str, Any] | None = None,
+    ) -> Frame:
+        """Build a frame from anything array-like; puts the numbers on the grid and freezes them."""
+        pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+        return cls(
+            numbers=_frozen(np.array(numbers, dtype=np.int64).reshape(-1)),
+            positions=_frozen(_on_grid(np.array(positions, dtype=np.float64).reshape(-1, 3))),
+            cell=_frozen(_on_grid(np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64))),
+            pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+            charge=int(charge),
+            spin=int(spin),
+            origin=dict(origin or {}),
+        )
+
+    @classmethod
+    def from_atoms(
+        cls,
+        atoms: Atoms,
+        *,
+        charge: int | None = None,
+        spin: int | None = None,
+        origin: dict[str, Any] | None = None,
+    ) -> Frame:
+        """From `ase.Atoms`; charge and spin default to `atoms.info["charge"]`, `["spin"]`, then 0."""
+        return cls.of(
+            atoms.numbers,
+            atoms.positions,
+            atoms.cell.array,
+            atoms.pbc,
+            charge=int(atoms.info.get("charge", 0)) if charge is None else charge,
+            spin=int(atoms.info.get("spin", 0)) if spin is None else spin,
+            origin=origin,
+        )
+
+    def to_atoms(self) -> Atoms:
+        """As `ase.Atoms`, charge, spin and the frame id in `info`."""
+        info = {"charge": self.charge, "spin": self.spin, "frame_id": self.id}
+        return Atoms(
+            numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc, info=info
+        )
+
+    def moved(self, positions: Any, *, cell: Any = None, origin: dict[str, Any] | None = None) -> Frame:
+        """The same atoms at other positions (Angstrom)."""
+        return Frame.of(
+            self.numbers,
+            positions,
+            self.cell if cell is None else cell,
+            self.pbc,
+            charge=self.charge,
+            spin=self.spin,
+            origin=origin,
+        )
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the content: species, positions, cell, periodicity, charge, spin. 16 hex digits."""
+        digest = hashlib.sha256()
+        digest.update(self.numbers.tobytes())
+        for lengths in (self.positions, self.cell):
+            digest.update(np.rint(lengths / GRID_ANGSTROM).astype(np.int64).tobytes())
+        digest.update(repr((self.pbc, self.charge, self.spin)).encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def symbols(self) -> list[str]:
+        return [chemical_symbols[z] for z in self.numbers]
+
+    @property
+    def formula(self) -> str:
+        """Hill formula, e.g. `C2H6O`."""
+        return str(Atoms(numbers=self.numbers).get_chemical_formula())
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frame) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.formula}, id={self.id}, charge={self.charge}, spin={self.spin})"
+
+
+def _on_grid(lengths: np.ndarray) -> np.ndarray:
+    # rint(x * 1e8) / 1e8 is the double nearest to the 8-digit decimal; + 0.0 turns -0.0 into 0.0.
+    return np.rint(lengths * 1e8) / 1e8 + 0.0
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
