@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pydantic import ValidationError
+
 from potential.config import Config
+
+RESULT_FILE = "result.json"
 
 
 class ErrorMetrics(Config):
@@ -57,3 +63,20 @@ class RoundResult(Config):
     n_labelled: int | None = None
     n_label_failures: int | None = None
     label_seconds: float | None = None
+    dataset_fingerprint: str | None = None
+    test_fingerprint: str | None = None
+
+
+def read_results(campaign: Path) -> list[RoundResult]:
+    """The results of the finished rounds, `rounds/NN/result.json`, in order; empty before the first.
+
+    Raises:
+        ValueError: where a result file cannot be read.
+    """
+    results = []
+    for path in (campaign / "rounds").glob(f"*/{RESULT_FILE}"):
+        try:
+            results.append(RoundResult.model_validate_json(path.read_text()))
+        except ValidationError as error:
+            raise ValueError(f"{path} is not the result of a round: {error}; delete it to redo it") from error
+    return sorted(results, key=lambda result: result.round)
