@@ -29,29 +29,40 @@ class ModelConfig(Config):
 
 
 class TrainingConfig(Config):
-    """How a committee is trained."""
+    """How a committee is trained. Training ends at the first of the limits that are set."""
 
-    batch_size: PositiveInt = 5
-    max_epochs: PositiveInt = 1000
+    batch_size: Annotated[PositiveInt, Field(description="frames per gradient step")] = 5
+    max_epochs: Annotated[PositiveInt, Field(description="passes over the training frames")] = 1000
+    max_steps: Annotated[
+        PositiveInt | None, Field(description="gradient steps; makes the cost independent of the data")
+    ] = None
     max_seconds: Annotated[
-        PositiveFloat | None, Field(description="stop training after so many seconds; the schedule follows")
+        PositiveFloat | None, Field(description="wall time; the result then depends on the machine")
     ] = None
     learning_rate: PositiveFloat = 0.01
-    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    schedule: Annotated[
+        Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")
+    ] = "cosine"
     plateau_patience_epochs: PositiveInt = 50
-    energy_weight: Annotated[float, Field(ge=0)] = 1.0
-    force_weight: Annotated[float, Field(ge=0)] = 1.0
-    stress_weight: Annotated[float, Field(ge=0)] = 0.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    max_gradient_norm: PositiveFloat | None = None
+    energy_weight: Annotated[float, Field(ge=0, description="weight of (energy error per atom)^2")] = 1.0
+    force_weight: Annotated[float, Field(ge=0, description="weight of (force component error)^2")] = 1.0
+    stress_weight: Annotated[float, Field(ge=0, description="weight of (stress error)^2, in eV/A^3")] = 0.0
+    ema_decay: Annotated[
+        float, Field(ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
+    ] = 0.99
+    max_gradient_norm: Annotated[PositiveFloat | None, Field(description="clip gradients, per member")] = None
     validation_fraction: Annotated[
         float, Field(ge=0, lt=1, description="part of the labels held out to choose the best epoch")
     ] = 0.1
-    early_stop_patience_epochs: PositiveInt | None = None
+    validate_every_epochs: PositiveInt = 10
+    early_stop_patience_epochs: Annotated[
+        PositiveInt | None, Field(description="stop after so many epochs without a better validation")
+    ] = None
     checkpoint_every_epochs: PositiveInt = 20
     warm_start: Annotated[bool, Field(description="begin from the last round's committee")] = False
     bootstrap: Annotated[
-        Literal["bayesian", "none"], Field(description="weights of the frames for each member")
+        Literal["bayesian", "none"],
+        Field(description="random weights of the frames for each member (Rubin, Ann. Stat. 9, 130 (1981))"),
     ] = "bayesian"
-    device: str = "cpu"
+    device: Annotated[str, Field(description="torch device, e.g. cpu or cuda")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
