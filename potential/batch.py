@@ -72,6 +72,16 @@ class Structures:
         """The same structures at other positions (Angstrom)."""
         return replace(self, positions=positions)
 
+    def to(self, device: torch.device | str) -> Structures:
+        """The same structures on another device."""
+        return Structures(
+            numbers=self.numbers.to(device),
+            positions=self.positions.to(device),
+            structure=self.structure.to(device),
+            cell=self.cell.to(device),
+            pbc=self.pbc.to(device),
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CommitteePrediction:
@@ -86,6 +96,14 @@ class CommitteePrediction:
     energy: Float[Tensor, "members structures"]
     forces: Float[Tensor, "members atoms 3"]
     stress: Float[Tensor, "members structures 3 3"] | None = None
+
+    def to(self, device: torch.device | str) -> CommitteePrediction:
+        """The same prediction on another device."""
+        return CommitteePrediction(
+            energy=self.energy.to(device),
+            forces=self.forces.to(device),
+            stress=None if self.stress is None else self.stress.to(device),
+        )
 
     @property
     def mean_energy(self) -> Float[Tensor, "structures"]:

@@ -1,0 +1,72 @@
+"""A trained committee, ready to be called: energies and forces of batches, descriptors of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from potential.batch import CommitteePrediction, Structures
+from potential.derivatives import energy_and_forces
+from potential.frame import Frame
+from potential.neighbors import NeighborList, neighbor_list
+from potential.nequip import NequIP
+
+
+class Evaluator:
+    """A force model: `Structures` in, `CommitteePrediction` out.
+
+    Args:
+        model: a trained committee; its gradients are switched off.
+        skin: Angstrom; in molecular dynamics the neighbour list is reused while atoms stay within
+            half the skin.
+        device: where to compute; predictions come back on the device of the input.
+    """
+
+    def __init__(self, model: NequIP, *, skin: float = 0.0, device: str = "cpu") -> None:
+        self.model = model.to(device).eval().requires_grad_(False)
+        self._neighbors = NeighborList(model.config.r_max, skin=skin)
+
+    def __call__(self, structures: Structures, *, stress: bool = False) -> CommitteePrediction:
+        home, there = structures.positions.device, self.model.device
+        moved = structures.to(there)
+        prediction = energy_and_forces(self.model, moved, self._neighbors(moved), stress=stress)
+        return prediction.to(home)
+
+    def descriptors(
+        self, frames: Sequence[Frame], *, batch_size: int = 64
+    ) -> Float64[np.ndarray, "frames features"]:
+        """Latent features of each frame, for distances between frames.
+
+        The scalar features of the last interaction block, averaged over the atoms of each species
+        and concatenated over species and members; each averaged over its atoms, so that the
+        descriptor is invariant under rotation, translation and permutation.
+        """
+        parts = [
+            self._describe(frames[start : start + batch_size]) for start in range(0, len(frames), batch_size)
+        ]
+        if not parts:
+            width = len(self.model.numbers) * self.model.members * self.model.config.num_features
+            return np.zeros((0, width))
+        return np.concatenate(parts)
+
+    def _describe(self, frames: Sequence[Frame]) -> Float64[np.ndarray, "frames features"]:
+        model = self.model
+        structures = Structures.of(frames, device=model.device)
+        edges = neighbor_list(structures, model.config.r_max)
+        species = model.species_of(structures.numbers)
+        vectors = edges.vectors(structures.positions).to(model.dtype)
+        with torch.no_grad():
+            features = model.features(
+                species, vectors.expand(model.members, -1, -1), edges.sender, edges.receiver
+            ).double()
+        n_species = len(model.numbers)
+        slot = structures.structure * n_species + species
+        n_slots = structures.n_structures * n_species
+        total = features.new_zeros(model.members, n_slots, features.shape[2])
+        total = total.index_add(1, slot, features)
+        count = torch.bincount(slot, minlength=n_slots).clamp_min(1).view(1, -1, 1)
+        mean = (total / count).view(model.members, structures.n_structures, n_species, -1)
+        return mean.permute(1, 2, 0, 3).flatten(1).cpu().numpy()

@@ -1,0 +1,104 @@
+"""A potential on disk: weights (safetensors), configuration (JSON), model card. Never a pickle.
+
+    potential/
+      weights.safetensors   parameters, species, scale and shifts
+      config.json           architecture and what is needed to rebuild the model
+      model_card.json       where it comes from and how good it is, for programs
+      MODEL_CARD.md         the same, for people
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from potential.config import ModelConfig
+from potential.nequip import NequIP
+
+FORMAT = 1
+
+
+def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None:
+    """Write `model` and its card into `folder`; the configuration, written last, completes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, folder / "weights.safetensors")
+    _write(folder / "model_card.json", json.dumps(dict(card), indent=2, ensure_ascii=False) + "\n")
+    _write(folder / "MODEL_CARD.md", model_card_markdown(model, card))
+    config = {
+        "format": FORMAT,
+        "model": model.config.model_dump(),
+        "numbers": model.numbers.tolist(),
+        "avg_num_neighbors": model.avg_num_neighbors,
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+    _write(folder / "config.json", json.dumps(config, indent=2) + "\n")
+
+
+def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
+    """Read a committee written by `save_potential`.
+
+    Raises:
+        FileNotFoundError: if the folder is not a potential.
+        ValueError: if it was written by a newer format.
+    """
+    folder = Path(folder)
+    missing = [name for name in ("config.json", "weights.safetensors") if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(f"{folder} is not a potential: no {' and no '.join(missing)} in it")
+    config = json.loads((folder / "config.json").read_text())
+    if config["format"] > FORMAT:
+        raise ValueError(f"{folder} has format {config['format']}, this version reads up to {FORMAT}; update")
+    model = NequIP(
+        ModelConfig(**config["model"]),
+        config["numbers"],
+        avg_num_neighbors=config["avg_num_neighbors"],
+        dtype=getattr(torch, config["dtype"]),
+    )
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_card(folder: Path) -> dict[str, Any]:
+    """The model card of a potential; empty if it has none."""
+    file = Path(folder) / "model_card.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:
+    """The card as a page for people."""
+    lines = [f"# {card.get('name', 'NequIP committee')}", ""]
+    for key, value in card.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"## {_title(key)}", "", "| | |", "|---|---|"]
+            lines += [f"| {_title(k)} | {_cell(v)} |" for k, v in value.items()]
+        else:
+            lines.append(f"- **{_title(key)}**: {_cell(value)}")
+    lines += ["", "## Model", "", "| | |", "|---|---|"]
+    lines += [f"| {_title(k)} | {v} |" for k, v in model.config.model_dump().items()]
+    lines += [f"| Parameters, all members | {sum(p.numel() for p in model.parameters())} |"]
+    lines += ["", "## Use", "", "```python", "from potential.calculator import Potential", ""]
+    lines += ['atoms.calc = Potential.load("path/to/this/folder")', "```", ""]
+    return "\n".join(lines)
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value)
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, file)
