@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import covalent_radii
-from vesin import NeighborList
+from matscipy.neighbours import neighbour_list
 
 from potential.frame import Frame
 
@@ -36,14 +36,18 @@ def closest_pair(frame: Frame) -> AtomPair | None:
     None if no two atoms are nearer than the sum of their covalent radii. Positions must be finite.
     """
     radii = covalent_radii[frame.numbers]
-    cutoff = float(2 * radii.max(initial=0.0))
-    neighbours = NeighborList(cutoff=cutoff, full_list=False)
-    first, second, distance = neighbours.compute(
-        points=frame.positions, box=_box(frame), periodic=list(frame.pbc), quantities="ijd"
+    # Per-atom radii as the cutoff: only pairs nearer than the sum of their radii come back.
+    first, second, distance = neighbour_list(
+        "ijd",
+        positions=frame.positions,
+        cell=_box(frame),
+        pbc=list(frame.pbc),
+        cutoff=radii,
+        cell_origin=frame.positions.min(axis=0),
     )
-    ratio = distance / (radii[first] + radii[second])
-    if ratio.size == 0 or ratio.min() >= 1:
+    if distance.size == 0:
         return None
+    ratio = distance / (radii[first] + radii[second])
     k = int(ratio.argmin())
     return AtomPair(
         first=int(first[k]), second=int(second[k]), distance=float(distance[k]), ratio=float(ratio[k])
@@ -122,12 +126,10 @@ def _check_spin(frame: Frame) -> None:
 
 
 def _box(frame: Frame) -> np.ndarray:
-    """The cell, with lattice vectors that are missing along non-periodic directions filled in."""
-    cell = np.array(frame.cell)
-    missing = ~np.array(frame.pbc) & (np.linalg.norm(cell, axis=1) < 1e-6)
-    if frame.pbc == (False, False, False) or not missing.any():
-        return cell
-    # Rows of vt beyond the rank span what the lattice vectors leave free.
-    _, _, vt = np.linalg.svd(cell)
-    cell[missing] = vt[3 - int(missing.sum()) :]
+    """Three independent vectors: the lattice vectors of the periodic directions, any others beside them."""
+    cell, free = np.array(frame.cell), ~np.array(frame.pbc)
+    # Rows of vt beyond the rank of the periodic vectors span what they leave free.
+    _, _, vt = np.linalg.svd(np.where(free[:, None], 0.0, cell))
+    extent = float(np.ptp(frame.positions, axis=0).max(initial=0.0)) + 1.0
+    cell[free] = extent * vt[3 - int(free.sum()) :]
     return cell

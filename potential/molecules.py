@@ -129,7 +129,8 @@ def _from_pymatgen(
     charge = _integer("charge", structure.charge or 0) if charge is None else charge
     if isinstance(structure, IMolecule):
         cell, pbc = None, (False, False, False)
-        said = structure.spin_multiplicity - 1 if charge == round(structure.charge) else None
+        known = charge == round(structure.charge)
+        said = round(structure.spin_multiplicity) - 1 if known else None
     else:
         cell, pbc = structure.lattice.matrix, structure.lattice.pbc
         said = None

@@ -148,7 +148,7 @@ def _read(path: Path, index: str) -> list[Any]:
         raise ValueError(f"{path} {what}; give a file with at least one structure (xyz, cif, POSCAR, ...)")
     try:
         read = ase.io.read(path, index=index)
-    except Exception as ase_error:  # ASE's readers raise whatever their parsing stumbles over
+    except Exception as ase_error:  # noqa: BLE001 - ASE's readers raise whatever they stumble over
         read = _read_with_pymatgen(path, ase_error)
     found: Sequence[Any] = read if isinstance(read, list) else [read]
     if not found:
@@ -163,7 +163,7 @@ def _read_with_pymatgen(path: Path, ase_error: Exception) -> Any:
     for kind in (Structure, Molecule):
         try:
             return kind.from_file(path)
-        except Exception as error:  # as above
+        except Exception as error:  # noqa: BLE001 - so do pymatgen's
             reasons.append(f"pymatgen {kind.__name__}: {_reason(error)}")
     raise ValueError(
         f"cannot read {path} as a structure. {'; '.join(reasons)}. "
