@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from potential.batch import Structures
 from potential.evaluator import Evaluator
-from potential.frame import Frame
 from potential.nequip import NequIP
 from potential.package import load_card, load_potential
 
@@ -28,7 +28,7 @@ class Potential(Calculator):
         atoms.calc.results["force_disagreement"].max()
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties = [  # noqa: RUF012 (ASE declares it as an instance variable)
         "energy",
         "free_energy",
         "forces",
@@ -57,9 +57,11 @@ class Potential(Calculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         super().calculate(atoms, properties, system_changes)
-        frame = Frame.from_atoms(self.atoms)
-        structures = Structures.of([frame])
-        periodic = any(frame.pbc) and self.atoms.cell.rank == 3
+        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise ValueError("the calculator has no atoms yet; set atoms.calc = Potential.load(...)")
+        structures = _structures(atoms)
+        periodic = bool(atoms.pbc.any() and atoms.cell.rank == 3)
         prediction = self.evaluator(structures, stress=periodic)
         energy = float(prediction.mean_energy[0])
         self.results = {
@@ -72,3 +74,14 @@ class Potential(Calculator):
         if prediction.mean_stress is not None:
             stress = np.asarray(prediction.mean_stress[0].double())
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+
+
+def _structures(atoms: Atoms) -> Structures:
+    """One structure at full precision (a `Frame` would round the positions to its grid)."""
+    return Structures(
+        numbers=torch.tensor(atoms.numbers, dtype=torch.int64),
+        positions=torch.tensor(atoms.positions, dtype=torch.float64),
+        structure=torch.zeros(len(atoms), dtype=torch.int64),
+        cell=torch.tensor(atoms.cell.array, dtype=torch.float64).unsqueeze(0),
+        pbc=torch.tensor(atoms.pbc).unsqueeze(0),
+    )

@@ -1,6 +1,7 @@
 """The convolution: Clebsch-Gordan product with the edge, radial weights, sum over neighbours.
 
-  out[i, (path, k), u] = sum_{e: receiver i} w[e, path, u] sum_{m1, m2} C^path_{k m1 m2} h[sender(e), m1, u] Y[e, m2]
+  out[i, (path, k), u] = sum_{e: receiver i} w[e, path, u] m[e, (path, k), u]
+  m[e, (path, k), u]   = sum_{m1, m2} C^path_{k m1 m2} h[sender(e), m1, u] Y[e, m2]
 
 (Batzner et al. 2022, eq. 3; the "uvu" product of e3nn.) This is the plain torch form: it runs on
 every device, can be differentiated any number of times, and is the reference for faster ones.

@@ -42,9 +42,7 @@ def energy_and_forces(
         vectors = edges.vectors(structures.positions.detach()).to(model.dtype)
         vectors = vectors.expand(model.members, -1, -1).contiguous().requires_grad_()
         atomic = model.interaction_energy(species, vectors, edges.sender, edges.receiver)
-        (slope,) = torch.autograd.grad(atomic.sum(), vectors, create_graph=training, allow_unused=True)
-    if slope is None:  # no pair within the cutoff: the energy does not depend on positions
-        slope = torch.zeros_like(vectors)
+        (slope,) = torch.autograd.grad(atomic.sum(), vectors, create_graph=training)
 
     forces = slope.new_zeros(model.members, len(species), 3)
     forces = forces.index_add(1, edges.receiver, slope).index_add(1, edges.sender, -slope)

@@ -87,9 +87,7 @@ class Frame:
     def to_atoms(self) -> Atoms:
         """As `ase.Atoms`, charge, spin and the frame id in `info`."""
         info = {"charge": self.charge, "spin": self.spin, "frame_id": self.id}
-        return Atoms(
-            numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc, info=info
-        )
+        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc, info=info)
 
     def moved(self, positions: Any, *, cell: Any = None, origin: dict[str, Any] | None = None) -> Frame:
         """The same atoms at other positions (Angstrom)."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import spearmanr
 
 from potential.batch import CommitteePrediction, Structures
@@ -56,7 +55,9 @@ def evaluate(force_model: ForceModel, dataset: Dataset, *, batch_size: int = 32)
         frames.append(f)
     atom_table = pd.concat(atoms, ignore_index=True)
     frame_table = pd.concat(frames, ignore_index=True)
-    components = atom_table[["fx", "fy", "fz"]].to_numpy() - atom_table[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    components = (
+        atom_table[["fx", "fy", "fz"]].to_numpy() - atom_table[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    )
     per_atom = ((frame_table["energy"] - frame_table["energy_ref"]) / frame_table["n_atoms"]).to_numpy()
     return Evaluation(
         n_frames=len(dataset),

@@ -73,9 +73,7 @@ def _molecules(structures: Structures, which: Tensor, cutoff: float) -> Edges:
     return Edges(sender=sender, receiver=receiver, shift=x.new_zeros(len(sender), 3))
 
 
-def all_pairs(
-    structures: Structures, which: Tensor
-) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
+def all_pairs(structures: Structures, which: Tensor) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
     """(receiver, sender) of every ordered pair within the structures marked by `which`."""
     counts = structures.n_atoms
     first = torch.cumsum(counts, 0) - counts

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from potential.config import ModelConfig
 from potential.interaction import EdgeTensors, Interaction
-from potential.irreps import SCALAR, SphericalHarmonics, feature_irreps
+from potential.irreps import SCALAR, Irrep, SphericalHarmonics, feature_irreps
 from potential.linear import CommitteeLinear, normal
 from potential.radial import bessel_basis, polynomial_cutoff
 
@@ -56,17 +56,17 @@ class NequIP(torch.nn.Module):
         known = sorted({int(z) for z in numbers})
         shifts = [0.0] * len(known) if energy_shifts is None else list(energy_shifts)
         if len(shifts) != len(known):
-            raise ValueError(f"got {len(shifts)} energy shifts for {len(known)} species {known}; give one each")
+            raise ValueError(
+                f"got {len(shifts)} energy shifts for {len(known)} species {known}; give one each"
+            )
 
         members, channels = config.committee_size, config.num_features
-        generators = [
-            torch.Generator().manual_seed(seed * 1_000_003 + member) for member in range(members)
-        ]
+        generators = [torch.Generator().manual_seed(seed * 1_000_003 + member) for member in range(members)]
         self.embedding = torch.nn.Parameter(normal(generators, len(known), channels))
         self.harmonics = SphericalHarmonics(config.l_max)
         hidden = feature_irreps(config.l_max, config.parity)
         self.blocks = torch.nn.ModuleList()
-        irreps = (SCALAR,)
+        irreps: tuple[Irrep, ...] = (SCALAR,)
         for layer in range(config.num_layers):
             last = layer == config.num_layers - 1
             block = Interaction(

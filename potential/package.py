@@ -1,10 +1,10 @@
 """A potential on disk: weights (safetensors), configuration (JSON), model card. Never a pickle.
 
-    potential/
-      weights.safetensors   parameters, species, scale and shifts
-      config.json           architecture and what is needed to rebuild the model
-      model_card.json       where it comes from and how good it is, for programs
-      MODEL_CARD.md         the same, for people
+potential/
+  weights.safetensors   parameters, species, scale and shifts
+  config.json           architecture and what is needed to rebuild the model
+  model_card.json       where it comes from and how good it is, for programs
+  MODEL_CARD.md         the same, for people
 """
 
 from __future__ import annotations

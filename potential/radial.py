@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -38,14 +39,10 @@ def polynomial_cutoff(r: Float[Tensor, "*edges"], r_max: float, p: int) -> Float
 class RadialNetwork(torch.nn.Module):
     """Weights of every path and channel as a function of the distance: an MLP on the radial basis."""
 
-    def __init__(
-        self, generators: Generators, n_in: int, width: int, depth: int, n_out: int
-    ) -> None:
+    def __init__(self, generators: Generators, n_in: int, width: int, depth: int, n_out: int) -> None:
         super().__init__()
         sizes = [n_in] + [width] * depth + [n_out]
-        self.layers = torch.nn.ModuleList(
-            CommitteeLinear(generators, a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = torch.nn.ModuleList(CommitteeLinear(generators, a, b) for a, b in pairwise(sizes))
 
     def forward(self, basis: Float[Tensor, "members edges n_in"]) -> Float[Tensor, "members edges n_out"]:
         x = basis

@@ -29,7 +29,9 @@ def energy_shifts(
     if isolated_atom_energies is not None:
         missing = [z for z in numbers if z not in isolated_atom_energies]
         if missing:
-            raise ValueError(f"no isolated-atom energy for Z = {missing}; give one for each of {list(numbers)}")
+            raise ValueError(
+                f"no isolated-atom energy for Z = {missing}; give one for each of {list(numbers)}"
+            )
         return [float(isolated_atom_energies[z]) for z in numbers]
     counts = np.array([[int((f.numbers == z).sum()) for z in numbers] for f in dataset.frames])
     energies = np.array([label.energy for label in dataset.labels])

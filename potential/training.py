@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -152,6 +153,11 @@ class _Run:
         self.progress = Progress()
         self.history: list[EpochRecord] = []
 
+    @property
+    def _average(self) -> NequIP:
+        """The model with the averaged weights."""
+        return cast(NequIP, self.averaged.module)
+
     def until_done(
         self, on_epoch: Callable[[EpochRecord], None] | None, description: str
     ) -> TrainedCommittee:
@@ -172,7 +178,7 @@ class _Run:
         bar.close()
         if self.progress.epoch > saved_epoch:
             self._save()
-        final = self.best if self.validation is not None else self.averaged.module.state_dict()
+        final = self.best if self.validation is not None else self._average.state_dict()
         self.network.load_state_dict(final)
         self.network.eval()
         return TrainedCommittee(model=self.network, history=self.history, seconds=self.progress.seconds)
@@ -224,10 +230,10 @@ class _Run:
         due = self.progress.epoch % self.config.validate_every_epochs == 0 or self._finished()
         if self.validation is None or not due:
             return None
-        found = errors(self.averaged.module, self.validation, self.config.batch_size)
+        found = errors(self._average, self.validation, self.config.batch_size)
         if found.force_mae < self.progress.best_validation:
             self.progress.best_validation, self.progress.best_epoch = found.force_mae, self.progress.epoch
-            self.best = {k: v.clone() for k, v in self.averaged.module.state_dict().items()}
+            self.best = {k: v.clone() for k, v in self._average.state_dict().items()}
         return found
 
     def _plateau(self, loss: float) -> None:

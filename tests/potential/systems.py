@@ -1,0 +1,60 @@
+"""Small structures that the tests of the potential share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from potential.batch import Structures
+from potential.config import ModelConfig
+from potential.frame import Frame
+from potential.nequip import NequIP
+
+
+def rattled(atoms: Atoms, seed: int, amplitude: float = 0.1) -> Frame:
+    atoms = atoms.copy()
+    atoms.positions += np.random.default_rng(seed).normal(0, amplitude, atoms.positions.shape)
+    return Frame.from_atoms(atoms)
+
+
+def ethanol(seed: int = 0) -> Frame:
+    return rattled(molecule("CH3CH2OH"), seed)
+
+
+def water(seed: int = 0) -> Frame:
+    return rattled(molecule("H2O"), seed)
+
+
+def crystal(seed: int = 0) -> Frame:
+    """SiC, a cell smaller than the cutoff, sheared."""
+    atoms = bulk("SiC", "zincblende", a=4.36, cubic=True)
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.03 * np.arange(9).reshape(3, 3) / 9), scale_atoms=True)
+    return rattled(atoms, seed, 0.05)
+
+
+def model(numbers: list[int], *, members: int = 2, seed: int = 0, **settings) -> NequIP:
+    config = ModelConfig(
+        **{
+            "l_max": 2,
+            "num_features": 4,
+            "num_layers": 2,
+            "radial_mlp_width": 8,
+            "committee_size": members,
+            **settings,
+        }
+    )
+    return NequIP(
+        config,
+        numbers,
+        seed=seed,
+        avg_num_neighbors=8.0,
+        energy_scale=1.7,
+        energy_shifts=[-3.0 * (i + 1) for i in range(len(numbers))],
+        dtype=torch.float64,
+    )
+
+
+def batch(*frames: Frame) -> Structures:
+    return Structures.of(frames)

@@ -1,0 +1,76 @@
+"""A potential on disk, its card, and the ASE calculator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+from systems import batch, crystal, ethanol, model
+
+from potential.calculator import Potential
+from potential.derivatives import energy_and_forces
+from potential.evaluator import Evaluator
+from potential.package import load_card, load_potential, save_potential
+
+CARD = {"name": "sic", "level_of_theory": "PBE/def2-SVP", "errors": {"force_mae_eV_per_A": 0.04}}
+
+
+def test_a_saved_potential_predicts_the_same(tmp_path):
+    network = model([6, 14])
+    save_potential(tmp_path / "p", network, CARD)
+    again = load_potential(tmp_path / "p")
+    structures = batch(crystal())
+    a, b = energy_and_forces(network, structures), energy_and_forces(again, structures)
+    assert torch.equal(a.energy, b.energy)
+    assert torch.equal(a.forces, b.forces)
+    assert load_card(tmp_path / "p") == CARD
+    text = (tmp_path / "p" / "MODEL_CARD.md").read_text()
+    assert "PBE/def2-SVP" in text
+    assert "0.04" in text
+
+
+def test_a_folder_that_is_no_potential_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config\.json and no weights\.safetensors"):
+        load_potential(tmp_path)
+
+
+def test_calculator_gives_the_committee_mean_with_consistent_derivatives(tmp_path):
+    save_potential(tmp_path, model([6, 14]), CARD)
+    atoms = crystal().to_atoms()
+    atoms.calc = Potential.load(tmp_path)
+    forces, stress = atoms.get_forces(), atoms.get_stress()
+    prediction = energy_and_forces(model([6, 14]), batch(crystal()))
+    assert atoms.get_potential_energy() == pytest.approx(float(prediction.mean_energy[0]), abs=1e-9)
+    np.testing.assert_allclose(atoms.calc.results["force_disagreement"], prediction.force_disagreement)
+    np.testing.assert_allclose(forces, calculate_numerical_forces(atoms, eps=1e-4), atol=1e-6)
+    np.testing.assert_allclose(stress, calculate_numerical_stress(atoms, eps=1e-5), atol=1e-6)
+
+
+def test_calculator_of_a_molecule_has_no_stress(tmp_path):
+    atoms = ethanol().to_atoms()
+    atoms.calc = Potential(model([1, 6, 8]))
+    atoms.get_forces()
+    assert "stress" not in atoms.calc.results
+
+
+def test_calculator_follows_changes_of_the_cell():
+    atoms = bulk("SiC", "zincblende", a=4.36, cubic=True)
+    atoms.calc = Potential(model([6, 14]))
+    before = atoms.get_potential_energy()
+    atoms.set_cell(atoms.cell.array * 1.02, scale_atoms=True)
+    fresh = atoms.copy()
+    fresh.calc = Potential(model([6, 14]))
+    assert atoms.get_potential_energy() == pytest.approx(fresh.get_potential_energy(), abs=1e-10)
+    assert abs(atoms.get_potential_energy() - before) > 1e-3
+
+
+def test_descriptors_are_invariant_and_tell_frames_apart():
+    evaluator = Evaluator(model([1, 6, 8]))
+    frame = ethanol(0)
+    turned = frame.moved(frame.positions @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]]) + 1.0)
+    d = evaluator.descriptors([frame, turned, ethanol(1)], batch_size=2)
+    np.testing.assert_allclose(d[0], d[1], atol=1e-6)
+    assert np.linalg.norm(d[0] - d[2]) > 1e-3
+    assert evaluator.descriptors([]).shape == (0, d.shape[1])
