@@ -1,0 +1,85 @@
+"""The shape of the project: who may import whom, and that its entry points start."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+TORCH_FREE = [
+    "potential.frame",
+    "potential.units",
+    "potential.dataset",
+    "potential.config",
+    "potential.structures",
+]
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def loaded_by(modules: list[str]) -> set[str]:
+    """Top-level packages in sys.modules of a fresh interpreter that has imported `modules`."""
+    lines = [*(f"import {module}" for module in modules), "import sys", "print('\\n'.join(sys.modules))"]
+    done = run(sys.executable, "-c", "\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def modules_of(package: str) -> list[str]:
+    return [package, *(m.name for m in pkgutil.walk_packages([str(ROOT / package)], f"{package}."))]
+
+
+def test_import_contracts_hold() -> None:
+    done = run(BIN / "lint-imports", "--no-cache")
+    assert done.returncode == 0, done.stdout
+
+
+def test_labelling_leaves_torch_prefect_and_mlflow_out() -> None:
+    """A labelling worker starts in a second and spends its memory on the SCF."""
+    loaded = loaded_by(modules_of("labeling"))
+    assert "labeling" in loaded
+    assert not loaded & {"torch", "e3nn", "prefect", "mlflow"}
+
+
+def test_the_modules_that_labelling_may_use_are_free_of_torch() -> None:
+    assert not loaded_by(TORCH_FREE) & {"torch", "e3nn"}
+
+
+def test_the_science_runs_without_prefect_and_mlflow() -> None:
+    loaded = loaded_by([*modules_of("potential"), *modules_of("exploration")])
+    assert "torch" in loaded
+    assert not loaded & {"prefect", "mlflow", "flows"}
+
+
+def test_alnico_starts_and_lists_its_commands() -> None:
+    done = run(BIN / "alnico", "--help")
+    assert done.returncode == 0, done.stderr
+    for command in ("init", "run", "status", "label", "train", "md", "evaluate", "report", "ui", "schema"):
+        assert command in done.stdout.split(), f"{command} is missing from alnico --help"
+
+
+def test_an_unknown_command_is_an_error() -> None:
+    assert run(BIN / "alnico", "lable").returncode != 0
+
+
+def test_prefect_finds_the_plugin() -> None:
+    (plugin,) = entry_points(group="prefect.plugins", name="alnico")
+    assert callable(plugin.load().setup_environment)
+
+
+@pytest.mark.parametrize(
+    "script", [*sorted((ROOT / "scripts").iterdir()), ROOT / ".ci" / "run"], ids=lambda p: p.name
+)
+def test_scripts_are_executable(script: Path) -> None:
+    assert script.stat().st_mode & 0o111
