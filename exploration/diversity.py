@@ -1,0 +1,96 @@
+"""Near-duplicates and farthest points: what keeps a selection from saying the same thing twice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from ase.geometry import get_distances
+from jaxtyping import Float
+
+from potential.frame import Frame
+
+Matrix = Float[np.ndarray, "frames features"]
+
+
+def duplicates(
+    frames: Sequence[Frame], references: Sequence[Frame], *, tolerance_A: float
+) -> dict[int, tuple[Frame, float]]:
+    """Which of `frames` hardly differ from a reference or from an earlier frame that is none itself.
+
+    Two frames of the same atoms (same order, charge, spin, periodicity) are duplicates if none of
+    their interatomic distances differs by more than the tolerance. That is independent of rotation,
+    translation and mirror images, under all of which the energy is the same.
+
+    Returns:
+        For each duplicate's index the frame that it repeats and the largest difference in Angstrom.
+    """
+    groups: dict[object, list[int]] = defaultdict(list)
+    pool = [*references, *frames]
+    for i, frame in enumerate(pool):
+        groups[frame.numbers.tobytes(), frame.pbc, frame.charge, frame.spin].append(i)
+    found: dict[int, tuple[Frame, float]] = {}
+    for members in groups.values():
+        shapes = np.stack([internal_distances(pool[i]) for i in members])
+        for k, i in enumerate(members):
+            if i - len(references) in found:
+                continue
+            differences = np.abs(shapes[k + 1 :] - shapes[k]).max(axis=1, initial=0.0)
+            for later in np.flatnonzero(differences <= tolerance_A):
+                j = members[k + 1 + int(later)] - len(references)
+                if j >= 0:
+                    found.setdefault(j, (pool[i], float(differences[later])))
+    return found
+
+
+def internal_distances(frame: Frame) -> Float[np.ndarray, "distances"]:
+    """All interatomic distances (nearest image) and, if periodic, the lengths that fix the cell. Å."""
+    periodic = any(frame.pbc)
+    _, matrix = get_distances(
+        frame.positions, cell=frame.cell if periodic else None, pbc=frame.pbc if periodic else None
+    )
+    pairs = matrix[np.triu_indices(len(frame), k=1)]
+    if not periodic:
+        return pairs.astype(np.float32)
+    a, b, c = frame.cell
+    lengths = np.linalg.norm([a, b, c, a - b, b - c, c - a], axis=1)
+    return np.concatenate([pairs, lengths]).astype(np.float32)
+
+
+def farthest_points(
+    candidates: Matrix, references: Matrix, n: int
+) -> tuple[list[int], list[float], Float[np.ndarray, "frames"]]:
+    """Greedy farthest-point sampling (Gonzalez, Theor. Comput. Sci. 38, 293 (1985)).
+
+    Each pick is the candidate farthest from the references and from all earlier picks. Without
+    references the first pick is the candidate farthest from the candidates' mean.
+
+    Returns:
+        The picks in order (at most `n`; none at distance zero), the distance of each when it was
+        picked, and for every candidate its distance to the nearest reference or pick at the end.
+    """
+    if len(candidates) == 0 or n < 1:
+        return [], [], nearest_distances(candidates, references)
+    picks: list[int] = []
+    at_pick: list[float] = []
+    distance = nearest_distances(candidates, references)
+    if len(references) == 0:
+        picks = [int(np.linalg.norm(candidates - candidates.mean(axis=0), axis=1).argmax())]
+        at_pick = [float("inf")]
+        distance = np.linalg.norm(candidates - candidates[picks[0]], axis=1)
+    # What rounding leaves of the difference between equal descriptors.
+    zero = 1e-6 * max(1.0, float(np.abs(candidates).max()))
+    while len(picks) < min(n, len(candidates)) and distance.max() > zero:
+        pick = int(distance.argmax())
+        picks.append(pick)
+        at_pick.append(float(distance[pick]))
+        distance = np.minimum(distance, np.linalg.norm(candidates - candidates[pick], axis=1))
+    return picks, at_pick, distance
+
+
+def nearest_distances(points: Matrix, references: Matrix) -> Float[np.ndarray, "points"]:
+    """Euclidean distance of each point to the nearest reference; infinite without references."""
+    if len(references) == 0:
+        return np.full(len(points), np.inf)
+    return np.array([np.linalg.norm(references - point, axis=1).min() for point in points])

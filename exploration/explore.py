@@ -1,0 +1,171 @@
+"""Explore with the committee: run replicas, score what they visit, stop those that leave the physics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from exploration.config import ExplorationConfig
+from exploration.dynamics import MDState, langevin_step, start_md, stride
+from exploration.filters import MAX_STRIDE_A, FrameScores, Outcome, Verdict, judge
+from exploration.ledger import Exploration
+from exploration.uncertainty import uncertainty
+from potential.frame import Frame
+from potential.metrics import ForceModel
+
+
+def explore(
+    force_model: ForceModel,
+    starts: Sequence[Frame],
+    config: ExplorationConfig,
+    *,
+    seed: int,
+    origin: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exploration:
+    """Run `config.n_replicas` replicas and judge every `config.record_every`-th frame of each.
+
+    Replicas start from `starts`, drawn at random without repeats while there are enough, and take the
+    temperatures in turn. A replica whose frame is unphysical or hopelessly uncertain is recorded once
+    more, stops, and leaves the batch; finiteness is checked at every step.
+
+    Args:
+        force_model: the committee.
+        starts: structures to start from, such as the dataset's.
+        config: how long, how hot, which bounds.
+        seed: of the draw, the velocities and the noise; the same seed gives the same result.
+        origin: what every recorded frame's `origin` shall say besides replica, step and start,
+            e.g. {"round": 2}.
+        progress: called with (steps done, all steps) whenever frames are recorded.
+
+    Raises:
+        ValueError: for no starts.
+    """
+    if not starts:
+        raise ValueError("exploration needs at least one structure to start from, got none")
+    n, ladder = config.n_replicas, config.temperatures_K
+    chosen, baths_K = _draw(starts, n, seed), [ladder[i % len(ladder)] for i in range(n)]
+    log = _Log(starts=chosen, baths_K=baths_K, config=config, origin=dict(origin or {}))
+    state = start_md(force_model, chosen, baths_K, seed=seed)
+    for step in range(config.n_steps):
+        going = log.record(state, step, ~_sound(state, config))
+        if going is None:
+            break
+        state = langevin_step(
+            force_model, going, timestep_fs=config.timestep_fs, friction_per_fs=config.friction_per_fs
+        )
+        if (step + 1) % config.record_every == 0:
+            going = log.record(state, step + 1, torch.ones(state.n_replicas, dtype=torch.bool))
+            if progress is not None:
+                progress(step + 1, config.n_steps)
+            if going is None:
+                break
+            state = going
+    return log.exploration()
+
+
+def _draw(starts: Sequence[Frame], n: int, seed: int) -> list[Frame]:
+    rng = np.random.default_rng(seed)
+    order = np.concatenate([rng.permutation(len(starts)) for _ in range(-(-n // len(starts)))])
+    return [starts[i] for i in order[:n]]
+
+
+def _sound(state: MDState, config: ExplorationConfig) -> Bool[Tensor, "structures"]:
+    """Whether each replica can take a step: anything that is not finite says no."""
+    finite = state.prediction.energy.isfinite().all(0)
+    return finite & (stride(state, timestep_fs=config.timestep_fs) <= MAX_STRIDE_A)
+
+
+@dataclass(kw_only=True)
+class _Log:
+    """Collects the ledger while the replicas run."""
+
+    starts: list[Frame]
+    baths_K: list[float]
+    config: ExplorationConfig
+    origin: dict[str, Any]
+    frames: list[Frame] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    stopped: dict[int, tuple[int, str]] = field(default_factory=dict)
+
+    def record(self, state: MDState, step: int, mask: Bool[Tensor, "structures"]) -> MDState | None:
+        """Judge the replicas in `mask`; returns the state without those that stop, None if all have."""
+        if not mask.any():
+            return state
+        going = torch.ones(state.n_replicas, dtype=torch.bool)
+        all_scores = _scores(state, self.config)
+        all_positions = state.structures.positions.split(state.structures.n_atoms.tolist())
+        for i in mask.nonzero().flatten().tolist():
+            replica = int(state.replica[i])
+            verdict = self._add(replica, step, all_positions[i], all_scores[i])
+            if verdict.stops:
+                going[i] = False
+                self.stopped[replica] = (step, verdict.reason)
+        if going.all():
+            return state
+        return state.keep(going) if going.any() else None
+
+    def _add(self, replica: int, step: int, positions: Tensor, scores: FrameScores) -> Verdict:
+        start, bath = self.starts[replica], self.baths_K[replica]
+        where = {"replica": replica, "step": step, "bath_temperature_K": bath}
+        origin = self.origin | where | {"start": start.id}
+        frame = start.moved(positions.numpy(), origin=origin)
+        verdict = judge(frame, scores, bath_temperature_K=bath, config=self.config)
+        time = {"time_fs": step * self.config.timestep_fs}
+        said = {"verdict": str(verdict.outcome), "reason": verdict.reason}
+        self.frames.append(frame)
+        self.rows.append({"frame_id": frame.id} | where | time | asdict(scores) | said)
+        return verdict
+
+    def exploration(self) -> Exploration:
+        records = pd.DataFrame(self.rows)
+        replicas = pd.DataFrame([self._fate(r, records) for r in range(len(self.starts))])
+        return Exploration(records=records, frames=tuple(self.frames), replicas=replicas)
+
+    def _fate(self, replica: int, records: pd.DataFrame) -> dict[str, Any]:
+        mine = records[records["replica"] == replica]
+        steps, reason = self.stopped.get(replica, (self.config.n_steps, ""))
+        return {
+            "replica": replica,
+            "start_frame_id": self.starts[replica].id,
+            "formula": self.starts[replica].formula,
+            "bath_temperature_K": self.baths_K[replica],
+            "steps": steps,
+            "time_fs": steps * self.config.timestep_fs,
+            "survived": replica not in self.stopped,
+            "mean_temperature_K": float(mine["temperature_K"].mean()),
+            **{str(outcome): int((mine["verdict"] == outcome).sum()) for outcome in Outcome},
+            "stop_reason": reason,
+        }
+
+
+def _scores(state: MDState, config: ExplorationConfig) -> list[FrameScores]:
+    unsure = uncertainty(state.prediction, state.structures)
+    columns = torch.stack(
+        [
+            state.prediction.mean_energy.double(),
+            unsure.max_force.double(),
+            unsure.mean_force.double(),
+            unsure.energy_per_atom.double(),
+            state.kinetic_temperature,
+            stride(state, timestep_fs=config.timestep_fs),
+        ]
+    )
+    return [
+        FrameScores(
+            energy=energy,
+            max_force_disagreement=max_force,
+            mean_force_disagreement=mean_force,
+            energy_disagreement_per_atom=energy_per_atom,
+            temperature_K=temperature,
+            stride_A=reach,
+        )
+        for energy, max_force, mean_force, energy_per_atom, temperature, reach in columns.T.tolist()
+    ]

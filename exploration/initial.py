@@ -1,0 +1,199 @@
+"""Frames to begin with: the first training frames and the frozen test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
+
+import numpy as np
+from ase import units
+from ase.calculators.calculator import CalculationFailed, Calculator, InputError
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import thermalize_momenta
+from ase.optimize import BFGS
+
+from exploration.config import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
+from potential.frame import Frame
+from potential.geometry import check_frame
+from potential.structures import read_frames
+
+RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1
+DRAWS_PER_FRAME = 100
+
+
+def make_frames(
+    start: Sequence[Frame],
+    n: int,
+    config: FramesConfig,
+    *,
+    seed: int,
+    exclude: Collection[Frame] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Frame]:
+    """Make `n` distinct frames.
+
+    With another seed the frames come from other trajectories (or draws), so a test set made with its
+    own seed, and with the training frames in `exclude`, is independent of them.
+
+    Args:
+        start: structures to start from; not needed where the frames come from a file.
+        n: how many frames.
+        config: how (`XtbMD`, `RandomDisplacement` or `FramesFromFile`).
+        seed: of velocities, noise and draws.
+        exclude: frames that must not come out.
+        progress: called with (frames made, n).
+
+    Raises:
+        ValueError: where no start is given, the file holds too few frames, GFN2-xTB does not converge
+            or cannot treat an element, or a frame is unphysical.
+        ImportError: where `tblite` is not installed.
+    """
+    if n < 1:
+        raise ValueError(f"number of frames is {n}, expected at least 1")
+    if not start and not isinstance(config, FramesFromFile):
+        raise ValueError(f"frames by {config.method} need a structure to start from, got none")
+    match config:
+        case XtbMD():
+            source = _xtb_md(start, n, config, seed)
+        case RandomDisplacement():
+            source = _displaced(start, config, seed)
+        case FramesFromFile():
+            source = _from_file(config, seed)
+    frames: dict[str, Frame] = {}
+    excluded = {frame.id for frame in exclude}
+    for frame in source:
+        if frame.id in excluded or frame.id in frames:
+            continue
+        frames[frame.id] = frame
+        if progress is not None:
+            progress(len(frames), n)
+        if len(frames) == n:
+            return list(frames.values())
+    raise ValueError(
+        f"{n} frames were asked for, but only {len(frames)} are there that are distinct and not used "
+        f"otherwise ({len(excluded)} are); ask for fewer, or give a larger file"
+    )
+
+
+def _xtb_md(start: Sequence[Frame], n: int, config: XtbMD, seed: int) -> Iterator[Frame]:
+    """One Langevin trajectory for each start and temperature, the frames shared out evenly."""
+    rng = np.random.default_rng(seed)
+    pairs = list(product(range(len(start)), config.temperatures_K))
+    chosen = sorted(rng.permutation(len(pairs))[:n].tolist())
+    shares = [len(part) for part in np.array_split(np.arange(n), len(chosen))]
+    relaxed: dict[int, Frame] = {}
+    for trajectory, (pair, share) in enumerate(zip(chosen, shares, strict=True)):
+        i, temperature_K = pairs[pair]
+        if i not in relaxed:
+            relaxed[i] = _relax(start[i])
+        yield from _trajectory(relaxed[i], share, temperature_K, config, seed, trajectory)
+
+
+def _relax(frame: Frame) -> Frame:
+    """Briefly, at fixed cell: enough that the velocities, not a poor start, set the temperature."""
+    atoms = frame.to_atoms()
+    atoms.calc = gfn2_xtb(frame)
+    try:
+        BFGS(atoms, logfile=None).run(fmax=RELAX_FMAX_EV_PER_A, steps=RELAX_STEPS)
+    except (CalculationFailed, InputError) as error:
+        raise _xtb_error(frame, error) from error
+    return frame.moved(atoms.positions)
+
+
+def _trajectory(
+    frame: Frame, n: int, temperature_K: float, config: XtbMD, seed: int, trajectory: int
+) -> Iterator[Frame]:
+    rng = np.random.default_rng([seed, trajectory])
+    atoms = frame.to_atoms()
+    atoms.calc = gfn2_xtb(frame)
+    thermalize_momenta(atoms, temperature_K=temperature_K, rng=rng)
+    dynamics = Langevin(
+        atoms,
+        config.timestep_fs * units.fs,
+        temperature_K=temperature_K,
+        friction=config.friction_per_fs / units.fs,
+        fixcm=False,
+        rng=rng,
+    )
+    spacing = max(1, round(config.spacing_fs / config.timestep_fs))
+    try:
+        dynamics.run(round(config.equilibration_fs / config.timestep_fs))
+        for _ in range(n):
+            dynamics.run(spacing)
+            made = frame.moved(
+                atoms.positions,
+                origin={
+                    "method": config.method,
+                    "temperature_K": temperature_K,
+                    "trajectory": trajectory,
+                    "step": dynamics.nsteps,
+                    "seed": seed,
+                },
+            )
+            check_frame(made, min_distance_factor=config.min_distance_factor)
+            yield made
+    except (CalculationFailed, InputError) as error:
+        raise _xtb_error(frame, error) from error
+    except ValueError as error:
+        raise ValueError(
+            f"GFN2-xTB MD at {temperature_K:.0f} K broke {frame.formula} at step {dynamics.nsteps}: {error}; "
+            "lower temperatures_K or timestep_fs"
+        ) from error
+
+
+def gfn2_xtb(frame: Frame) -> Calculator:
+    """GFN2-xTB (Bannwarth, Ehlert and Grimme, J. Chem. Theory Comput. 15, 1652 (2019)) for `frame`.
+
+    Raises:
+        ImportError: where `tblite` is not installed.
+    """
+    try:
+        from tblite.ase import TBLite
+    except ImportError as error:
+        raise ImportError(
+            "frames by xtb_md need tblite, which cannot be imported: pip install tblite; "
+            "or write method: displacement, which needs nothing"
+        ) from error
+    return TBLite(method="GFN2-xTB", charge=frame.charge, multiplicity=frame.spin + 1, verbosity=0)
+
+
+def _xtb_error(frame: Frame, error: Exception) -> ValueError:
+    return ValueError(
+        f"GFN2-xTB cannot treat {frame.formula} (charge {frame.charge:+d}, spin {frame.spin}): "
+        f"{str(error).strip()}; check charge and spin, or make the frames by method: displacement or file"
+    )
+
+
+def _displaced(start: Sequence[Frame], config: RandomDisplacement, seed: int) -> Iterator[Frame]:
+    """Starts in turn; draws in which atoms come too near are thrown away."""
+    rng = np.random.default_rng(seed)
+    number = 0
+    while True:
+        base = start[number % len(start)]
+        yield _displace(base, config, rng, origin={"method": config.method, "draw": number, "seed": seed})
+        number += 1
+
+
+def _displace(
+    base: Frame, config: RandomDisplacement, rng: np.random.Generator, *, origin: dict[str, object]
+) -> Frame:
+    for _ in range(DRAWS_PER_FRAME):
+        moved = base.moved(
+            base.positions + rng.normal(0.0, config.std_A, base.positions.shape), origin=origin
+        )
+        try:
+            check_frame(moved, min_distance_factor=config.min_distance_factor)
+        except ValueError as error:
+            refusal = error
+        else:
+            return moved
+    raise ValueError(
+        f"no physical frame of {base.formula} in {DRAWS_PER_FRAME} draws with std_A {config.std_A}: "
+        f"{refusal}; lower std_A, e.g. 0.05"
+    )
+
+
+def _from_file(config: FramesFromFile, seed: int) -> Iterator[Frame]:
+    frames = read_frames(config.path, charge=config.charge, spin=config.spin)
+    for i in np.random.default_rng(seed).permutation(len(frames)):
+        yield frames[i]

@@ -1,0 +1,93 @@
+"""What an exploration found: every recorded frame with its scores and verdict, and how replicas fared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from exploration.filters import Outcome
+from potential.frame import Frame
+from potential.structures import read_frames, write_frames
+
+_FILES = {
+    Outcome.ACCURATE: "accurate.extxyz",
+    Outcome.CANDIDATE: "candidates.extxyz",
+    Outcome.FAILED: "failed.extxyz",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exploration:
+    """The result of `explore`.
+
+    Attributes:
+        records: the ledger, one row per recorded frame: frame_id, replica, step, time_fs,
+            bath_temperature_K, the fields of `FrameScores`, verdict, reason.
+        frames: the recorded frames, in the order of `records`.
+        replicas: one row per replica: replica, start_frame_id, formula, bath_temperature_K, steps,
+            time_fs, survived, mean_temperature_K (over its records), accurate, candidate, failed,
+            stop_reason ("" for survivors).
+    """
+
+    records: pd.DataFrame
+    frames: tuple[Frame, ...]
+    replicas: pd.DataFrame
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Recorded frames by verdict: accurate, candidate, failed."""
+        return {str(outcome): int((self.records["verdict"] == outcome).sum()) for outcome in Outcome}
+
+    @property
+    def surviving_replicas(self) -> float:
+        """Fraction of the replicas that ran to the end."""
+        return float(self.replicas["survived"].mean())
+
+    def save(self, folder: str | Path) -> None:
+        """Write ledger.csv, replicas.csv and the frames by verdict as extxyz (failed ones too)."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for outcome, name in _FILES.items():
+            chosen = self.records["verdict"] == outcome
+            write_frames(folder / name, [f for f, c in zip(self.frames, chosen, strict=True) if c])
+        self.records.to_csv(folder / "ledger.csv", index=False)
+        self.replicas.to_csv(folder / "replicas.csv", index=False)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Exploration:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: where a file is missing.
+            ValueError: where the ledger names a frame that no file holds.
+        """
+        folder = Path(folder)
+        records = read_table(folder / "ledger.csv")
+        held = {frame.id: frame for name in _FILES.values() for frame in _read(folder / name)}
+        missing = [frame_id for frame_id in records["frame_id"] if frame_id not in held]
+        if missing:
+            raise ValueError(
+                f"{folder}/ledger.csv names frames that the extxyz files beside it lack: {missing[:3]}; "
+                "delete the folder and explore again"
+            )
+        return cls(
+            records=records,
+            frames=tuple(held[frame_id] for frame_id in records["frame_id"]),
+            replicas=read_table(folder / "replicas.csv"),
+        )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV of ours: floats exact, ids and reasons as text (an id such as 12e45... is no number)."""
+    text = ("frame_id", "start_frame_id", "verdict", "reason", "stop_reason", "formula", "decision", "stage")
+    return pd.read_csv(
+        path,
+        float_precision="round_trip",
+        converters=dict.fromkeys(text, str),
+    )
+
+
+def _read(path: Path) -> list[Frame]:
+    return read_frames(path, check=False) if path.stat().st_size else []
