@@ -1,0 +1,52 @@
+"""A first campaign.yaml for a structure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exploration.config import XtbMD
+from flows.config import CampaignConfig, FrameSetConfig, StructureConfig
+from flows.errors import ConfigError
+from flows.stages import write_atomically
+from flows.template import commented_yaml
+from labeling.level import PySCFLevel
+
+
+def write_new_campaign(
+    file: Path,
+    *,
+    molecule: str | None,
+    structure: Path | None,
+    name: str | None,
+    charge: int | None,
+    spin: int | None,
+    force: bool,
+) -> None:
+    """Write a commented, valid configuration.
+
+    Raises:
+        ConfigError: without a structure or with two, for one that cannot be read or labelled, or if
+            the file is there already.
+    """
+    if file.exists() and not force:
+        raise ConfigError(file, ["is there already; choose another name, or overwrite it with --force"])
+    if (molecule is None) == (structure is None):
+        raise ConfigError(file, ["give either `--molecule ethanol` or `--structure start.xyz`"])
+    files = tuple(path.resolve() for path in (structure,) if path is not None)
+    level = PySCFLevel()
+    try:
+        source = StructureConfig(molecule=molecule, files=files, charge=charge, spin=spin)
+        for frame in source.frames():
+            level.check(frame)
+    except (ValueError, OSError) as error:
+        raise ConfigError(molecule or structure, [str(error)]) from error
+    frame_set = FrameSetConfig(frames=20, source=XtbMD())
+    config = CampaignConfig(
+        name=name or re.sub(r"\W+", "_", molecule or files[0].stem).strip("_"),
+        structure=source,
+        initial=frame_set,
+        test=frame_set,
+        level=level,
+    )
+    write_atomically(file, commented_yaml(config))

@@ -1,0 +1,114 @@
+"""Labels of a set of frames: one Prefect task each, written into the store the moment they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
+from prefect.states import Completed, Failed
+
+from flows.console import say
+from flows.exploring import frames_digest
+from flows.folder import CampaignFolder
+from flows.progress import progress
+from flows.stages import run_stage
+from flows.summary import duration
+from labeling.level import LevelOfTheory
+from labeling.store import LabelStore
+from labeling.workers import LabelWorkers
+from potential.dataset import Label
+from potential.frame import Frame
+
+OUTCOMES = "outcomes.csv"
+
+
+@task(
+    name="label",
+    task_run_name="label {frame.formula} {frame.id:.4}…",
+    tags=["label"],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def label_frame(frame: Frame, level: LevelOfTheory, workers: LabelWorkers, store: LabelStore) -> State:
+    """Label one frame in a worker process and store the label, or the failure, at once."""
+    outcome = workers.label(frame, level)
+    if isinstance(outcome, Label):
+        store.add(frame, outcome)
+        return Completed(message=f"{outcome.energy:.6f} eV")
+    store.add_failure(frame, outcome)
+    return Failed(name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}")
+
+
+def label_stage(
+    campaign: CampaignFolder,
+    folder: Path,
+    frames: Sequence[Frame],
+    *,
+    workers: LabelWorkers,
+    store: LabelStore,
+    description: str,
+) -> pd.DataFrame:
+    """Label all frames that the store does not know; a frame that failed before is not tried again.
+
+    Returns:
+        One row a frame: frame_id, outcome (labelled or failed), seconds, and of failures the kind,
+        message and advice; on disk as `outcomes.csv`.
+    """
+    level = campaign.config.level
+    inputs = {
+        "level": level.model_dump(mode="json", exclude={"max_scf_cycles"}),
+        "frames": frames_digest(frames),
+    }
+
+    def make(into: Path) -> None:
+        missing = [frame for frame in frames if not _known(store, frame, level)]
+        with progress(f"{campaign.config.name}-labels", description, len(frames), "label") as done:
+            done(len(frames) - len(missing))
+            futures = [label_frame.submit(frame, level, workers, store) for frame in missing]
+            for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
+                _raise_unless_recorded(future.state)
+                done(count)
+        _outcomes(store, frames, level).to_csv(into / OUTCOMES, index=False)
+
+    run_stage(folder, inputs, make)
+    outcomes = pd.read_csv(folder / OUTCOMES, keep_default_na=False)
+    failed = outcomes[outcomes["outcome"] == "failed"]
+    say(
+        f"  {description}: {len(outcomes) - len(failed)} of {len(outcomes)} labelled, "
+        f"{duration(outcomes['seconds'].sum())} of computing"
+    )
+    for row in failed.itertuples():
+        say(f"    no label for {row.frame_id}: {row.kind}. {row.advice}")
+    return outcomes
+
+
+def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:
+    return store.get(frame.id, level.key) is not None or store.failure(frame.id, level.key) is not None
+
+
+def _raise_unless_recorded(state: State) -> None:
+    """A label that failed is on record; any other failure of its task is an error of ours."""
+    if (state.is_failed() and state.name != "No label") or state.is_crashed() or state.is_cancelled():
+        state.result(raise_on_failure=True)
+
+
+def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) -> pd.DataFrame:
+    return pd.DataFrame([_outcome(store, frame, level) for frame in frames], columns=COLUMNS)
+
+
+COLUMNS = ["frame_id", "outcome", "seconds", "kind", "message", "advice", "attempts"]
+
+
+def _outcome(store: LabelStore, frame: Frame, level: LevelOfTheory) -> dict[str, object]:
+    label = store.get(frame.id, level.key)
+    if label is not None:
+        seconds = label.provenance.get("seconds", 0.0)
+        return dict(zip(COLUMNS, (frame.id, "labelled", seconds, "", "", "", 1), strict=True))
+    failure = store.failure(frame.id, level.key)
+    assert failure is not None, f"frame {frame.id} has neither a label nor a failure"
+    why = (failure.kind, failure.message, failure.advice, failure.attempts)
+    return dict(zip(COLUMNS, (frame.id, "failed", failure.seconds, *why), strict=True))

@@ -1,0 +1,27 @@
+"""Prefect as this project uses it when nobody has set up a server: embedded, quiet, off the network.
+
+Settings of the user (environment, profile, prefect.toml) go before these.
+"""
+
+from __future__ import annotations
+
+import os
+
+EMBEDDED = {
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+    # On a busy machine the server that Prefect starts takes longer than its default of 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # The campaign prints its own progress; Prefect's log of it is in the dashboard.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_CLI_PROMPT": "false",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+def use_embedded_prefect() -> None:
+    """Set the environment; Prefect reads it when it is imported, so call this before."""
+    for name, value in EMBEDDED.items():
+        os.environ.setdefault(name, value)
