@@ -52,7 +52,7 @@ lock:  ## resolve the dependencies of pyproject.toml anew and write requirements
 	build/lock/bin/pip install --quiet $(or $(TORCH),torch)
 	build/lock/bin/pip install --quiet --editable '.[dev]'
 	{ sed -n '/^#/p;/^#/!q' requirements.lock; \
-	  build/lock/bin/pip freeze --exclude-editable \
+	  build/lock/bin/pip freeze --all --exclude pip --exclude-editable \
 	  | sed 's/^\(torch==[^+]*\)+.*/\1/' | grep -Ev '^(nvidia-|cuda-|triton==)'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock && rm -rf build/lock
 

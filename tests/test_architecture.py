@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
+import re
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,34 @@ def test_the_science_runs_without_prefect_and_mlflow() -> None:
     assert not loaded & {"prefect", "mlflow", "flows"}
 
 
+def test_every_import_is_a_declared_dependency() -> None:
+    """What a package of a package happens to bring may be gone with its next release."""
+    requirements = metadata.requires("alnico") or []
+    declared = {re.split(r"[^A-Za-z0-9._-]", r)[0].lower() for r in requirements if "extra ==" not in r}
+    ours = {"potential", "exploration", "labeling", "flows"}
+    distributions = metadata.packages_distributions()
+    undeclared = {
+        f"{name} in {file.relative_to(ROOT)}"
+        for package in ours
+        for file in (ROOT / package).rglob("*.py")
+        for name in imported_by(file) - ours - sys.stdlib_module_names - {"pydantic_core"}
+        if not {d.lower() for d in distributions.get(name, ["?"])} & declared
+    }
+    assert not undeclared
+
+
+def imported_by(file: Path) -> set[str]:
+    """Top-level names of the absolute imports in a file."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.Import():
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            case ast.ImportFrom(module=str(module), level=0):
+                names.add(module.partition(".")[0])
+    return names
+
+
 def test_alnico_starts_and_lists_its_commands() -> None:
     done = run(BIN / "alnico", "--help")
     assert done.returncode == 0, done.stderr
@@ -74,7 +104,7 @@ def test_an_unknown_command_is_an_error() -> None:
 
 
 def test_prefect_finds_the_plugin() -> None:
-    (plugin,) = entry_points(group="prefect.plugins", name="alnico")
+    (plugin,) = metadata.entry_points(group="prefect.plugins", name="alnico")
     assert callable(plugin.load().setup_environment)
 
 
