@@ -3,8 +3,7 @@
   out[i, (path, k), u] = sum_{e: receiver i} w[e, path, u] m[e, (path, k), u]
   m[e, (path, k), u]   = sum_{m1, m2} C^path_{k m1 m2} h[sender(e), m1, u] Y[e, m2]
 
-(Batzner et al. 2022, eq. 3; the "uvu" product of e3nn.) This is the plain torch form: it runs on
-every device, can be differentiated any number of times, and is the reference for faster ones.
+(Batzner et al. 2022, eq. 3; the "uvu" product of e3nn.)
 
 | symbol | variable  | shape                              |
 |--------|-----------|------------------------------------|
@@ -15,27 +14,41 @@ every device, can be differentiated any number of times, and is the reference fo
 | out    |           | members atoms rows channels        |
 
 The paths into one target are kept apart: the linear map that follows mixes them.
+
+On the CPU the fused kernels of `potential.kernels` do the work. The plain torch form below runs on
+every device, can be differentiated any number of times, and is the reference they are tested with.
 """
 
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from potential.graph import Topology
 from potential.irreps import PathTable
+from potential.kernels.fused import fused_convolution
+
+Backend = Literal["auto", "torch"]
 
 
 class Convolution(torch.nn.Module):
-    """The convolution of one interaction block, for the couplings of `table`."""
+    """The convolution of one interaction block, for the couplings of `table`.
+
+    Args:
+        backend: "auto" takes the fused kernels where there are any for the device, "torch" the
+            plain form.
+    """
 
     coupling: Tensor
 
-    def __init__(self, table: PathTable) -> None:
+    def __init__(self, table: PathTable, backend: Backend = "auto") -> None:
         super().__init__()
         self.table = table
+        self.backend = backend
         targets = [path.target.dim for path in table.paths]
         # Consecutive paths with targets of the same dimension are weighted in one operation.
         self.groups = [(dim, len(list(run))) for dim, run in groupby(targets)]
@@ -48,17 +61,29 @@ class Convolution(torch.nn.Module):
         features: Float[Tensor, "members atoms components channels"],
         harmonics: Float[Tensor, "members edges harmonics"],
         weights: Float[Tensor, "members edges paths channels"],
-        sender: Int[Tensor, "edges"],
-        receiver: Int[Tensor, "edges"],
+        topology: Topology,
     ) -> Float[Tensor, "members atoms rows channels"]:
+        if self.backend == "auto" and features.device.type == "cpu":
+            out = fused_convolution(self.table, features, harmonics, weights, topology)
+            if out is not None:
+                return out
+        return self.plain(features, harmonics, weights, topology)
+
+    def plain(
+        self,
+        features: Float[Tensor, "members atoms components channels"],
+        harmonics: Float[Tensor, "members edges harmonics"],
+        weights: Float[Tensor, "members edges paths channels"],
+        topology: Topology,
+    ) -> Float[Tensor, "members atoms rows channels"]:
+        """The convolution in torch operations."""
         members, atoms, _, channels = features.shape
-        edges = sender.shape[0]
-        rotation = (harmonics @ self.coupling).view(members * edges, self.n_rows, self.n_components)
-        sent = features.index_select(1, sender).flatten(0, 1)
+        edges = topology.sender.shape[0]
+        rotation = (harmonics @ self.coupling).reshape(members * edges, self.n_rows, self.n_components)
+        sent = features.index_select(1, topology.sender).flatten(0, 1)
         messages = torch.bmm(rotation, sent).view(members, edges, self.n_rows, channels)
-        weighted = self._weight(messages, weights)
         out = features.new_zeros(members, atoms, self.n_rows, channels)
-        return out.index_add(1, receiver, weighted)
+        return out.index_add(1, topology.receiver, self._weight(messages, weights))
 
     def _weight(
         self,

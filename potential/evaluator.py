@@ -11,6 +11,8 @@ from jaxtyping import Float64
 from potential.batch import CommitteePrediction, Structures
 from potential.derivatives import energy_and_forces
 from potential.frame import Frame
+from potential.geometry import Geometry
+from potential.graph import EdgeTensors, Topology
 from potential.neighbors import NeighborList, neighbor_list
 from potential.nequip import NequIP
 
@@ -57,11 +59,10 @@ class Evaluator:
         structures = Structures.of(frames, device=model.device)
         edges = neighbor_list(structures, model.config.r_max)
         species = model.species_of(structures.numbers)
-        vectors = edges.vectors(structures.positions).to(model.dtype)
+        geometry = Geometry.of(edges.vectors(structures.positions), model.config).to(model.dtype)
+        topology = Topology.of(edges.sender, edges.receiver, len(species))
         with torch.no_grad():
-            features = model.features(
-                species, vectors.expand(model.members, -1, -1), edges.sender, edges.receiver
-            ).double()
+            features = model.features(species, EdgeTensors.of(topology, geometry, model.members)).double()
         n_species = len(model.numbers)
         slot = structures.structure * n_species + species
         n_slots = structures.n_structures * n_species

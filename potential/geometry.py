@@ -1,135 +1,113 @@
-"""Is this structure physically possible? Shortest distances, electron count, spin. Free of torch."""
+"""What the model knows of an edge: harmonics and radial basis, with their derivatives.
+
+Positions enter the model through nothing else, so that forces are one contraction of the model's
+slopes with the closed derivatives below; no graph through the geometry is needed, and training,
+where the positions never change, computes it once.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-from ase.data import covalent_radii
-from matscipy.neighbours import neighbour_list
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from potential.frame import Frame
-
-OVERLAP_FACTOR = 0.5
-"""Atoms closer than this fraction of the sum of their covalent radii overlap: no bond is so short."""
+from potential.config import ModelConfig
+from potential.irreps import SphericalHarmonics
 
 
-@dataclass(frozen=True, kw_only=True)
-class AtomPair:
-    """Two atoms and how close they are.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Geometry:
+    """Functions of the edge vectors d = r u, shared by all members.
 
     Attributes:
-        first, second: indices of the atoms; the same atom twice means an atom and its own periodic image.
-        distance: Angstrom, the nearest periodic images counted.
-        ratio: distance over the sum of the covalent radii (Cordero et al., Dalton Trans. 2008, 2832).
+        harmonics: Y(u), component normalised.
+        harmonics_slope: dY/dd, 1/Angstrom.
+        basis: radial basis times smooth cutoff.
+        basis_slope: its derivative by r, 1/Angstrom.
+        unit: u.
     """
 
-    first: int
-    second: int
-    distance: float
-    ratio: float
+    harmonics: Float[Tensor, "edges harmonics"]
+    harmonics_slope: Float[Tensor, "edges harmonics 3"]
+    basis: Float[Tensor, "edges bessels"]
+    basis_slope: Float[Tensor, "edges bessels"]
+    unit: Float[Tensor, "edges 3"]
+
+    @classmethod
+    def of(cls, vectors: Float[Tensor, "edges 3"], config: ModelConfig) -> Geometry:
+        """From the vectors between neighbours, Angstrom."""
+        r = vectors.norm(dim=-1)
+        unit = vectors / r.unsqueeze(-1)
+        harmonics, by_unit = SphericalHarmonics.cached(config.l_max).with_slope(unit)
+        tangent = torch.eye(3, dtype=r.dtype, device=r.device) - unit.unsqueeze(-1) * unit.unsqueeze(-2)
+        bessel, bessel_slope = bessel_basis(r, config.r_max, config.num_bessels)
+        cutoff, cutoff_slope = polynomial_cutoff(r, config.r_max, config.polynomial_cutoff_p)
+        return cls(
+            harmonics=harmonics,
+            harmonics_slope=by_unit @ tangent / r.view(-1, 1, 1),
+            basis=bessel * cutoff.unsqueeze(-1),
+            basis_slope=bessel_slope * cutoff.unsqueeze(-1) + bessel * cutoff_slope.unsqueeze(-1),
+            unit=unit,
+        )
+
+    def slope(
+        self,
+        by_harmonics: Float[Tensor, "members edges harmonics"],
+        by_basis: Float[Tensor, "members edges bessels"],
+    ) -> Float[Tensor, "members edges 3"]:
+        """dE/dd from dE/dY and dE/db."""
+        angular = torch.einsum("gem,emx->gex", by_harmonics, self.harmonics_slope)
+        radial = (by_basis * self.basis_slope).sum(-1, keepdim=True)
+        return angular + radial * self.unit
+
+    def to(self, dtype: torch.dtype) -> Geometry:
+        """In the dtype of the model (computed from positions in float64)."""
+        return Geometry(
+            harmonics=self.harmonics.to(dtype),
+            harmonics_slope=self.harmonics_slope.to(dtype),
+            basis=self.basis.to(dtype),
+            basis_slope=self.basis_slope.to(dtype),
+            unit=self.unit.to(dtype),
+        )
+
+    @classmethod
+    def cat(cls, parts: list[Geometry]) -> Geometry:
+        return cls(
+            harmonics=torch.cat([p.harmonics for p in parts]),
+            harmonics_slope=torch.cat([p.harmonics_slope for p in parts]),
+            basis=torch.cat([p.basis for p in parts]),
+            basis_slope=torch.cat([p.basis_slope for p in parts]),
+            unit=torch.cat([p.unit for p in parts]),
+        )
 
 
-def closest_pair(frame: Frame) -> AtomPair | None:
-    """The pair with the smallest distance relative to its covalent radii, periodic images included.
+def bessel_basis(
+    r: Float[Tensor, "edges"], r_max: float, n_bessels: int
+) -> tuple[Float[Tensor, "edges bessels"], Float[Tensor, "edges bessels"]]:
+    """b_n(r) = (2 / r_max) sin(n pi r / r_max) / r for n = 1 .. n_bessels, and db_n/dr.
 
-    None if no two atoms are nearer than the sum of their covalent radii. Positions must be finite.
+    Gasteiger et al., ICLR 2020 (DimeNet), eq. 7, with the prefactor of Batzner et al. 2022, eq. 8.
     """
-    radii = covalent_radii[frame.numbers]
-    # Per-atom radii as the cutoff: only pairs nearer than the sum of their radii come back.
-    first, second, distance = neighbour_list(
-        "ijd",
-        positions=frame.positions,
-        cell=_box(frame),
-        pbc=list(frame.pbc),
-        cutoff=radii,
-        cell_origin=frame.positions.min(axis=0),
-    )
-    if distance.size == 0:
-        return None
-    ratio = distance / (radii[first] + radii[second])
-    k = int(ratio.argmin())
-    return AtomPair(
-        first=int(first[k]), second=int(second[k]), distance=float(distance[k]), ratio=float(ratio[k])
-    )
+    k = torch.arange(1, n_bessels + 1, dtype=r.dtype, device=r.device) * (math.pi / r_max)
+    r = r.unsqueeze(-1)
+    value = (2.0 / r_max) * torch.sin(k * r) / r
+    return value, ((2.0 / r_max) * k * torch.cos(k * r) - value) / r
 
 
-def describe_pair(frame: Frame, pair: AtomPair) -> str:
-    """For messages: `C0-H3 0.412 Å, 0.38 of their covalent radii`."""
-    symbols = frame.symbols
-    names = f"{symbols[pair.first]}{pair.first}-{symbols[pair.second]}{pair.second}"
-    image = " (its periodic image)" if pair.first == pair.second else ""
-    return f"{names}{image} {pair.distance:.3f} Å, {pair.ratio:.2f} of their covalent radii"
+def polynomial_cutoff(
+    r: Float[Tensor, "edges"], r_max: float, p: int
+) -> tuple[Float[Tensor, "edges"], Float[Tensor, "edges"]]:
+    """Smooth cutoff and its derivative: 1 at r = 0, zero beyond r_max, two continuous derivatives there.
 
-
-def n_electrons(frame: Frame) -> int:
-    """All electrons, core included."""
-    return int(frame.numbers.sum()) - frame.charge
-
-
-def lowest_spin(numbers: np.ndarray, charge: int) -> int:
-    """0 unpaired electrons for an even number of electrons, 1 for an odd one."""
-    return (int(numbers.sum()) - charge) % 2
-
-
-def check_frame(frame: Frame, *, min_distance_factor: float = OVERLAP_FACTOR) -> None:
-    """Refuse a structure that no method could treat.
-
-    Raises:
-        ValueError: no atoms, an unknown element, positions or cell not finite, a periodic direction
-            without a lattice vector, more charge than electrons, a spin that the electrons cannot
-            have, or two atoms nearer than `min_distance_factor` times their covalent radii.
+    f(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2), x = r / r_max
+    f'(x) = -p(p+1)(p+2)/2 x^(p-1) (1 - x)^2
+    (Gasteiger et al., ICLR 2020, eq. 8).
     """
-    if len(frame) == 0:
-        raise ValueError("the structure has no atoms")
-    unknown = sorted({int(z) for z in frame.numbers if not 1 <= z <= 118})
-    if unknown:
-        raise ValueError(
-            f"atomic numbers {unknown} are no elements (1 to 118 are); "
-            "remove dummy atoms (X) and ghost atoms from the structure"
-        )
-    if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell).all()):
-        raise ValueError("positions or cell contain values that are not finite (NaN or infinity)")
-    _check_cell(frame)
-    _check_spin(frame)
-    pair = closest_pair(frame)
-    if pair is not None and pair.ratio < min_distance_factor:
-        raise ValueError(
-            f"atoms overlap: {describe_pair(frame, pair)} (expected at least {min_distance_factor}); "
-            "check the units (Å), duplicated atoms and, if periodic, the cell"
-        )
-
-
-def _check_cell(frame: Frame) -> None:
-    periodic = np.array(frame.pbc)
-    if np.linalg.matrix_rank(frame.cell[periodic]) < periodic.sum():
-        raise ValueError(
-            f"periodic along {list(frame.pbc)}, but those lattice vectors do not span it: "
-            f"{frame.cell.tolist()}; give the cell in Å as rows, or set pbc to false"
-        )
-
-
-def _check_spin(frame: Frame) -> None:
-    electrons, spin = n_electrons(frame), frame.spin
-    if electrons < 0:
-        raise ValueError(
-            f"charge {frame.charge:+d} takes more electrons than {frame.formula} has "
-            f"({int(frame.numbers.sum())}); the charge is in elementary charges, e.g. charge: 1"
-        )
-    if spin < 0 or spin > electrons or (electrons - spin) % 2:
-        possible = [s for s in range(electrons % 2, electrons + 1, 2)][:3]
-        raise ValueError(
-            f"spin {spin} is impossible for {frame.formula} with charge {frame.charge:+d}, which has "
-            f"{electrons} electrons; spin is the number of unpaired electrons 2S (multiplicity - 1): "
-            f"write spin: {' or '.join(map(str, possible))}"
-        )
-
-
-def _box(frame: Frame) -> np.ndarray:
-    """Three independent vectors: the lattice vectors of the periodic directions, any others beside them."""
-    cell, free = np.array(frame.cell), ~np.array(frame.pbc)
-    # Rows of vt beyond the rank of the periodic vectors span what they leave free.
-    _, _, vt = np.linalg.svd(np.where(free[:, None], 0.0, cell))
-    extent = float(np.ptp(frame.positions, axis=0).max(initial=0.0)) + 1.0
-    cell[free] = extent * vt[3 - int(free.sum()) :]
-    return cell
+    x = r / r_max
+    inside = (x < 1.0).to(r.dtype)
+    value = 1.0 - x**p * ((p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2)))
+    slope = -(p * (p + 1) * (p + 2) / 2) * x ** (p - 1) * (1.0 - x) ** 2 / r_max
+    return inside * value, inside * slope

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from potential.convolution import Convolution
+from potential.graph import EdgeTensors
 from potential.irreps import SCALAR, Irrep, PathTable
 from potential.linear import CommitteeLinear, Generators, normal, silu, tanh
 from potential.radial import RadialNetwork
-
-
-class EdgeTensors(NamedTuple):
-    """What the interaction blocks need to know of the edges."""
-
-    sender: Int[Tensor, "edges"]
-    receiver: Int[Tensor, "edges"]
-    harmonics: Float[Tensor, "members edges harmonics"]
-    basis: Float[Tensor, "members edges bessels"]
 
 
 class IrrepsLinear(torch.nn.Module):
@@ -144,9 +134,7 @@ class Interaction(torch.nn.Module):
         edges: EdgeTensors,
     ) -> Float[Tensor, "members atoms components_out channels"]:
         weights = self.radial(edges.basis).unflatten(2, (-1, self.channels))
-        aggregated = self.convolution(
-            self.linear(features), edges.harmonics, weights, edges.sender, edges.receiver
-        )
+        aggregated = self.convolution(self.linear(features), edges.harmonics, weights, edges.topology)
         return self._gate(self.update(aggregated, features, species))
 
     def _gate(self, parts: list[Tensor]) -> Float[Tensor, "members atoms components channels"]:

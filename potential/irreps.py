@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from e3nn import o3
@@ -124,16 +124,16 @@ class PathTable:
         return table
 
 
-class SphericalHarmonics(torch.nn.Module):
+class SphericalHarmonics:
     """Real spherical harmonics of unit vectors up to degree `l_max`, component normalised.
 
     Built by Y_{l+1} ~ Y_l x Y_1 with e3nn's Wigner 3j symbols, so basis and signs are e3nn's
-    (tested against `e3nn.o3.spherical_harmonics`), and any number of derivatives exists.
+    (tested against `e3nn.o3.spherical_harmonics`).
     """
 
     def __init__(self, l_max: int) -> None:
-        super().__init__()
         self.l_max = l_max
+        self._couplings: list[Tensor] = []
         probe = torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64)
         previous = math.sqrt(3) * probe
         for l in range(1, l_max):  # noqa: E741
@@ -141,16 +141,31 @@ class SphericalHarmonics(torch.nn.Module):
             product = _outer(previous, probe) @ coupling
             exact = o3.spherical_harmonics(l + 1, probe, normalize=False, normalization="component")
             coupling = coupling * (exact * product).sum() / (product * product).sum()
-            self.register_buffer(f"coupling_{l}", coupling, persistent=False)
+            self._couplings.append(coupling)
             previous = _outer(previous, probe) @ coupling
 
-    def forward(self, unit: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch harmonics"]:
-        harmonics = [torch.ones_like(unit[..., :1])]
+    @staticmethod
+    @cache
+    def cached(l_max: int) -> SphericalHarmonics:
+        return SphericalHarmonics(l_max)
+
+    def with_slope(
+        self, unit: Float[Tensor, "edges 3"]
+    ) -> tuple[Float[Tensor, "edges harmonics"], Float[Tensor, "edges harmonics 3"]]:
+        """Y(u) and the derivative of its polynomials by the components of u."""
+        identity = torch.eye(3, dtype=unit.dtype, device=unit.device).expand(len(unit), 3, 3)
+        values, slopes = [torch.ones_like(unit[:, :1])], [torch.zeros_like(unit.unsqueeze(1))]
         if self.l_max > 0:
-            harmonics.append(math.sqrt(3) * unit)
-        for l in range(1, self.l_max):  # noqa: E741
-            harmonics.append(_outer(harmonics[-1], unit) @ self.get_buffer(f"coupling_{l}"))
-        return torch.cat(harmonics, dim=-1)
+            values.append(math.sqrt(3) * unit)
+            slopes.append(math.sqrt(3) * identity)
+        for coupling in self._couplings:
+            coupling = coupling.to(unit)
+            y, dy = values[-1], slopes[-1]
+            values.append(_outer(y, unit) @ coupling)
+            grown = (dy.unsqueeze(2) * unit[:, None, :, None]).flatten(1, 2)
+            grown = grown + (y[:, :, None, None] * identity[:, None, :, :]).flatten(1, 2)
+            slopes.append(torch.einsum("ejx,jk->ekx", grown, coupling))
+        return torch.cat(values, dim=1), torch.cat(slopes, dim=1)
 
 
 def _outer(a: Float[Tensor, "*batch i"], b: Float[Tensor, "*batch j"]) -> Float[Tensor, "*batch ij"]:

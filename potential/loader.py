@@ -12,7 +12,9 @@ from torch import Tensor
 
 from potential.batch import Structures
 from potential.dataset import Dataset
-from potential.neighbors import Edges, neighbor_list
+from potential.geometry import Geometry
+from potential.graph import Topology
+from potential.neighbors import neighbor_list
 from potential.nequip import NequIP
 
 
@@ -21,6 +23,8 @@ class TrainingBatch:
     """Structures with their references.
 
     Attributes:
+        species: index of each atom's element in the model.
+        vectors: from receiver to sender, Angstrom.
         index: position of each structure in the dataset.
         energy: reference without the model's constant shifts, eV.
         forces: eV/Angstrom.
@@ -28,7 +32,10 @@ class TrainingBatch:
     """
 
     structures: Structures
-    edges: Edges
+    species: Int[Tensor, "atoms"]
+    topology: Topology
+    geometry: Geometry
+    vectors: Float[Tensor, "edges 3"]
     index: Int[Tensor, "structures"]
     energy: Float64[Tensor, "structures"]
     forces: Float[Tensor, "atoms 3"]
@@ -36,13 +43,19 @@ class TrainingBatch:
 
 
 class Loader:
-    """Holds a dataset as tensors on the model's device and cuts batches out of it."""
+    """Holds a dataset as tensors on the model's device and cuts batches out of it.
+
+    Neighbour lists and the geometry of the edges are made once, here: positions do not change.
+    """
 
     def __init__(self, dataset: Dataset, model: NequIP) -> None:
         device, dtype = model.device, model.dtype
         self.size = len(dataset)
         self._structures = [Structures.of([frame], device=device) for frame in dataset.frames]
+        self._species = [model.species_of(s.numbers) for s in self._structures]
         self._edges = [neighbor_list(s, model.config.r_max) for s in self._structures]
+        self._vectors = [e.vectors(s.positions) for s, e in zip(self._structures, self._edges, strict=True)]
+        self._geometry = [Geometry.of(v, model.config).to(dtype) for v in self._vectors]
         self._forces = [torch.tensor(label.forces, device=device, dtype=dtype) for label in dataset.labels]
         self._stress = torch.stack(
             [
@@ -50,7 +63,7 @@ class Loader:
                 for label in dataset.labels
             ]
         ).to(device, dtype)
-        shifts = [model.shift_energy(model.species_of(s.numbers)).sum() for s in self._structures]
+        shifts = [model.shift_energy(species).sum() for species in self._species]
         energy = torch.tensor([label.energy for label in dataset.labels], dtype=torch.float64, device=device)
         self._energy = energy - torch.stack(shifts)
 
@@ -68,14 +81,17 @@ class Loader:
             cell=torch.cat([s.cell for s in chosen]),
             pbc=torch.cat([s.pbc for s in chosen]),
         )
-        edges = Edges(
-            sender=torch.cat([self._edges[i].sender + n for i, n in zip(indices, first, strict=True)]),
-            receiver=torch.cat([self._edges[i].receiver + n for i, n in zip(indices, first, strict=True)]),
-            shift=torch.cat([self._edges[i].shift for i in indices]),
+        topology = Topology.of(
+            torch.cat([self._edges[i].sender + n for i, n in zip(indices, first, strict=True)]),
+            torch.cat([self._edges[i].receiver + n for i, n in zip(indices, first, strict=True)]),
+            len(structures.numbers),
         )
         return TrainingBatch(
             structures=structures,
-            edges=edges,
+            species=torch.cat([self._species[i] for i in indices]),
+            topology=topology,
+            geometry=Geometry.cat([self._geometry[i] for i in indices]),
+            vectors=torch.cat([self._vectors[i] for i in indices]),
             index=index,
             energy=self._energy[index],
             forces=torch.cat([self._forces[i] for i in indices]),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from potential.batch import CommitteePrediction
 from potential.config import TrainingConfig
-from potential.derivatives import energy_and_forces
+from potential.derivatives import energy_and_slope, forces_from, stress_from, sum_structures
 from potential.loader import Loader, TrainingBatch
 from potential.nequip import NequIP
 
@@ -39,6 +39,23 @@ def committee_loss(
     return (weights * per_structure).mean(1)
 
 
+def predict(
+    model: NequIP, batch: TrainingBatch, *, stress: bool = False, training: bool = False
+) -> CommitteePrediction:
+    """Energies without the constant shifts (as the batch's references), forces and stress.
+
+    With `training`, all of them can be differentiated by the weights.
+    """
+    energy, slope = energy_and_slope(
+        model, batch.species, batch.topology, batch.geometry, training=training
+    )
+    return CommitteePrediction(
+        energy=sum_structures(energy, batch.structures),
+        forces=forces_from(slope, batch.topology),
+        stress=stress_from(batch.structures, batch.topology, batch.vectors, slope) if stress else None,
+    )
+
+
 def bootstrap_weights(
     members: int, n_frames: int, config: TrainingConfig, *, seed: int
 ) -> Float[Tensor, "members frames"]:
@@ -65,12 +82,9 @@ def errors(model: NequIP, loader: Loader, batch_size: int) -> Errors:
     """Errors of the committee's mean on all frames of `loader`."""
     force_sum, energy_sum, n_components = 0.0, 0.0, 0
     for batch in loader.ordered(batch_size):
-        prediction = energy_and_forces(model, batch.structures, batch.edges)
-        species = model.species_of(batch.structures.numbers)
-        shift = model.shift_energy(species)
-        reference = batch.energy.index_add(0, batch.structures.structure, shift)
-        energy_error = (prediction.mean_energy - reference).abs() / batch.structures.n_atoms
-        energy_sum += float(energy_error.sum())
-        force_sum += float((prediction.mean_forces - batch.forces).abs().sum())
+        prediction = predict(model, batch)
+        energy_error = (prediction.mean_energy - batch.energy).abs() / batch.structures.n_atoms
+        energy_sum += float(energy_error.detach().sum())
+        force_sum += float((prediction.mean_forces - batch.forces).detach().abs().sum())
         n_components += batch.forces.numel()
     return Errors(force_sum / n_components, energy_sum / loader.size)

@@ -11,8 +11,8 @@ from ase.build import molecule as ase_molecule
 from ase.build.molecule import extra
 from ase.collections import g2
 
+from potential.checks import check_frame, lowest_spin
 from potential.frame import Frame
-from potential.geometry import check_frame, lowest_spin
 
 if TYPE_CHECKING:
     from pymatgen.core import IMolecule, IStructure

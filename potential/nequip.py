@@ -13,14 +13,14 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from potential.config import ModelConfig
-from potential.interaction import EdgeTensors, Interaction
-from potential.irreps import SCALAR, Irrep, SphericalHarmonics, feature_irreps
+from potential.graph import EdgeTensors
+from potential.interaction import Interaction
+from potential.irreps import SCALAR, Irrep, feature_irreps
 from potential.linear import CommitteeLinear, normal
-from potential.radial import bessel_basis, polynomial_cutoff
 
 
 class NequIP(torch.nn.Module):
-    """Atomic energies from the vectors between neighbours.
+    """Atomic energies from the geometry of the edges.
 
     E_i = scale * readout(features_i) + shift(species_i), E = sum_i E_i. The interaction part is
     computed in the dtype of the weights, the shifts are added in float64 (total energies of DFT
@@ -63,7 +63,6 @@ class NequIP(torch.nn.Module):
         members, channels = config.committee_size, config.num_features
         generators = [torch.Generator().manual_seed(seed * 1_000_003 + member) for member in range(members)]
         self.embedding = torch.nn.Parameter(normal(generators, len(known), channels))
-        self.harmonics = SphericalHarmonics(config.l_max)
         hidden = feature_irreps(config.l_max, config.parity)
         self.blocks = torch.nn.ModuleList()
         irreps: tuple[Irrep, ...] = (SCALAR,)
@@ -121,21 +120,10 @@ class NequIP(torch.nn.Module):
     def features(
         self,
         species: Int[Tensor, "atoms"],
-        vectors: Float[Tensor, "members edges 3"],
-        sender: Int[Tensor, "edges"],
-        receiver: Int[Tensor, "edges"],
+        edges: EdgeTensors,
     ) -> Float[Tensor, "members atoms channels"]:
         """Scalar features of the last interaction block; the readout is linear in them."""
-        distance = vectors.norm(dim=-1)
-        cutoff = polynomial_cutoff(distance, self.config.r_max, self.config.polynomial_cutoff_p)
-        basis = bessel_basis(distance, self.config.r_max, self.config.num_bessels)
-        edges = EdgeTensors(
-            sender,
-            receiver,
-            self.harmonics(vectors / distance.unsqueeze(-1)),
-            basis * cutoff.unsqueeze(-1),
-        )
-        one_hot = torch.nn.functional.one_hot(species, len(self.numbers)).to(vectors.dtype)
+        one_hot = torch.nn.functional.one_hot(species, len(self.numbers)).to(self.dtype)
         x = self.embedding.index_select(1, species).unsqueeze(2)
         for block in self.blocks:
             x = block(x, one_hot, edges)
@@ -144,18 +132,16 @@ class NequIP(torch.nn.Module):
     def interaction_energy(
         self,
         species: Int[Tensor, "atoms"],
-        vectors: Float[Tensor, "members edges 3"],
-        sender: Int[Tensor, "edges"],
-        receiver: Int[Tensor, "edges"],
+        edges: EdgeTensors,
     ) -> Float[Tensor, "members atoms"]:
         """Energy of each atom without the shifts, eV, in the dtype of the weights.
 
         Args:
             species: index of each atom's element, from `species_of`.
-            vectors: from receiver to sender, Angstrom; one copy for each member, so that one
-                backward pass gives every member's forces.
+            edges: harmonics and basis of each edge, with a member axis: its entries may all be the
+                same numbers, but one backward pass then gives the slopes of every member.
         """
-        energy = self.readout(self.features(species, vectors, sender, receiver)).squeeze(-1)
+        energy = self.readout(self.features(species, edges)).squeeze(-1)
         return energy * self.energy_scale.to(energy.dtype)
 
     def shift_energy(self, species: Int[Tensor, "atoms"]) -> Float64[Tensor, "atoms"]:

@@ -1,7 +1,7 @@
 """Structures in and out: files that ASE or pymatgen read, extxyz written. Free of torch.
 
 Objects and molecules by name are in `potential.molecules`, the physical checks in
-`potential.geometry`; both are offered here too, so that one import serves.
+`potential.checks`; both are offered here too, so that one import serves.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
+from potential.checks import check_frame
 from potential.dataset import Dataset, Label, LabelledFrame
 from potential.frame import Frame
-from potential.geometry import check_frame
 from potential.molecules import frame_of, molecule
 
 __all__ = ["check_frame", "frame_of", "molecule", "read_dataset", "read_frames", "write_frames"]

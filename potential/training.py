@@ -20,9 +20,8 @@ from potential import statistics
 from potential.checkpoint import load_checkpoint, save_checkpoint
 from potential.config import ModelConfig, TrainingConfig
 from potential.dataset import Dataset
-from potential.derivatives import energy_and_forces
 from potential.loader import Loader
-from potential.loss import bootstrap_weights, committee_loss, errors
+from potential.loss import bootstrap_weights, committee_loss, errors, predict
 from potential.nequip import NequIP
 
 
@@ -191,9 +190,7 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             want_stress = config.stress_weight > 0
-            prediction = energy_and_forces(
-                self.network, batch.structures, batch.edges, training=True, stress=want_stress
-            )
+            prediction = predict(self.network, batch, stress=want_stress, training=True)
             loss = committee_loss(prediction, batch, self.weights[:, batch.index], config)
             self.optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()

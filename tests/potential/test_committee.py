@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from systems import batch, crystal, ethanol, model, water
 
 from potential.batch import CommitteePrediction
+from potential.dataset import Dataset, Label, LabelledFrame
 from potential.derivatives import energy_and_forces
+from potential.loader import Loader
+from potential.loss import predict
 from potential.nequip import NequIP
 
 
@@ -42,10 +46,15 @@ def test_a_committee_equals_its_members_one_by_one(l_max):
 
 def test_the_loss_gradient_of_each_member_is_its_own():
     committee = model([1, 8], members=3)
-    structures = batch(water(0), water(1))
+    data = Dataset.of(
+        LabelledFrame(
+            frame=f, label=Label(frame_id=f.id, level_key="x", energy=0.0, forces=np.zeros((len(f), 3)))
+        )
+        for f in (water(0), water(1))
+    )
 
     def gradients(network: NequIP, columns: slice) -> list[torch.Tensor]:
-        prediction = energy_and_forces(network, structures, training=True)
+        prediction = predict(network, Loader(data, network).batch([0, 1]), training=True)
         loss = prediction.forces.square().sum() + prediction.energy.square().sum()
         return [g[columns] for g in torch.autograd.grad(loss, list(network.parameters()))]
 

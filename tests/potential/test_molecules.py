@@ -8,7 +8,7 @@ from ase.build import molecule as ase_molecule
 from ase.collections import g2
 from ase.data import covalent_radii
 
-from potential.geometry import check_frame, closest_pair
+from potential.checks import check_frame, closest_pair
 from potential.molecules import COMMON_NAMES, frame_of, molecule
 
 

@@ -1,0 +1,1 @@
+"""The fused convolution: C++ generated from the Clebsch-Gordan table, built on first use."""

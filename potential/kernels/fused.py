@@ -1,0 +1,170 @@
+"""The fused convolution as a torch operation that can be differentiated any number of times.
+
+The three primitives are closed under differentiation (c marks a cotangent):
+
+  F(h, Y, w)          backward: B(c, Y, w) and A(h, Y, w, c)
+  B(g, Y, w)          backward: F(c, Y, w) for g, and A(c, Y, w, g) for w and Y
+  A(h, Y, w, g)       backward with (c_w, c_Y): B(g, Y, c_w) + B(g, c_Y, w) for h,
+                      F(h, Y, c_w) + F(h, c_Y, w) for g, and A(h, c_Y, c_w, g) for w and Y
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from functools import cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from potential.graph import Topology
+from potential.irreps import PathTable
+from potential.kernels.build import CompilerError, load
+from potential.kernels.source import convolution_source
+
+_NAMES = {torch.float32: "float", torch.float64: "double"}
+
+
+def fused_convolution(
+    table: PathTable,
+    features: Float[Tensor, "members atoms components channels"],
+    harmonics: Float[Tensor, "members edges harmonics"],
+    weights: Float[Tensor, "members edges paths channels"],
+    topology: Topology,
+) -> Float[Tensor, "members atoms rows channels"] | None:
+    """The convolution by compiled kernels; None where they cannot be built (warned once)."""
+    kernel = _kernel(table, features.shape[3], features.dtype)
+    if kernel is None:
+        return None
+    return _Forward.apply(features, harmonics, weights, topology, kernel)
+
+
+class _Kernel:
+    """The compiled primitives for one table, channel count and dtype."""
+
+    def __init__(self, table: PathTable, channels: int, dtype: torch.dtype) -> None:
+        library = load(convolution_source(table, channels, _NAMES[dtype]))
+        self.rows, self.paths = table.rows, len(table.paths)
+        self.harmonics = (table.l_max + 1) ** 2
+        self.components = sum(ir.dim for ir in table.irreps_in)
+        self._forward, self._backward, self._adjoint = library.forward, library.backward, library.adjoint
+        for function in (self._forward, self._backward, self._adjoint):
+            function.restype = None
+
+    def forward(self, h: Tensor, y: Tensor, w: Tensor, topology: Topology) -> Tensor:
+        h, y, w = h.contiguous(), _shared(y), w.contiguous()
+        members, atoms, _, channels = h.shape
+        out = h.new_empty(members, atoms, self.rows, channels)
+        self._call(self._forward, [h, y, w, out, topology.row, topology.sender], h, w, y)
+        return out
+
+    def backward(self, g: Tensor, y: Tensor, w: Tensor, topology: Topology) -> Tensor:
+        g, y, w = g.contiguous(), _shared(y), w.contiguous()
+        members, atoms, _, channels = g.shape
+        out = g.new_empty(members, atoms, self.components, channels)
+        tensors = [g, y, w, out, topology.column, topology.order, topology.receiver]
+        self._call(self._backward, tensors, g, w, y)
+        return out
+
+    def adjoint(
+        self, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology
+    ) -> tuple[Tensor, Tensor]:
+        h, y, w, g = h.contiguous(), _shared(y), w.contiguous(), g.contiguous()
+        dw = torch.empty_like(w)
+        dy = w.new_empty(w.shape[0], w.shape[1], self.harmonics)
+        self._call(self._adjoint, [h, y, w, g, dw, dy, topology.row, topology.sender], h, w, y)
+        return dw, dy
+
+    def _call(self, function: Any, tensors: list[Tensor], atoms: Tensor, edges: Tensor, y: Tensor) -> None:
+        sizes = [atoms.shape[0], atoms.shape[1], edges.shape[1], y.stride(0) if y.shape[0] > 1 else 0]
+        function(
+            *(ctypes.c_void_p(t.data_ptr()) for t in tensors),
+            *(ctypes.c_int64(n) for n in sizes),
+            ctypes.c_int(torch.get_num_threads()),
+        )
+
+
+@cache
+def _kernel(table: PathTable, channels: int, dtype: torch.dtype) -> _Kernel | None:
+    try:
+        return _Kernel(table, channels, dtype)
+    except CompilerError as error:
+        _warn_once(str(error))
+        return None
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(f"running the slower plain torch convolution: {reason}", RuntimeWarning, stacklevel=4)
+
+
+def _shared(y: Tensor) -> Tensor:
+    """Contiguous for each member; harmonics that all members share stay one copy (stride 0)."""
+    return y if y[0].is_contiguous() else y.contiguous()
+
+
+class _Forward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: _Kernel) -> Tensor:
+        ctx.save_for_backward(h, y, w)
+        ctx.rest = (topology, kernel)
+        return kernel.forward(h, y, w, topology)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        h, y, w = ctx.saved_tensors
+        dh = _Backward.apply(g, y, w, *ctx.rest) if ctx.needs_input_grad[0] else None
+        dw = dy = None
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            dw, dy = _Adjoint.apply(h, y, w, g, *ctx.rest)
+        return dh, dy, dw, None, None
+
+
+class _Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: _Kernel) -> Tensor:
+        ctx.save_for_backward(g, y, w)
+        ctx.rest = (topology, kernel)
+        return kernel.backward(g, y, w, topology)
+
+    @staticmethod
+    def backward(ctx: Any, c: Tensor) -> tuple[Tensor | None, ...]:
+        g, y, w = ctx.saved_tensors
+        dg = _Forward.apply(c, y, w, *ctx.rest) if ctx.needs_input_grad[0] else None
+        dw = dy = None
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            dw, dy = _Adjoint.apply(c, y, w, g, *ctx.rest)
+        return dg, dy, dw, None, None
+
+
+class _Adjoint(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology, kernel: _Kernel
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(h, y, w, g)
+        ctx.rest = (topology, kernel)
+        ctx.set_materialize_grads(False)
+        return kernel.adjoint(h, y, w, g, topology)
+
+    @staticmethod
+    def backward(ctx: Any, c_w: Tensor | None, c_y: Tensor | None) -> tuple[Tensor | None, ...]:
+        h, y, w, g = ctx.saved_tensors
+        needs_h, needs_y, needs_w, needs_g = ctx.needs_input_grad[:4]
+        dh = dg = dw = dy = None
+        for other_y, other_w in ((y, c_w), (c_y, w)):
+            if other_y is None or other_w is None:
+                continue
+            if needs_h:
+                part = _Backward.apply(g, other_y, other_w, *ctx.rest)
+                dh = part if dh is None else dh + part
+            if needs_g:
+                part = _Forward.apply(h, other_y, other_w, *ctx.rest)
+                dg = part if dg is None else dg + part
+        if needs_y or needs_w:
+            zero_y = torch.zeros_like(y[:1]).expand_as(y) if c_y is None else c_y
+            zero_w = torch.zeros_like(w) if c_w is None else c_w
+            dw, dy = _Adjoint.apply(h, zero_y, zero_w, g, *ctx.rest)
+        return dh, dy, dw, dg, None, None

@@ -1,0 +1,261 @@
+"""C++ source of the convolution's three primitives, generated from a `PathTable`.
+
+With the four-form of the convolution (design: it is linear in each of h, Y, w, g)
+
+  Phi(h, Y, w, g) = sum_e sum_p sum_u w[e,p,u] sum_{k,m1} g[recv(e),(p,k),u] R_p[k,m1](Y_e) h[send(e),m1,u]
+  R_p[k,m1](Y_e)  = sum_m2 C^p[m2,k,m1] Y[e,m2]
+
+the primitives are its derivatives: F = dPhi/dg, B = dPhi/dh, A = (dPhi/dw, dPhi/dY). One pass over
+the edges each; no intermediate with an axis of edges times rows is ever stored. Channels are the
+SIMD axis. F and A own the edges of a receiver (rows of the CSR), B those of a sender (rows of the
+transposed CSR), so no two threads write to one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from potential.irreps import PathTable, dimension
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One number of R: row `k` and column `m1` of a path, at `index` in the buffer of an edge."""
+
+    k: int
+    m1: int
+    index: int
+    terms: tuple[tuple[int, float], ...]  # (m2, coefficient)
+
+
+@dataclass(frozen=True)
+class _PathCode:
+    row: int
+    dim: int
+    column: int
+    entries: tuple[_Entry, ...]
+
+
+def convolution_source(table: PathTable, channels: int, dtype: str) -> str:
+    """C++ of F, B and A for `channels` channels; `dtype` is "float" or "double"."""
+    size = {"float": 4, "double": 8}[dtype]
+    lanes = next(n for n in (64 // size, 32 // size, 16 // size, 1) if channels % n == 0)
+    paths, order = _paths(table)
+    components, harmonics = dimension(table.irreps_in), (table.l_max + 1) ** 2
+    coupling = _coupling_rows(order, harmonics)
+    return _TEMPLATE.format(
+        dtype=dtype,
+        lanes=lanes,
+        bytes=lanes * size,
+        channels=channels,
+        components=components,
+        rows=table.rows,
+        paths=len(table.paths),
+        harmonics=harmonics,
+        entries=len(order),
+        rotation=coupling,
+        zeros_h=", ".join(f"h{m} = {{}}" for m in range(components)),
+        store_h=" ".join(f"O({m}) = h{m};" for m in range(components)),
+        zeros_y=", ".join(f"y{m} = {{}}" for m in range(harmonics)),
+        store_y=" ".join(f"y_[{m}] = sum(y{m});" for m in range(harmonics)),
+        forward="\n".join(_forward(i, p) for i, p in enumerate(paths)),
+        backward="\n".join(_backward(i, p) for i, p in enumerate(paths)),
+        adjoint="\n".join(_adjoint(i, p) for i, p in enumerate(paths)),
+    )
+
+
+def _paths(table: PathTable) -> tuple[list[_PathCode], list[_Entry]]:
+    """Non-zero entries of every path; in the buffer they are sorted by the degree of Y."""
+    coupling = table.coupling().numpy()
+    offsets, start = {}, 0
+    for ir in table.irreps_in:
+        offsets[ir], start = start, start + ir.dim
+    found: list[tuple[int, int, int, int, tuple[tuple[int, float], ...]]] = []
+    heads, row = [], 0
+    for i, path in enumerate(table.paths):
+        column = offsets[path.source]
+        heads.append((row, path.target.dim, column))
+        for k in range(path.target.dim):
+            for m1 in range(path.source.dim):
+                values = coupling[:, row + k, column + m1]
+                terms = tuple((int(m2), float(values[m2])) for m2 in np.flatnonzero(np.abs(values) > 1e-12))
+                if terms:
+                    found.append((path.l_edge, i, k, m1, terms))
+        row += path.target.dim
+    found.sort(key=lambda item: item[0])
+    entries = [_Entry(k, m1, index, terms) for index, (_, _, k, m1, terms) in enumerate(found)]
+    owner = [i for _, i, *_ in found]
+    codes = [
+        _PathCode(r, dim, column, tuple(e for e, o in zip(entries, owner, strict=True) if o == i))
+        for i, (r, dim, column) in enumerate(heads)
+    ]
+    return codes, entries
+
+
+def _coupling_rows(order: list[_Entry], n_harmonics: int) -> str:
+    """R[:] += Y[m2] * C[m2][:], over the contiguous range of entries that each m2 touches."""
+    lines = []
+    for m2 in range(n_harmonics):
+        touched = [e.index for e in order if any(m == m2 for m, _ in e.terms)]
+        if not touched:
+            continue
+        first, last = min(touched), max(touched) + 1
+        values = [dict(order[i].terms).get(m2, 0.0) for i in range(first, last)]
+        numbers = ", ".join(f"{v:.17g}" for v in values)
+        lines.append(
+            f"  {{ static const T c[] = {{{numbers}}}; const T y = Y[{m2}];\n"
+            f"    for (int i = 0; i < {last - first}; ++i) R[{first} + i] += y * c[i]; }}"
+        )
+    return "\n".join(lines)
+
+
+def _forward(i: int, path: _PathCode) -> str:
+    lines = [f"      {{ const V w = W({i});"]
+    for k in range(path.dim):
+        terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
+        if terms:
+            lines.append(f"        O({path.row + k}) += w * ({' + '.join(terms)});")
+    return "\n".join([*lines, "      }"])
+
+
+def _backward(i: int, path: _PathCode) -> str:
+    lines = [f"      {{ const V w = W({i});"]
+    lines += [f"        const V g{k} = w * G({path.row + k});" for k in range(path.dim)]
+    for m1 in sorted({e.m1 for e in path.entries}):
+        terms = [f"R[{e.index}] * g{e.k}" for e in path.entries if e.m1 == m1]
+        lines.append(f"        h{path.column + m1} += {' + '.join(terms)};")
+    return "\n".join([*lines, "      }"])
+
+
+def _adjoint(i: int, path: _PathCode) -> str:
+    lines = [f"      {{ const V w = W({i}); V dw = {{}};"]
+    for k in range(path.dim):
+        mine = [e for e in path.entries if e.k == k]
+        if not mine:
+            continue
+        terms = " + ".join(f"R[{e.index}] * H({path.column + e.m1})" for e in mine)
+        lines.append(f"        {{ const V g = G({path.row + k}); dw += g * ({terms}); const V wg = w * g;")
+        for e in mine:
+            sums = " ".join(f"y{m2} += p * T({value:.17g});" for m2, value in e.terms)
+            lines.append(f"          {{ const V p = wg * H({path.column + e.m1}); {sums} }}")
+        lines.append("        }")
+    return "\n".join([*lines, f"        DW({i}) = dw;", "      }"])
+
+
+_TEMPLATE = """\
+#include <cstdint>
+#include <cstring>
+#include <vector>
+typedef {dtype} T;
+typedef T V __attribute__((vector_size({bytes}), aligned(sizeof(T)), may_alias));
+constexpr int64_t LANES = {lanes}, U = {channels}, M = {components}, ROWS = {rows}, P = {paths};
+constexpr int64_t Q = {harmonics}, N_R = {entries};
+
+static inline void rotation(const T* __restrict__ Y, T* __restrict__ R) {{
+  std::memset(R, 0, N_R * sizeof(T));
+{rotation}
+}}
+
+#define LOAD(p) (*(const V*)(p))
+#define H(m) LOAD(h_ + (m) * U)
+#define W(p) LOAD(w_ + (p) * U)
+#define G(r) LOAD(g_ + (r) * U)
+#define O(r) (*(V*)(o_ + (r) * U))
+#define DW(p) (*(V*)(dw_ + (p) * U))
+
+static inline T sum(V v) {{ T s = 0; for (int i = 0; i < LANES; ++i) s += ((T*)&v)[i]; return s; }}
+
+// Y is shared by the members when y_stride is 0: R is then made once for all of them.
+extern "C" void forward(const T* h, const T* Y, const T* w, T* out, const int64_t* row, const int64_t* send,
+                        int64_t members, int64_t atoms, int64_t edges, int64_t y_stride, int threads) {{
+  #pragma omp parallel num_threads(threads)
+  {{
+    std::vector<T> buffer;
+    #pragma omp for schedule(dynamic, 4)
+    for (int64_t i = 0; i < atoms; ++i) {{
+      const int64_t first = row[i], n = row[i + 1] - row[i];
+      buffer.resize(n * N_R + 1);
+      for (int64_t m = 0; m < members; ++m) {{
+        if (m == 0 || y_stride)
+          for (int64_t e = 0; e < n; ++e)
+            rotation(Y + m * y_stride + (first + e) * Q, buffer.data() + e * N_R);
+        T* o = out + (m * atoms + i) * ROWS * U;
+        std::memset(o, 0, ROWS * U * sizeof(T));
+        for (int64_t u = 0; u < U; u += LANES)
+        for (int64_t e = 0; e < n; ++e) {{
+          const T* __restrict__ R = buffer.data() + e * N_R;
+          const T* h_ = h + (m * atoms + send[first + e]) * M * U + u;
+          const T* w_ = w + (m * edges + first + e) * P * U + u;
+          T* o_ = o + u;
+{forward}
+        }}
+      }}
+    }}
+  }}
+}}
+
+extern "C" void backward(const T* g, const T* Y, const T* w, T* dh, const int64_t* column, const int64_t* order,
+                         const int64_t* receive, int64_t members, int64_t atoms, int64_t edges,
+                         int64_t y_stride, int threads) {{
+  #pragma omp parallel num_threads(threads)
+  {{
+    std::vector<T> buffer;
+    #pragma omp for schedule(dynamic, 4)
+    for (int64_t j = 0; j < atoms; ++j) {{
+      const int64_t first = column[j], n = column[j + 1] - column[j];
+      buffer.resize(n * N_R + 1);
+      for (int64_t m = 0; m < members; ++m) {{
+        if (m == 0 || y_stride)
+          for (int64_t e = 0; e < n; ++e)
+            rotation(Y + m * y_stride + order[first + e] * Q, buffer.data() + e * N_R);
+        for (int64_t u = 0; u < U; u += LANES) {{
+          V {zeros_h};
+          for (int64_t e = 0; e < n; ++e) {{
+            const int64_t edge = order[first + e];
+            const T* __restrict__ R = buffer.data() + e * N_R;
+            const T* g_ = g + (m * atoms + receive[edge]) * ROWS * U + u;
+            const T* w_ = w + (m * edges + edge) * P * U + u;
+{backward}
+          }}
+          T* o_ = dh + (m * atoms + j) * M * U + u;
+          {store_h}
+        }}
+      }}
+    }}
+  }}
+}}
+
+extern "C" void adjoint(const T* h, const T* Y, const T* w, const T* g, T* dw, T* dY, const int64_t* row,
+                        const int64_t* send, int64_t members, int64_t atoms, int64_t edges, int64_t y_stride,
+                        int threads) {{
+  #pragma omp parallel num_threads(threads)
+  {{
+    std::vector<T> buffer;
+    #pragma omp for schedule(dynamic, 4)
+    for (int64_t i = 0; i < atoms; ++i) {{
+      const int64_t first = row[i], n = row[i + 1] - row[i];
+      buffer.resize(n * N_R + 1);
+      for (int64_t m = 0; m < members; ++m) {{
+        if (m == 0 || y_stride)
+          for (int64_t e = 0; e < n; ++e)
+            rotation(Y + m * y_stride + (first + e) * Q, buffer.data() + e * N_R);
+        for (int64_t e = 0; e < n; ++e) {{
+          const T* __restrict__ R = buffer.data() + e * N_R;
+          V {zeros_y};
+          for (int64_t u = 0; u < U; u += LANES) {{
+            const T* h_ = h + (m * atoms + send[first + e]) * M * U + u;
+            const T* w_ = w + (m * edges + first + e) * P * U + u;
+            const T* g_ = g + (m * atoms + i) * ROWS * U + u;
+            T* dw_ = dw + (m * edges + first + e) * P * U + u;
+{adjoint}
+          }}
+          T* y_ = dY + (m * edges + first + e) * Q;
+          {store_y}
+        }}
+      }}
+    }}
+  }}
+}}
+"""
