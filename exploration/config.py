@@ -50,7 +50,8 @@ class RandomDisplacement(Config):
 
     method: Literal["displacement"] = "displacement"
     std_A: Annotated[
-        PositiveFloat, Field(description="standard deviation of each Cartesian displacement, Angstrom")
+        float,
+        Field(gt=0, le=0.5, description="standard deviation of each Cartesian displacement, Angstrom"),
     ] = 0.05
     min_distance_factor: MinDistanceFactor = 0.65
 

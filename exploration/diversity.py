@@ -11,8 +11,6 @@ from jaxtyping import Float
 
 from potential.frame import Frame
 
-Matrix = Float[np.ndarray, "frames features"]
-
 
 def duplicates(
     frames: Sequence[Frame], references: Sequence[Frame], *, tolerance_A: float
@@ -59,8 +57,8 @@ def internal_distances(frame: Frame) -> Float[np.ndarray, "distances"]:
 
 
 def farthest_points(
-    candidates: Matrix, references: Matrix, n: int
-) -> tuple[list[int], list[float], Float[np.ndarray, "frames"]]:
+    candidates: Float[np.ndarray, "candidates _"], references: Float[np.ndarray, "references _"], n: int
+) -> tuple[list[int], list[float], Float[np.ndarray, "candidates"]]:
     """Greedy farthest-point sampling (Gonzalez, Theor. Comput. Sci. 38, 293 (1985)).
 
     Each pick is the candidate farthest from the references and from all earlier picks. Without
@@ -89,7 +87,9 @@ def farthest_points(
     return picks, at_pick, distance
 
 
-def nearest_distances(points: Matrix, references: Matrix) -> Float[np.ndarray, "points"]:
+def nearest_distances(
+    points: Float[np.ndarray, "points _"], references: Float[np.ndarray, "references _"]
+) -> Float[np.ndarray, "points"]:
     """Euclidean distance of each point to the nearest reference; infinite without references."""
     if len(references) == 0:
         return np.full(len(points), np.inf)

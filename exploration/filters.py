@@ -11,8 +11,8 @@ from dataclasses import astuple, dataclass
 from enum import StrEnum
 
 from exploration.config import ExplorationConfig
+from potential.checks import closest_pair, describe_pair
 from potential.frame import Frame
-from potential.geometry import closest_pair, describe_pair
 
 MAX_STRIDE_A = 0.5
 """A hydrogen atom at 3000 K moves 0.05 Å in 1 fs; ten times that is an explosion, not motion."""

@@ -13,8 +13,8 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
 
 from exploration.config import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
+from potential.checks import check_frame
 from potential.frame import Frame
-from potential.geometry import check_frame
 from potential.structures import read_frames
 
 RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1

@@ -17,6 +17,8 @@ _FILES = {
     Outcome.FAILED: "failed.extxyz",
 }
 
+_TEXT = ("frame_id", "start_frame_id", "formula", "verdict", "reason", "stop_reason", "decision", "stage")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Exploration:
@@ -80,13 +82,10 @@ class Exploration:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV of ours: floats exact, ids and reasons as text (an id such as 12e45... is no number)."""
-    text = ("frame_id", "start_frame_id", "verdict", "reason", "stop_reason", "formula", "decision", "stage")
-    return pd.read_csv(
-        path,
-        float_precision="round_trip",
-        converters=dict.fromkeys(text, str),
-    )
+    """A CSV of ours, with ids and reasons as text (an id such as 12e45... is no number)."""
+    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
+    empty = {column: "" for column in _TEXT if column in table}
+    return table.fillna(empty)
 
 
 def _read(path: Path) -> list[Frame]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from exploration.config import SelectionConfig
-from exploration.diversity import Matrix, duplicates, farthest_points
+from exploration.diversity import duplicates, farthest_points
 from exploration.filters import Outcome
 from exploration.ledger import Exploration, read_table
 from potential.frame import Frame
@@ -180,7 +181,7 @@ def _diversify(
     return decisions
 
 
-def _describe(descriptors: Descriptors, frames: Sequence[Frame]) -> Matrix:
+def _describe(descriptors: Descriptors, frames: Sequence[Frame]) -> Float[np.ndarray, "frames features"]:
     if not frames:
         return np.zeros((0, 0))
     matrix = np.asarray(descriptors(frames), dtype=np.float64)

@@ -143,10 +143,9 @@ def test_a_replica_does_not_feel_the_others_leave():
 
 def test_replicas_of_different_sizes_move_as_they_do_alone():
     sizes = [argon(2), argon(5), argon(1)]
-    mixed = run(
-        wells, start_md(wells, sizes, [300.0] * 3, seed=10), 30, timestep_fs=2.0, friction_per_fs=0.01
-    )
-    alone = run(wells, start_md(wells, sizes[:1], [300.0], seed=10), 30, timestep_fs=2.0, friction_per_fs=0.01)
+    settings = {"timestep_fs": 2.0, "friction_per_fs": 0.01}
+    mixed = run(wells, start_md(wells, sizes, [300.0] * 3, seed=10), 30, **settings)
+    alone = run(wells, start_md(wells, sizes[:1], [300.0], seed=10), 30, **settings)
     torch.testing.assert_close(mixed.structures.positions[:2], alone.structures.positions)
     torch.testing.assert_close(mixed.kinetic_temperature[:1], alone.kinetic_temperature)
 
