@@ -32,7 +32,6 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
             "energy MAE (meV/atom)": f"{1000 * r.test.energy_mae:.2f}",
             "Spearman": _or_dash(r.uncertainty.spearman, "{:.2f}"),
             "accurate / candidate / failed": _ledger(r),
-            "selected": _or_dash(r.n_selected, "{}"),
             "labelled": _or_dash(r.n_labelled, "{}"),
             "label failures": _or_dash(r.n_label_failures, "{}"),
             "training": duration(r.train_seconds),
@@ -111,7 +110,7 @@ def _ledger(result: RoundResult) -> str:
     if result.ledger is None or result.ledger.total == 0:
         return "–"
     counts = (result.ledger.accurate, result.ledger.candidate, result.ledger.failed)
-    return " / ".join(f"{100 * n / result.ledger.total:.0f} %" for n in counts)
+    return " / ".join(f"{n / result.ledger.total:.0%}" for n in counts)
 
 
 def _or_dash(value: int | float | None, form: str) -> str:

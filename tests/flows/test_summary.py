@@ -59,7 +59,7 @@ def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
     explored = result(0, 0.2, ledger=LedgerCounts(accurate=30, candidate=15, failed=5), n_label_failures=1)
     rows = round_table([explored, result(1, 0.1)])
     assert rows[0]["force MAE (meV/Å)"] == "200.0"
-    assert rows[0]["accurate / candidate / failed"] == "60 % / 30 % / 10 %"
+    assert rows[0]["accurate / candidate / failed"] == "60% / 30% / 10%"
     assert rows[0]["label failures"] == "1"
     assert rows[1]["accurate / candidate / failed"] == rows[1]["labelling"] == "–"
     header, rule, *body = markdown_table(rows).splitlines()

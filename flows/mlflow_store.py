@@ -1,0 +1,196 @@
+"""One campaign's place in an MLflow store: its experiment, its parent run, a child run per round.
+
+Every call may be repeated: runs are found by their tags before they are created, and a metric, a
+dataset or a model version that is there already is not written again. Nothing of MLflow's global
+state (active run, tracking URI) is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+if TYPE_CHECKING:  # MLflow takes seconds to import; the command line shall not wait for it
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+METRICS_PER_CALL, PARAMS_PER_CALL, PARAM_LENGTH = 1000, 100, 6000  # limits of MLflow's API
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+
+
+@contextmanager
+def patience(seconds: float = 5.0, *, tracking_uri: str) -> Iterator[None]:
+    """Fail within seconds where no server answers; MLflow's own retries go on for minutes.
+
+    Raises:
+        ConnectionError: no HTTP answer from the tracking server.
+    """
+    if tracking_uri.startswith(("http://", "https://")):
+        try:
+            urlopen(tracking_uri, timeout=seconds).close()
+        except HTTPError:
+            pass  # refuses this address, but is there
+        except OSError as error:
+            raise ConnectionError(f"no answer within {seconds:.0f} s: {error}") from error
+    mine = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    os.environ.update(mine)
+    try:
+        yield
+    finally:
+        for name in mine:
+            os.environ.pop(name, None)
+
+
+class CampaignRuns:
+    """The runs of the campaign tagged `campaign_id`.
+
+    Args:
+        client: bound to the tracking store.
+        name: name of the experiment, of the registered model and of nothing else.
+        campaign_id: tells apart campaigns of the same name.
+        artifacts: URI under which the experiment keeps its artifacts; None where the server decides.
+    """
+
+    def __init__(
+        self, client: MlflowClient, name: str, campaign_id: str, *, artifacts: str | None = None
+    ) -> None:
+        self.client, self.name, self.campaign_id = client, name, campaign_id
+        self.experiment_id = self._experiment(artifacts)
+        query = f"tags.campaign_id = '{campaign_id}'"
+        self._runs: dict[str, Run] = {
+            run.data.tags["campaign_part"]: run
+            for run in client.search_runs([self.experiment_id], query, max_results=5000)
+        }
+
+    def _experiment(self, artifacts: str | None) -> str:
+        experiment = self.client.get_experiment_by_name(self.name)
+        if experiment is None:
+            tags = {"mlflow.experimentKind": "custom_model_development"}  # or the UI shows pages for agents
+            return str(self.client.create_experiment(self.name, artifact_location=artifacts, tags=tags))
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """`campaign`, `round 0`, ... to MLflow's run id."""
+        return {part: run.info.run_id for part, run in self._runs.items()}
+
+    def parent(self) -> Run:
+        """The run of the whole campaign."""
+        return self._find_or_create("campaign", {}, None)
+
+    def child(self, number: int, *, started_ms: int) -> Run:
+        """The run of one round, inside the parent."""
+        parent = {"mlflow.parentRunId": self.parent().info.run_id}
+        return self._find_or_create(f"round {number}", parent, started_ms)
+
+    def _find_or_create(self, part: str, tags: Mapping[str, str], started_ms: int | None) -> Run:
+        if part not in self._runs:
+            mine = {"campaign_id": self.campaign_id, "campaign_part": part, "mlflow.source.name": "alnico"}
+            self._runs[part] = self.client.create_run(
+                self.experiment_id, start_time=started_ms, tags=mine | dict(tags), run_name=part
+            )
+        return self._runs[part]
+
+    def tag(self, run: Run, key: str, value: str) -> None:
+        if run.data.tags.get(key) != value:
+            self.client.set_tag(run.info.run_id, key, value)
+            run.data.tags[key] = value
+
+    def log_params(self, run: Run, params: Mapping[str, Any]) -> None:
+        """Nested settings as `level.xc`. A setting changed since the first run becomes a tag: MLflow's
+        parameters cannot change."""
+        from mlflow.entities import Param
+
+        flat, known = _flatten(params), run.data.params
+        for key, value in flat.items():
+            if known.get(key, value) != value:
+                self.tag(run, f"changed.{key}", f"{known[key]} -> {value}"[:PARAM_LENGTH])
+        new = [Param(key, value) for key, value in flat.items() if key not in known]
+        for start in range(0, len(new), PARAMS_PER_CALL):
+            self.client.log_batch(run.info.run_id, params=new[start : start + PARAMS_PER_CALL])
+        known.update({param.key: param.value for param in new})
+
+    def log_metrics(self, run: Run, metrics: Iterable[Metric]) -> None:
+        """Points that the run has already (same name, step and value) are left out."""
+        run_id = run.info.run_id
+        by_key: dict[str, list[Metric]] = {}
+        for metric in metrics:
+            by_key.setdefault(metric.key, []).append(metric)
+        new = []
+        for key, points in by_key.items():
+            logged = self.client.get_metric_history(run_id, key) if key in run.data.metrics else []
+            there = {(point.step, point.value) for point in logged}
+            new += [point for point in points if (point.step, point.value) not in there]
+        for start in range(0, len(new), METRICS_PER_CALL):
+            self.client.log_batch(run_id, metrics=new[start : start + METRICS_PER_CALL])
+        run.data.metrics.update({point.key: point.value for point in new})
+
+    def log_dataset(self, run: Run, name: str, digest: str, *, source: str, context: str, n: int) -> None:
+        """Name a dataset as an input of the run; the labels stay in the campaign's label store."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=name,
+            digest=digest,
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps({"labelled_frames": n}),
+        )
+        tags = [InputTag("mlflow.data.context", context)]
+        self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, tags)])
+
+    def set_status(self, run: Run, status: str, *, ended_ms: int | None = None) -> None:
+        """RUNNING, FINISHED, FAILED or KILLED."""
+        if status == "RUNNING":
+            self.client.update_run(run.info.run_id, status=status)
+        else:
+            self.client.set_terminated(
+                run.info.run_id, status=status, end_time=ended_ms or int(1000 * time.time())
+            )
+
+    def register(self, run: Run, artifact_path: str, digest: str, *, description: str) -> str:
+        """Register the run's artifact folder as a version of the model `name`, alias `champion`.
+
+        Returns the version; the one with the same digest of its weights where there is one already.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_registered_model(self.name)
+        except MlflowException:
+            self.client.create_registered_model(self.name, description="NequIP committees made by alnico")
+        versions = self.client.search_model_versions(f"name = '{self.name}'")
+        same = [v for v in versions if v.tags.get("weights_digest") == digest and v.run_id == run.info.run_id]
+        version = (
+            same[0]
+            if same
+            else self.client.create_model_version(
+                self.name,
+                f"runs:/{run.info.run_id}/{artifact_path}",
+                run.info.run_id,
+                tags={"weights_digest": digest},
+                description=description,
+            )
+        )
+        self.client.set_registered_model_alias(self.name, "champion", str(version.version))
+        return str(version.version)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            flat[name] = text[:PARAM_LENGTH]
+    return flat

@@ -1,0 +1,208 @@
+"""A campaign folder as a finished run leaves it, with made-up numbers: for what only reads the folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from flows.config import CampaignConfig
+from flows.report import write_report
+from flows.results import RESULT_FILE, ErrorMetrics, LedgerCounts, RoundResult, UncertaintyMetrics
+
+CONFIG = CampaignConfig.model_validate(
+    {
+        "name": "ethanol",
+        "structure": {"molecule": "CH3CH2OH"},
+        "seed": 1,
+        "rounds": 3,
+        "initial": {"frames": 20, "source": {"method": "xtb_md"}},
+        "test": {"frames": 20, "source": {"method": "xtb_md"}},
+        "level": {"labeler": "pyscf", "xc": "PBE", "basis": "def2-SVP"},
+        "exploration": {"temperatures_K": [300.0, 500.0, 800.0], "n_replicas": 12},
+    }
+)
+SYMBOLS = ["C", "C", "O", "H", "H", "H", "H", "H", "H"]
+FORCE_MAE = (0.31, 0.22, 0.175, 0.149)
+
+
+def build_campaign(folder: Path, *, finished_rounds: int = 4, potential: bool = True) -> Path:
+    """Write campaign.yaml, the finished rounds and the potential; round 3 trains and evaluates only."""
+    rng = np.random.default_rng(7)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "campaign.yaml").write_text(yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False))
+    for number in range(finished_rounds):
+        build_round(folder / "rounds" / f"{number:02d}", number, rng, last=number == len(FORCE_MAE) - 1)
+    if potential:
+        result = folder / "potential"
+        result.mkdir()
+        (result / "weights.safetensors").write_bytes(rng.bytes(2048))
+        (result / "config.json").write_text(CONFIG.model.model_dump_json())
+        (result / "model_card.json").write_text(json.dumps({"n_labels": 44, "level": "PBE/def2-SVP"}))
+    return folder
+
+
+def build_round(folder: Path, number: int, rng: np.random.Generator, *, last: bool = False) -> RoundResult:
+    for stage in ("train", "evaluate") if last else ("train", "evaluate", "explore", "select", "label"):
+        (folder / stage).mkdir(parents=True)
+    _history(FORCE_MAE[number], rng).to_csv(folder / "train" / "history.csv", index=False)
+    atoms = _test_atoms(FORCE_MAE[number], rng)
+    atoms.to_csv(folder / "evaluate" / "test_atoms.csv", index=False)
+    error = atoms[["fx", "fy", "fz"]].to_numpy() - atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    values = {
+        "round": number,
+        "n_labels": 20 + 8 * number,
+        "n_train": 18 + 7 * number,
+        "n_validation": 2 + number,
+        "test": ErrorMetrics(
+            n_frames=20,
+            energy_mae=0.02 * FORCE_MAE[number],
+            energy_rmse=0.026 * FORCE_MAE[number],
+            force_mae=float(np.abs(error).mean()),
+            force_rmse=float(np.sqrt((error**2).mean())),
+        ),
+        "uncertainty": UncertaintyMetrics(
+            mean_force_disagreement=float(atoms["force_disagreement"].mean()),
+            max_force_disagreement=float(atoms["force_disagreement"].max()),
+            spearman=float(atoms["force_disagreement"].corr(atoms["force_error"], method="spearman")),
+        ),
+        "epochs": 150,
+        "train_seconds": 70.0 + 9 * number,
+        "dataset_fingerprint": f"{number}d5e61f0a2b3c4d5"[:16],
+        "test_fingerprint": "7e57f1a9e70000aa",
+    }
+    if not last:
+        replicas = _replicas(number, rng)
+        replicas.to_csv(folder / "explore" / "replicas.csv", index=False)
+        _selection(number).to_csv(folder / "select" / "selection.csv", index=False)
+        _outcomes(number).to_csv(folder / "label" / "outcomes.csv", index=False)
+        values |= {
+            "ledger": LedgerCounts(
+                accurate=90 + 60 * number, candidate=190 - 50 * number, failed=20 - 10 * number
+            ),
+            "explore_seconds": 22.0,
+            "surviving_replicas": float(replicas["survived"].mean()),
+            "n_selected": 9 if number == 1 else 8,
+            "n_labelled": 8,
+            "n_label_failures": 1 if number == 1 else 0,
+            "label_seconds": 8 * 5.8,
+        }
+    result = RoundResult.model_validate(values)
+    (folder / RESULT_FILE).write_text(result.model_dump_json(indent=2))
+    return result
+
+
+def _history(final_mae: float, rng: np.random.Generator) -> pd.DataFrame:
+    epoch = np.arange(1, 151)
+    mae = final_mae * (0.7 + 6 * np.exp(-epoch / 18)) * rng.lognormal(0, 0.04, 150)
+    return pd.DataFrame(
+        {
+            "epoch": epoch,
+            "seconds": 0.47 * epoch,
+            "learning_rate": 0.005 * (1 + np.cos(np.pi * epoch / 150)) + 1e-5,
+            "train_loss": mae**2,
+            "train_force_mae": mae,
+            "validation_force_mae": np.where(epoch % 5 == 0, 1.3 * mae, np.nan),
+            "validation_energy_mae_per_atom": np.where(epoch % 5 == 0, 0.02 * mae, np.nan),
+        }
+    )
+
+
+def _test_atoms(mae: float, rng: np.random.Generator) -> pd.DataFrame:
+    n = 20 * len(SYMBOLS)
+    reference = rng.normal(0, 1.2, (n, 3))
+    size = mae * rng.lognormal(0, 0.6, (n, 1))
+    error = size * rng.normal(0, 1.05, (n, 3))
+    columns = {
+        "frame_id": np.repeat([f"{i:016x}" for i in range(20)], len(SYMBOLS)),
+        "atom": np.tile(np.arange(len(SYMBOLS)), 20),
+        "symbol": np.tile(SYMBOLS, 20),
+    }
+    for i, axis in enumerate("xyz"):
+        columns |= {f"f{axis}_ref": reference[:, i], f"f{axis}": reference[:, i] + error[:, i]}
+    columns["force_error"] = np.linalg.norm(error, axis=1)
+    columns["force_disagreement"] = 0.8 * size[:, 0] * rng.lognormal(0, 0.3, n)
+    return pd.DataFrame(columns)
+
+
+def _replicas(number: int, rng: np.random.Generator) -> pd.DataFrame:
+    temperature = np.repeat([300.0, 500.0, 800.0], 4)
+    fails = np.array([0] * 7 + [number < 1] + [0] * 2 + [number < 2, 1]).astype(bool)
+    return pd.DataFrame(
+        {
+            "replica": np.arange(12),
+            "bath_temperature_K": temperature,
+            "mean_temperature_K": temperature * rng.normal(1.0, 0.06, 12),
+            "time_fs": np.where(fails, rng.uniform(40, 400, 12).round(), 500.0),
+            "survived": ~fails,
+            "stop_reason": np.where(
+                fails, "too close: O3-H9 at 0.31 Å, 0.32 of the sum of their radii (bound 0.65)", ""
+            ),
+        }
+    )
+
+
+def _selection(number: int) -> pd.DataFrame:
+    stages = ["farthest_point"] * 8 + ["band"] * 30 + ["duplicate"] * 20 + ["cap"] * 10
+    return pd.DataFrame(
+        {
+            "frame_id": [f"{number}{i:015x}" for i in range(68)],
+            "replica": np.arange(68) % 12,
+            "step": np.arange(68) * 10,
+            "decision": ["selected"] * 8 + ["rejected"] * 60,
+            "stage": stages,
+            "reason": [f"distance {0.01 * i:.3g}" for i in range(68)],
+        }
+    )
+
+
+def _outcomes(number: int) -> pd.DataFrame:
+    rows = [
+        {
+            "frame_id": f"{number}{i:015x}",
+            "outcome": "labelled",
+            "kind": "",
+            "message": "",
+            "advice": "",
+            "seconds": 5.8,
+        }
+        for i in range(8)
+    ]
+    if number == 1:
+        rows.append(
+            {
+                "frame_id": "1234e00000000000",
+                "outcome": "failed",
+                "kind": "not_converged",
+                "message": "SCF did not converge in 100 cycles; <b>last</b> change 3e-4 Ha",
+                "advice": "raise max_cycles or lower the exploration temperature",
+                "seconds": 41.0,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="session")
+def campaign_config() -> CampaignConfig:
+    return CONFIG
+
+
+@pytest.fixture(scope="session")
+def reported_campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished campaign with its report; shared between tests, so only for reading."""
+    folder = build_campaign(tmp_path_factory.mktemp("campaigns") / "ethanol")
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture
+def finished_campaign(tmp_path: Path) -> Path:
+    return build_campaign(tmp_path / "campaigns" / "ethanol")
+
+
+@pytest.fixture
+def first_round_only(tmp_path: Path) -> Path:
+    """Killed after round 0: no later round, no potential, no report."""
+    return build_campaign(tmp_path / "campaigns" / "ethanol", finished_rounds=1, potential=False)

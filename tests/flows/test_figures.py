@@ -1,0 +1,119 @@
+"""The figures show the numbers they were given, and survive what a broken round hands them."""
+
+from pathlib import Path
+
+import matplotlib.pyplot
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from flows.figures import (
+    campaign_figures,
+    disagreement_and_error,
+    force_parity,
+    learning_curve,
+    ledger,
+    md_survival,
+    round_figures,
+    training_history,
+)
+from flows.results import LedgerCounts, read_results
+
+
+def drawn(figure: Figure) -> Figure:
+    figure.canvas.draw()
+    return figure
+
+
+def lines(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
+    return {line.get_label(): line.get_xydata() for line in figure.axes[panel].get_lines()}
+
+
+def test_learning_curve_shows_errors_against_labels(finished_campaign: Path):
+    results = read_results(finished_campaign)
+    figure = drawn(learning_curve(results))
+    expected = [(r.n_labels, 1000 * r.test.force_mae) for r in results]
+    assert np.allclose(lines(figure)["MAE"], expected)
+    assert np.allclose(lines(figure, 1)["RMSE"][:, 1], [1000 * r.test.energy_rmse for r in results])
+    assert figure.axes[0].get_ylabel() == "test force error (meV/Å)"
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["20", "28", "36", "44"]
+
+
+def test_wide_learning_curves_are_logarithmic(finished_campaign: Path):
+    results = [
+        r.model_copy(update={"n_labels": n, "test": r.test.model_copy(update={"force_mae": 1.0 / n})})
+        for r, n in zip(read_results(finished_campaign), (10, 100, 1000, 10000), strict=True)
+    ]
+    axes = drawn(learning_curve(results)).axes[0]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_parity_says_the_mae_of_its_points(finished_campaign: Path):
+    result = read_results(finished_campaign)[0]
+    table = pd.read_csv(finished_campaign / "rounds/00/evaluate/test_atoms.csv")
+    figure = drawn(force_parity(table))
+    assert f"MAE {1000 * result.test.force_mae:.1f} meV/Å" in figure.axes[0].texts[0].get_text()
+    assert {"C", "O", "H"} <= set(lines(figure))
+    assert sum(len(lines(figure)[symbol]) for symbol in "COH") == 3 * len(table)
+
+
+@pytest.mark.parametrize("repeats", [1, 30])
+def test_disagreement_and_error_says_spearman(finished_campaign: Path, repeats: int):
+    result = read_results(finished_campaign)[0]
+    table = pd.read_csv(finished_campaign / "rounds/00/evaluate/test_atoms.csv")
+    figure = drawn(disagreement_and_error(pd.concat([table] * repeats)))
+    assert figure.axes[0].texts[0].get_text() == f"Spearman {result.uncertainty.spearman:.2f}"
+    assert bool(figure.axes[0].collections) == (repeats == 30)  # density where there are many points
+
+
+def test_a_single_member_has_no_disagreement_to_draw(finished_campaign: Path):
+    table = pd.read_csv(finished_campaign / "rounds/00/evaluate/test_atoms.csv").assign(
+        force_disagreement=0.0
+    )
+    figure = drawn(disagreement_and_error(table))
+    assert "no finite" in figure.axes[0].texts[0].get_text()
+
+
+def test_ledger_bars_add_up(finished_campaign: Path):
+    figure = drawn(ledger(read_results(finished_campaign)))
+    heights = np.array([[bar.get_height() for bar in bars] for bars in figure.axes[0].containers])
+    assert heights.shape == (3, 3)  # verdicts, rounds that explored
+    assert np.allclose(heights.sum(axis=0), 100)
+    assert np.isclose(heights[0, 0], 30)
+
+
+def test_an_exploration_without_records(finished_campaign: Path):
+    empty = LedgerCounts(accurate=0, candidate=0, failed=0)
+    results = [r.model_copy(update={"ledger": empty}) for r in read_results(finished_campaign)]
+    drawn(ledger(results))
+
+
+def test_md_survival_marks_the_replicas_that_stopped(finished_campaign: Path):
+    table = pd.read_csv(finished_campaign / "rounds/00/explore/replicas.csv")
+    survival, temperature = drawn(md_survival(table)).axes
+    assert [text.get_text().strip() for text in survival.texts] == ["too close"] * 3
+    assert sum(len(bars) for bars in survival.containers) == len(table)
+    assert temperature.get_xlabel() == "temperature (K)"
+
+
+def test_training_history_without_validation(finished_campaign: Path):
+    table = pd.read_csv(finished_campaign / "rounds/00/train/history.csv")
+    assert set(lines(drawn(training_history(table)), 1)) == {"training", "validation"}
+    table["validation_force_mae"] = np.nan
+    assert len(lines(drawn(training_history(table)), 1)) == 1
+
+
+def test_figures_by_name(finished_campaign: Path):
+    assert list(campaign_figures(read_results(finished_campaign))) == ["learning_curve", "ledger", "cost"]
+    assert campaign_figures([]) == {}
+    explored = set(round_figures(finished_campaign / "rounds/02"))
+    assert explored == {"force_parity", "disagreement_and_error", "training_history", "md_survival"}
+    assert explored - set(round_figures(finished_campaign / "rounds/03")) == {"md_survival"}
+    assert round_figures(finished_campaign / "rounds/09") == {}
+
+
+def test_no_figure_is_left_in_pyplot(finished_campaign: Path):
+    for figure in campaign_figures(read_results(finished_campaign)).values():
+        drawn(figure)
+    assert matplotlib.pyplot.get_fignums() == []

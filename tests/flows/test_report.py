@@ -1,0 +1,108 @@
+"""The report is one file, shows what the folder holds, and never fails for a campaign half done."""
+
+import base64
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from flows.report import write_report
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Text by tag, image addresses, and whether every tag is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[str] = []
+        self.links: list[str] = []
+        self.text: dict[str, list[str]] = {}
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        values = dict(attrs)
+        self.images += [values["src"]] if tag == "img" else []
+        self.links += [values[key] for key in ("href", "src") if key in values]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.text.setdefault(self.open[-1], []).append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def html(reported_campaign: Path) -> str:
+    return (reported_campaign / "report.html").read_text()
+
+
+def test_report_of_a_finished_campaign(html: str):
+    page = Page(html)
+    assert page.text["h1"] == ["ethanol"]
+    assert page.text["p"][0].startswith("The force error on the 20 frozen test frames fell from")
+    cells = page.text["td"]
+    assert cells[:2] == ["0", "20"]
+    assert "not_converged" in cells
+    assert "PBE" in cells
+    # learning curve, ledger, cost; parity, uncertainty and training of 4 rounds; MD of 3
+    assert len(page.images) == 3 + 4 * 3 + 3
+    assert "over the budget of the round" in cells
+    assert any("Potential.load" in code and "ethanol/potential" in code for code in page.text["code"])
+
+
+def test_the_file_needs_nothing_else(html: str):
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in Page(html).links)
+    assert "<script" not in html
+    assert "url(" not in html
+
+
+def test_images_are_whole_drawings(html: str):
+    for address in Page(html).images:
+        drawing = base64.b64decode(address.partition(",")[2])
+        assert ElementTree.fromstring(drawing).tag.endswith("svg")
+
+
+def test_text_of_others_is_escaped(html: str):
+    assert "<b>last</b>" not in html
+    assert "&lt;b&gt;last&lt;/b&gt;" in html
+
+
+def test_frame_ids_stay_text(html: str):
+    """`1234e00000000000` is an id, not the number 1234."""
+    assert "1234e00000000000" in Page(html).text["code"]
+
+
+def test_report_of_a_campaign_in_its_first_round(first_round_only: Path):
+    page = Page(write_report(first_round_only).read_text())
+    assert "One round is not a learning curve yet" in page.text["p"][0]
+    assert any("written when the campaign is finished" in text for text in page.text["p"])
+
+
+def test_report_before_the_first_round(first_round_only: Path):
+    for path in (first_round_only / "rounds").rglob("result.json"):
+        path.unlink()
+    page = Page(write_report(first_round_only).read_text())
+    assert page.text["p"][0] == "No round is finished yet."
+    assert page.images == []
+
+
+def test_a_round_that_selected_and_labelled_nothing(finished_campaign: Path):
+    """pandas writes a table without columns as a lone newline."""
+    (finished_campaign / "rounds" / "01" / "select" / "selection.csv").write_text("\n")
+    (finished_campaign / "rounds" / "02" / "label" / "outcomes.csv").write_text("frame_id,outcome,kind\n")
+    titles = Page(write_report(finished_campaign).read_text()).text["th"]
+    assert "round 0" in titles
+    assert "round 1" not in titles
+
+
+def test_no_campaign(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"no campaign\.yaml"):
+        write_report(tmp_path)

@@ -1,0 +1,306 @@
+"""Tracking against real MLflow stores: SQLite files, and a server over HTTP."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from flows.results import RESULT_FILE, read_results
+from flows.tracking import Tracker, default_tracking_uri, learning_curve_address
+from potential.dataset import Dataset, Label, LabelledFrame
+from potential.frame import Frame
+
+FORCE_MAE = "Learning curve/test_force_mae_meV_per_A"
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables, which take seconds to create."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The default store beside the campaigns."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    campaigns = tmp_path / "campaigns"
+    campaigns.mkdir(exist_ok=True)
+    (campaigns / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return default_tracking_uri(campaigns / "ethanol")
+
+
+def runs_of(uri: str, name: str = "ethanol") -> dict[str, Run]:
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(name)
+    found = client.search_runs([experiment.experiment_id])
+    by_name = {run.info.run_name: run for run in found}
+    assert len(by_name) == len(found), "a run exists twice"
+    return by_name
+
+
+def curve(uri: str, run: Run, metric: str) -> list[tuple[int, float]]:
+    history = MlflowClient(tracking_uri=uri).get_metric_history(run.info.run_id, metric)
+    return [(point.step, point.value) for point in sorted(history, key=lambda point: point.step)]
+
+
+def run_through(tracker: Tracker, folder: Path) -> None:
+    """What a campaign calls, in its order."""
+    tracker.log_start()
+    for result in read_results(folder):
+        tracker.log_round(result, folder / "rounds" / f"{result.round:02d}")
+    tracker.log_end(folder / "potential", folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def tracked(
+    empty_store: Path, reported_campaign: Path, campaign_config, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A whole campaign that was logged twice, and its store: logging again must change nothing."""
+    folder = tmp_path_factory.mktemp("tracked") / "ethanol"
+    shutil.copytree(reported_campaign, folder)
+    (folder.parent / "mlflow.db").write_bytes(empty_store.read_bytes())
+    uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
+    uri_before, environment = mlflow.get_tracking_uri(), dict(os.environ)
+    for _ in range(2):
+        tracker = Tracker(folder, campaign_config, tracking_uri=uri)
+        run_through(tracker, folder)
+        assert not tracker.warned
+    assert mlflow.active_run() is None
+    assert mlflow.get_tracking_uri() == uri_before
+    left = {key for key in os.environ if os.environ[key] != environment.get(key)}
+    assert left <= {"MLFLOW_DISABLE_TELEMETRY", "PYTEST_CURRENT_TEST"}
+    return folder, uri
+
+
+def test_runs_of_a_whole_campaign(tracked):
+    _, uri = tracked
+    runs = runs_of(uri)
+    assert set(runs) == {"campaign", "round 0", "round 1", "round 2", "round 3"}
+    parent = runs["campaign"]
+    assert all(run.info.status == "FINISHED" for run in runs.values())
+    children = {run.data.tags.get("mlflow.parentRunId") for name, run in runs.items() if name != "campaign"}
+    assert children == {parent.info.run_id}
+    assert parent.data.params["level.basis"] == "def2-SVP"
+    assert parent.data.params["exploration.temperatures_K"] == "[300.0, 500.0, 800.0]"
+    assert "fell from" in parent.data.tags["mlflow.note.content"]
+    assert "| 3 | 44 |" in parent.data.tags["mlflow.note.content"]
+
+
+def test_metrics_are_learning_curves_over_the_labels(tracked):
+    folder, uri = tracked
+    runs = runs_of(uri)
+    parent = runs["campaign"]
+    expected = [(r.n_labels, 1000 * r.test.force_mae) for r in read_results(folder)]
+    assert np.allclose(curve(uri, parent, FORCE_MAE), expected)
+    assert np.allclose(curve(uri, runs["round 2"], FORCE_MAE), expected[2:3])
+    assert curve(uri, parent, "exploration/failed_fraction")[0] == (20, pytest.approx(20 / 300))
+    assert curve(uri, parent, "cost/cumulative_label_seconds")[-1] == (44, pytest.approx(3 * 8 * 5.8))
+    assert "exploration/failed" not in runs["round 3"].data.metrics
+
+
+def test_training_history_is_logged_over_the_epochs(tracked):
+    _, uri = tracked
+    child = runs_of(uri)["round 1"]
+    assert [step for step, _ in curve(uri, child, "training/loss")] == list(range(1, 151))
+    validation = curve(uri, child, "training/validation_force_mae_meV_per_A")
+    assert [step for step, _ in validation] == list(range(5, 151, 5))
+
+
+def test_figures_report_and_potential_are_artifacts(tracked):
+    folder, uri = tracked
+    client, runs = MlflowClient(tracking_uri=uri), runs_of(uri)
+
+    def artifacts(run: str, path: str) -> set[str]:
+        return {a.path for a in client.list_artifacts(runs[run].info.run_id, path)}
+
+    assert "figures/learning_curve.png" in artifacts("campaign", "figures")
+    assert artifacts("campaign", "") == {"figures", "potential", "report.html"}
+    assert artifacts("round 3", "figures") == {
+        f"figures/{name}.png" for name in ("force_parity", "disagreement_and_error", "training_history")
+    }
+    assert {"selection.csv", "outcomes.csv"} <= artifacts("round 0", "")
+    assert (folder.parent / "mlruns" / "ethanol").is_dir()
+
+
+def test_the_potential_is_registered_as_champion(tracked, campaign_config, tmp_path: Path):
+    folder, uri = tracked
+    client = MlflowClient(tracking_uri=uri)
+    champion = client.get_model_version_by_alias("ethanol", "champion")
+    assert champion.version == 1  # though it was logged twice
+    local = mlflow.artifacts.download_artifacts(
+        run_id=champion.run_id, artifact_path="potential", dst_path=str(tmp_path), tracking_uri=uri
+    )
+    weights = "weights.safetensors"
+    assert (Path(local) / weights).read_bytes() == (folder / "potential" / weights).read_bytes()
+
+    shutil.copytree(folder / "potential", tmp_path / "better")
+    (tmp_path / "better" / weights).write_bytes(b"better")
+    Tracker(folder, campaign_config, tracking_uri=uri).log_end(tmp_path / "better", folder / "report.html")
+    assert client.get_model_version_by_alias("ethanol", "champion").version == 2
+
+
+def test_datasets_are_inputs_named_by_their_fingerprint(tracked, campaign_config):
+    folder, uri = tracked
+    frame = Frame.of([1, 1], [[0, 0, 0], [0, 0, 0.74]])
+    label = Label(frame_id=frame.id, level_key="k", energy=-31.0, forces=np.zeros((2, 3)))
+    initial = Dataset.of([LabelledFrame(frame=frame, label=label)])
+    for _ in range(2):
+        Tracker(folder, campaign_config, tracking_uri=uri).log_start(initial)
+    inputs = runs_of(uri)["campaign"].inputs.dataset_inputs
+    found = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in inputs]
+    assert len(found) == len(set(found)) == 1 + 4 + 1
+    assert ("ethanol-initial", initial.fingerprint, "initial") in found
+    assert ("ethanol-test", "7e57f1a9e70000aa", "test") in found
+    round_2 = [i.dataset.digest for i in runs_of(uri)["round 2"].inputs.dataset_inputs]
+    assert sorted(round_2) == ["2d5e61f0a2b3c4d5", "7e57f1a9e70000aa"]
+
+
+def test_nothing_is_logged_twice(tracked):
+    _, uri = tracked
+    for run in runs_of(uri).values():
+        for metric in run.data.metrics:
+            steps = [step for step, _ in curve(uri, run, metric)]
+            assert len(steps) == len(set(steps))
+    assert len(curve(uri, runs_of(uri)["campaign"], FORCE_MAE)) == 4
+
+
+def test_a_round_logged_by_half_is_completed(first_round_only: Path, campaign_config, uri: str):
+    Tracker(first_round_only, campaign_config).log_start()
+    client, child = MlflowClient(tracking_uri=uri), runs_of(uri)["round 0"]
+    client.delete_tag(child.info.run_id, "result_digest")
+    Tracker(first_round_only, campaign_config).log_start()
+    again = runs_of(uri)["round 0"]
+    assert "result_digest" in again.data.tags
+    assert len(curve(uri, again, FORCE_MAE)) == 1
+    assert len(curve(uri, again, "training/loss")) == 150
+    assert len(curve(uri, runs_of(uri)["campaign"], FORCE_MAE)) == 1
+
+
+def test_killed_between_creating_a_run_and_noting_it(first_round_only: Path, uri: str, campaign_config):
+    Tracker(first_round_only, campaign_config).log_start()
+    record = json.loads((first_round_only / "tracking.json").read_text())
+    (first_round_only / "tracking.json").write_text(json.dumps({"campaign_id": record["campaign_id"]}))
+    Tracker(first_round_only, campaign_config).log_start()
+    assert json.loads((first_round_only / "tracking.json").read_text()) == record
+    assert set(runs_of(uri)) == {"campaign", "round 0"}
+
+
+def test_a_campaign_begun_anew_under_the_old_name_gets_its_own_runs(
+    first_round_only: Path, campaign_config, uri: str
+):
+    Tracker(first_round_only, campaign_config).log_start()
+    (first_round_only / "tracking.json").unlink()
+    Tracker(first_round_only, campaign_config).log_start()
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("ethanol")
+    campaigns = client.search_runs([experiment.experiment_id], "tags.campaign_part = 'campaign'")
+    assert len({run.data.tags["campaign_id"] for run in campaigns}) == len(campaigns) == 2
+
+
+def test_status_and_a_changed_setting(first_round_only: Path, uri: str, campaign_config):
+    tracker = Tracker(first_round_only, campaign_config)
+    tracker.log_start()
+    assert runs_of(uri)["campaign"].info.status == "RUNNING"
+    tracker.log_stop("KILLED")
+    assert runs_of(uri)["campaign"].info.status == "KILLED"
+    Tracker(first_round_only, campaign_config.model_copy(update={"rounds": 5})).log_start()
+    parent = runs_of(uri)["campaign"]
+    assert parent.info.status == "RUNNING"
+    assert parent.data.params["rounds"] == "3"
+    assert parent.data.tags["changed.rounds"] == "3 -> 5"
+
+
+def test_an_unreachable_server_costs_one_warning(finished_campaign: Path, campaign_config, caplog):
+    port = _free_port()
+    tracker = Tracker(finished_campaign, campaign_config, tracking_uri=f"http://127.0.0.1:{port}")
+    began = time.perf_counter()
+    run_through(tracker, finished_campaign)
+    assert time.perf_counter() - began < 20
+    assert len(caplog.records) == 1
+    assert f"127.0.0.1:{port}" in caplog.text
+    assert "The campaign goes on" in caplog.text
+
+
+def test_a_damaged_store_costs_one_warning(finished_campaign: Path, campaign_config, uri: str, caplog):
+    (finished_campaign.parent / "mlflow.db").write_bytes(b"not a database" * 100)
+    with caplog.at_level(logging.WARNING, logger="flows.tracking"):
+        run_through(Tracker(finished_campaign, campaign_config), finished_campaign)
+    assert [record.name for record in caplog.records].count("flows.tracking") == 1
+
+
+def test_a_server_that_comes_late_gets_everything(
+    finished_campaign: Path, campaign_config, empty_store: Path, tmp_path: Path, caplog
+):
+    """Nothing answers at first; the next call after the server is up catches up on all rounds."""
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}"
+    results = read_results(finished_campaign)[:2]
+    for number in (2, 3):
+        shutil.rmtree(finished_campaign / "rounds" / f"{number:02d}")
+    (finished_campaign / "rounds" / "01" / RESULT_FILE).unlink()  # round 1 has just finished
+    tracker = Tracker(finished_campaign, campaign_config, tracking_uri=address)
+    tracker.log_start()
+    tracker.log_round(results[0], finished_campaign / "rounds" / "00")
+    assert learning_curve_address(finished_campaign, address) is None
+    with mlflow_server(port, empty_store, tmp_path):
+        tracker.log_round(results[1], finished_campaign / "rounds" / "01")
+        tracker.log_end(finished_campaign / "potential", finished_campaign / "report.html")
+        campaign = runs_of(address)["campaign"]
+        assert [step for step, _ in curve(address, campaign, FORCE_MAE)] == [20, 28]
+        assert campaign.info.status == "FINISHED"
+        client = MlflowClient(tracking_uri=address)
+        champion = client.get_model_version_by_alias("ethanol", "champion")
+        assert champion.run_id == campaign.info.run_id
+    assert campaign.info.run_id in str(learning_curve_address(finished_campaign, address))
+    said = [record.getMessage() for record in caplog.records if record.name == "flows.tracking"]
+    assert len(said) == 2
+    assert "caught up" in said[1]
+
+
+@contextmanager
+def mlflow_server(port: int, empty_store: Path, folder: Path) -> Iterator[None]:
+    store = folder / "server.db"
+    store.write_bytes(empty_store.read_bytes())
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{store}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/health")
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait_for(address: str) -> None:
+    for _ in range(240):
+        try:
+            urlopen(address, timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.25)
+    raise AssertionError(f"no MLflow server at {address}")
