@@ -132,7 +132,7 @@ class SelectionConfig(Config):
             description="frames in which no interatomic distance differs by more than this are duplicates, "
             "Angstrom"
         ),
-    ] = 0.02
+    ] = 0.05
     max_considered: Annotated[
         PositiveInt,
         Field(description="candidates compared with each other; more are thinned at random first"),
