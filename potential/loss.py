@@ -46,9 +46,7 @@ def predict(
 
     With `training`, all of them can be differentiated by the weights.
     """
-    energy, slope = energy_and_slope(
-        model, batch.species, batch.topology, batch.geometry, training=training
-    )
+    energy, slope = energy_and_slope(model, batch.species, batch.topology, batch.geometry, training=training)
     return CommitteePrediction(
         energy=sum_structures(energy, batch.structures),
         forces=forces_from(slope, batch.topology),

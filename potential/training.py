@@ -16,13 +16,14 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from potential import statistics
+from potential import schedule, statistics
 from potential.checkpoint import load_checkpoint, save_checkpoint
 from potential.config import ModelConfig, TrainingConfig
 from potential.dataset import Dataset
 from potential.loader import Loader
 from potential.loss import bootstrap_weights, committee_loss, errors, predict
 from potential.nequip import NequIP
+from potential.schedule import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +47,6 @@ class TrainedCommittee:
     model: NequIP
     history: list[EpochRecord]
     seconds: float
-
-
-@dataclass
-class Progress:
-    """Where training stands; all of it is in the checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    best_validation: float = math.inf
-    best_epoch: int = 0
-    lowest_loss: float = math.inf
-    lowest_loss_epoch: int = 0
-    rate_factor: float = 1.0
 
 
 def train_committee(
@@ -163,12 +150,12 @@ class _Run:
         self._restore()
         saved_epoch, started = self.progress.epoch, time.perf_counter() - self.progress.seconds
         bar = tqdm(total=100, desc=description, unit="%", disable=None, bar_format=_BAR)
-        while not self._finished():
+        while not schedule.finished(self.config, self.progress):
             record = self._epoch(started)
             self.history.append(record)
             if on_epoch is not None:
                 on_epoch(record)
-            bar.n = round(100 * min(self._fraction(), 1.0), 1)
+            bar.n = round(100 * min(schedule.fraction_done(self.config, self.progress), 1.0), 1)
             bar.set_postfix_str(_postfix(record), refresh=False)
             bar.update(0)
             if self.progress.epoch - saved_epoch >= self.config.checkpoint_every_epochs:
@@ -186,7 +173,7 @@ class _Run:
         config, progress = self.config, self.progress
         losses, absolute, components = [], 0.0, 0
         for batch in self.loader.shuffled(config.batch_size, seed=self.seed, epoch=progress.epoch):
-            rate = self._learning_rate()
+            rate = schedule.learning_rate(config, progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             want_stress = config.stress_weight > 0
@@ -211,7 +198,7 @@ class _Run:
                 f"(now {config.learning_rate}), or set max_gradient_norm"
             )
         validation = self._validate()
-        self._plateau(mean_loss)
+        schedule.watch_plateau(config, progress, mean_loss)
         return EpochRecord(
             epoch=progress.epoch,
             step=progress.step,
@@ -224,7 +211,9 @@ class _Run:
         )
 
     def _validate(self) -> tuple[float, float] | None:
-        due = self.progress.epoch % self.config.validate_every_epochs == 0 or self._finished()
+        due = self.progress.epoch % self.config.validate_every_epochs == 0 or schedule.finished(
+            self.config, self.progress
+        )
         if self.validation is None or not due:
             return None
         found = errors(self._average, self.validation, self.config.batch_size)
@@ -232,39 +221,6 @@ class _Run:
             self.progress.best_validation, self.progress.best_epoch = found.force_mae, self.progress.epoch
             self.best = {k: v.clone() for k, v in self._average.state_dict().items()}
         return found
-
-    def _plateau(self, loss: float) -> None:
-        if self.config.schedule != "plateau":
-            return
-        progress = self.progress
-        if loss < progress.lowest_loss:
-            progress.lowest_loss, progress.lowest_loss_epoch = loss, progress.epoch
-        elif progress.epoch - progress.lowest_loss_epoch >= self.config.plateau_patience_epochs:
-            progress.rate_factor *= 0.5
-            progress.lowest_loss_epoch = progress.epoch
-
-    def _fraction(self) -> float:
-        """How much of training is done, by the limit that is nearest."""
-        config, progress = self.config, self.progress
-        done = [progress.epoch / config.max_epochs]
-        if config.max_steps is not None:
-            done.append(progress.step / config.max_steps)
-        if config.max_seconds is not None:
-            done.append(progress.seconds / config.max_seconds)
-        return max(done)
-
-    def _learning_rate(self) -> float:
-        warm_up = min(1.0, (self.progress.step + 1) / _WARM_UP_STEPS)
-        rate = self.config.learning_rate * warm_up
-        if self.config.schedule == "cosine":
-            rate *= 0.5 * (1.0 + math.cos(math.pi * min(self._fraction(), 1.0)))
-        return rate * self.progress.rate_factor
-
-    def _finished(self) -> bool:
-        patience = self.config.early_stop_patience_epochs
-        stale = self.progress.epoch - self.progress.best_epoch
-        stopped_early = patience is not None and self.validation is not None and stale >= patience
-        return self._fraction() >= 1.0 or stopped_early
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
@@ -300,7 +256,6 @@ class _Run:
         self.history = [EpochRecord(**record) for record in facts["history"]]
 
 
-_WARM_UP_STEPS = 50
 _BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
 
 

@@ -29,7 +29,7 @@ def load(source: str) -> ctypes.CDLL:
     processor. Several processes may build at once: each compiles apart and renames into place.
 
     Raises:
-        CompilerError: without a working compiler.
+        CompilerError: without a working compiler, or a folder to write to.
     """
     compiler = _compiler()
     gomp = _openmp_of_torch()
@@ -37,9 +37,14 @@ def load(source: str) -> ctypes.CDLL:
     name = hashlib.sha256(identity.encode()).hexdigest()[:20]
     folder = Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
     library = folder / f"{name}.so"
-    if not library.exists():
-        _compile(source, compiler, gomp, library)
-    return ctypes.CDLL(str(library))
+    try:
+        if not library.exists():
+            _compile(source, compiler, gomp, library)
+        return ctypes.CDLL(str(library))
+    except OSError as error:
+        raise CompilerError(
+            f"cannot keep or load compiled kernels in {folder}: {error}; set ALNICO_CACHE"
+        ) from error
 
 
 def _compile(source: str, compiler: str, gomp: Path | None, library: Path) -> None:
@@ -64,7 +69,9 @@ def _compiler() -> str:
     for name in filter(None, (os.environ.get("CXX"), "g++", "clang++")):
         if shutil.which(name):
             return name
-    raise CompilerError("no C++ compiler found (looked for $CXX, g++, clang++); install g++ for the fused kernels")
+    raise CompilerError(
+        "no C++ compiler found (looked for $CXX, g++, clang++); install g++ for the fused kernels"
+    )
 
 
 @cache
