@@ -1,0 +1,230 @@
+import dataclasses
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import ase.db
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from labeling.failure import LabelFailure
+from labeling.lennard_jones import compute
+from labeling.level import LennardJonesLevel
+from labeling.store import LabelStore
+from potential.dataset import Label
+from potential.frame import Frame
+
+LEVEL = LennardJonesLevel()
+
+
+def cluster(seed: int, **origin: int | str | float) -> Frame:
+    positions = 3.8 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    return Frame.of(
+        [18] * 4, positions + np.random.default_rng(seed).normal(0, 0.1, (4, 3)), origin=dict(origin)
+    )
+
+
+def failure_of(frame: Frame, kind: str = "timeout") -> LabelFailure:
+    return LabelFailure(frame_id=frame.id, level_key=LEVEL.key, kind=kind, message="too slow", attempts=2)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LabelStore:
+    return LabelStore(tmp_path / "campaign" / "labels.db")
+
+
+def test_a_label_comes_back_as_it_was(store: LabelStore) -> None:
+    frame = cluster(0, round=1, replica=3, source="md", step_label="0012", temperature_K=300.5)
+    label = compute(frame, LEVEL)
+    assert store.get(frame.id, LEVEL.key) is None
+    assert store.add(frame, label)
+    back = LabelStore(store.path).get(frame.id, LEVEL.key)
+    assert back is not None
+    assert back.frame_id == frame.id
+    assert back.level_key == LEVEL.key
+    assert back.energy == label.energy
+    assert np.array_equal(back.forces, label.forces)
+    assert back.stress is None
+    assert back.provenance == label.provenance
+    (item,) = store
+    assert item.frame == frame
+    assert item.frame.origin == frame.origin
+
+
+def test_every_kind_of_frame_keeps_its_id(store: LabelStore) -> None:
+    rng = np.random.default_rng(5)
+    frames = [
+        Frame.of(
+            rng.integers(1, 90, n),
+            rng.normal(0, 10.0 ** rng.integers(-3, 4), (n, 3)),
+            rng.normal(0, 9, (3, 3)),
+            rng.random(3) < 0.5,
+            charge=int(rng.integers(-2, 3)),
+            spin=int(rng.integers(0, 4)),
+        )
+        for n in rng.integers(1, 12, 40)
+    ]
+    for frame in frames:
+        forces = rng.normal(size=(len(frame), 3))
+        store.add(frame, Label(frame_id=frame.id, level_key=LEVEL.key, energy=-1.5, forces=forces))
+    assert [item.frame.id for item in store] == [frame.id for frame in frames]
+    assert store.frames(LEVEL.key) == frames
+    assert store.dataset(frames, LEVEL.key).frames == frames
+
+
+def test_ids_that_read_as_numbers_are_kept(store: LabelStore) -> None:
+    """ase.db refuses text that looks like a number, and some hex ids do."""
+    frame = cluster(1)
+    label = dataclasses.replace(compute(frame, LEVEL), level_key="123456789012")
+    assert store.add(frame, label)
+    assert store.get(frame.id, "123456789012") is not None
+    assert store.counts("123456789012") == {"labelled": 1}
+
+
+def test_stress_comes_back(store: LabelStore) -> None:
+    atoms = bulk("Ar", "fcc", a=5.2, cubic=True)
+    atoms.rattle(0.1, seed=0)
+    frame = Frame.from_atoms(atoms)
+    label = compute(frame, LEVEL)
+    store.add(frame, label)
+    back = store.get(frame.id, LEVEL.key)
+    assert back is not None
+    assert back.stress is not None
+    assert label.stress is not None
+    assert np.array_equal(back.stress, label.stress)
+
+
+def test_a_success_replaces_a_failure_and_nothing_replaces_a_success(store: LabelStore) -> None:
+    frame = cluster(2)
+    assert store.add_failure(frame, failure_of(frame, "crashed"))
+    assert store.add_failure(frame, failure_of(frame))
+    assert store.failure(frame.id, LEVEL.key) == failure_of(frame)
+    assert store.get(frame.id, LEVEL.key) is None
+    assert store.failures(LEVEL.key) == [(frame, failure_of(frame))]
+    assert len(store) == 0
+    label = compute(frame, LEVEL)
+    assert store.add(frame, label)
+    assert store.failure(frame.id, LEVEL.key) is None
+    assert not store.add_failure(frame, failure_of(frame))
+    assert not store.add(frame, dataclasses.replace(label, energy=0.0))
+    back = store.get(frame.id, LEVEL.key)
+    assert back is not None
+    assert back.energy == label.energy
+    assert store.counts() == {"labelled": 1}
+
+
+def test_labels_of_two_levels_stand_side_by_side(store: LabelStore) -> None:
+    frame, other = cluster(3), LennardJonesLevel(cutoff_angstrom=7.0)
+    store.add(frame, compute(frame, LEVEL))
+    store.add(frame, compute(frame, other))
+    assert len(store) == 2
+    assert store.counts(other.key) == {"labelled": 1}
+    assert len(store.dataset([frame], LEVEL.key)) == 1
+
+
+def test_dataset_keeps_the_order_asked_for_and_leaves_out_what_has_no_label(store: LabelStore) -> None:
+    frames = [cluster(seed) for seed in range(4)]
+    for frame in frames[:2]:
+        store.add(frame, compute(frame, LEVEL))
+    store.add_failure(frames[2], failure_of(frames[2]))
+    dataset = store.dataset([frames[3], frames[1].id, frames[2], frames[0]], LEVEL.key)
+    assert [item.frame.id for item in dataset] == [frames[1].id, frames[0].id]
+    assert store.counts(LEVEL.key) == {"labelled": 2, "timeout": 1}
+
+
+def test_what_belongs_to_another_frame_is_refused(store: LabelStore) -> None:
+    with pytest.raises(ValueError, match="belongs to frame"):
+        store.add(cluster(0), compute(cluster(1), LEVEL))
+    with pytest.raises(ValueError, match="belongs to frame"):
+        store.add_failure(cluster(0), failure_of(cluster(1)))
+
+
+def test_ase_reads_the_file(store: LabelStore) -> None:
+    frame, failed = cluster(0, round=2), cluster(1)
+    label = compute(frame, LEVEL)
+    store.add(frame, label)
+    store.add_failure(failed, failure_of(failed))
+    atoms = ase.db.connect(store.path).get_atoms(
+        frame_id=f"frame-{frame.id}", status="labelled", origin_round=2
+    )
+    assert atoms.get_potential_energy() == label.energy
+    assert np.array_equal(atoms.get_forces(), label.forces)
+    listed = subprocess.run(
+        [sys.executable, "-m", "ase", "db", str(store.path), "failure=timeout"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Rows: 1" in listed.stdout, listed.stderr
+
+
+WRITER = """
+import sys
+import numpy as np
+from labeling.level import LennardJonesLevel
+from labeling.store import LabelStore
+from potential.dataset import Label
+from potential.frame import Frame
+
+path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+store = LabelStore(path)
+print("ready", flush=True)
+for i in range(first, last):
+    frame = Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.5 + 1e-3 * i]])
+    label = Label(frame_id=frame.id, level_key="0" * 11 + "a", energy=float(i), forces=np.zeros((2, 3)))
+    print(int(store.add(frame, label)), i, frame.id, flush=True)
+"""
+
+
+def start_writer(path: Path, first: int, last: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), str(first), str(last)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_writers_in_several_processes_make_one_row_each(tmp_path: Path) -> None:
+    """All create the file at once and write the same frames: each row is written exactly once."""
+    path, n = tmp_path / "labels.db", 15
+    outputs = [writer.communicate(timeout=90)[0] for writer in [start_writer(path, 0, n) for _ in range(3)]]
+    lines = [line.split() for output in outputs for line in output.splitlines() if line != "ready"]
+    assert len(lines) == 3 * n
+    assert sum(int(written) for written, *_ in lines) == n
+    assert len(LabelStore(path)) == n
+    assert len(ase.db.connect(path)) == n
+
+
+def test_threads_make_one_row_each(store: LabelStore) -> None:
+    frames = [cluster(seed) for seed in range(8)] * 3
+    with ThreadPoolExecutor(6) as threads:
+        written = list(threads.map(lambda frame: store.add(frame, compute(frame, LEVEL)), frames))
+    assert sum(written) == 8
+    assert store.counts() == {"labelled": 8}
+
+
+def test_a_writer_killed_in_mid_write_loses_nothing_it_had_reported(tmp_path: Path) -> None:
+    path, reported = tmp_path / "labels.db", 0
+    for attempt in range(4):
+        writer = start_writer(path, 1000 * attempt, 1000 * attempt + 1000)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(0.05 + 0.07 * attempt)
+        os.kill(writer.pid, signal.SIGKILL)
+        reported += sum(line.endswith("\n") for line in writer.stdout)
+        writer.wait()
+        writer.stdout.close()
+    assert reported > 0
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    store = LabelStore(path)
+    labels = list(store)
+    # A row may be on disk before its writer could say so, one per kill.
+    assert reported <= len(labels) <= reported + 4
+    assert all(item.label.forces.shape == (2, 3) for item in labels)
+    frame = cluster(0)
+    assert store.add(frame, compute(frame, LEVEL))
