@@ -196,9 +196,9 @@ extern "C" void forward(const T* h, const T* Y, const T* w, T* out, const int64_
   }}
 }}
 
-extern "C" void backward(const T* g, const T* Y, const T* w, T* dh, const int64_t* column, const int64_t* order,
-                         const int64_t* receive, int64_t members, int64_t atoms, int64_t edges,
-                         int64_t y_stride, int threads) {{
+extern "C" void backward(const T* g, const T* Y, const T* w, T* dh, const int64_t* column,
+                         const int64_t* order, const int64_t* receive, int64_t members, int64_t atoms,
+                         int64_t edges, int64_t y_stride, int threads) {{
   #pragma omp parallel num_threads(threads)
   {{
     std::vector<T> buffer;

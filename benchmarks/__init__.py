@@ -1,0 +1,1 @@
+"""Measurements. Run them on an otherwise idle machine; ratios are interleaved in one run."""

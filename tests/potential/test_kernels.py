@@ -1,0 +1,96 @@
+"""The fused kernels: precision, shared harmonics, building in parallel, and life without a compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+
+from potential.convolution import Convolution
+from potential.graph import Topology
+from potential.irreps import PathTable, feature_irreps
+from potential.kernels import fused
+from potential.kernels.build import CompilerError, load
+from potential.kernels.source import convolution_source
+
+IRREPS = feature_irreps(2, parity=True)
+TABLE = PathTable.of(IRREPS, 2, IRREPS)
+
+
+def inputs(channels: int, dtype: torch.dtype = torch.float64, members: int = 2):
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(*shape, dtype=torch.float64, generator=generator).to(dtype)
+
+    receiver = torch.randint(0, 6, (40,), generator=generator).sort().values
+    topology = Topology.of(torch.randint(0, 6, (40,), generator=generator), receiver, 6)
+    return (
+        random(members, 6, sum(ir.dim for ir in IRREPS), channels),
+        random(1, 40, 9).expand(members, -1, -1),
+        random(members, 40, len(TABLE.paths), channels),
+        topology,
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 16, 20])
+def test_every_channel_count_equals_the_plain_form(channels):
+    arguments = inputs(channels)
+    convolution = Convolution(TABLE)
+    torch.testing.assert_close(convolution(*arguments), convolution.plain(*arguments), rtol=0, atol=1e-12)
+
+
+def test_float32_is_exact_to_rounding():
+    exact = Convolution(TABLE).plain(*inputs(16))
+    single = Convolution(TABLE)(*inputs(16, torch.float32))
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), exact, rtol=0, atol=5e-6 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_members_have_their_own_slopes_by_the_shared_harmonics(backend):
+    h, y, w, topology = inputs(4, members=3)
+    y = y.requires_grad_()
+    out = Convolution(TABLE, backend)(h, y, w, topology)
+    (slope,) = torch.autograd.grad(out.square().sum(), y)
+    for g in range(3):
+        own = y[g : g + 1].detach().clone().requires_grad_()
+        alone = Convolution(TABLE, "torch")(h[g : g + 1], own, w[g : g + 1], topology)
+        torch.testing.assert_close(slope[g : g + 1], torch.autograd.grad(alone.square().sum(), own)[0])
+
+
+def test_several_processes_may_build_one_kernel_at_once(tmp_path):
+    code = (
+        "from potential.irreps import PathTable, feature_irreps\n"
+        "from potential.kernels.build import load\n"
+        "from potential.kernels.source import convolution_source\n"
+        "irreps = feature_irreps(1, True)\n"
+        "load(convolution_source(PathTable.of(irreps, 1, irreps), 4, 'float')).forward\n"
+    )
+    environment = {**os.environ, "ALNICO_CACHE": str(tmp_path)}
+    runs = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0, 0]
+    assert len(list(tmp_path.glob("*.so"))) == 1
+    assert len(list(tmp_path.iterdir())) == 1, "temporary folders are removed"
+
+
+def test_without_a_compiler_the_plain_form_runs_with_one_warning(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("ALNICO_CACHE", str(tmp_path / "cache"))
+    fused._warn_once.cache_clear()
+    arguments = inputs(7)
+    convolution = Convolution(TABLE)
+    with pytest.warns(RuntimeWarning, match=r"plain torch convolution: no C\+\+ compiler found") as caught:
+        first = convolution(*arguments)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convolution(*inputs(11))
+    torch.testing.assert_close(first, convolution.plain(*arguments))
+    with pytest.raises(CompilerError, match=r"install g\+\+"):
+        load(convolution_source(TABLE, 13, "double"))
