@@ -22,7 +22,7 @@ from potential.structures import check_frame
 class PySCFLevel(Config):
     """Kohn-Sham DFT of a molecule with PySCF; RKS for closed shells, UKS where the frame has spin.
 
-    The defaults reproduce the PBE/def2-SVP labels of rMD17 to 0.25 meV/Angstrom.
+    The defaults reproduce the PBE/def2-SVP labels of rMD17 to 0.3 meV/Angstrom.
     """
 
     labeler: Literal["pyscf"] = "pyscf"
