@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from flows.errors import CampaignError
 from flows.folder import CampaignFolder
-from flows.tracking import default_tracking_uri
+from flows.tracking import default_tracking_uri, learning_curve_address
 
 PREFECT_URL, MLFLOW_PORT = "http://127.0.0.1:4200", 5000
 START_TIMEOUT_S = 120.0
@@ -44,6 +44,7 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
     prefect = ("prefect", "server", "start")
     mlflow = ("mlflow", "ui", "--backend-store-uri", uri, "--port", str(MLFLOW_PORT))
     served = uri.startswith(("http://", "https://"))
+    server = uri if served else f"http://127.0.0.1:{MLFLOW_PORT}"
     return [
         Dashboard(
             what="Prefect",
@@ -53,7 +54,7 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
         Dashboard(
             what="MLflow",
             command=None if served else mlflow,
-            url=uri if served else f"http://127.0.0.1:{MLFLOW_PORT}",
+            url=learning_curve_address(folder, server) or server,
         ),
     ]
 

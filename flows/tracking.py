@@ -41,9 +41,8 @@ RECORD_FILE = "tracking.json"
 STORE_FILE, ARTIFACTS_FOLDER = "mlflow.db", "mlruns"
 
 WHAT_TO_LOOK_AT = """
-**Learning curve**: tab *Model metrics*, chart `test_force_mae_meV_per_A`; its x axis (step) is the number of
-labels. Tab *Artifacts*: the same as a picture in `figures/learning_curve.png`, everything on one page in
-`report.html`.
+[Learning curve]({page}): tab *Model metrics*, chart `test_force_mae_meV_per_A`; its x axis (step) is the
+number of labels. Tab *Artifacts*: everything on one page in `report.html`, the pictures in `figures`.
 """
 COLUMNS_OF_NOTE = ("round", "labels", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy MAE (meV/atom)")
 
@@ -59,8 +58,12 @@ def learning_curve_address(campaign: Path, server: str) -> str | None:
     record = json.loads(path.read_text()) if path.exists() else {}
     if "run_ids" not in record:
         return None
-    page = f"experiments/{record['experiment_id']}/runs/{record['run_ids']['campaign']}/model-metrics"
-    return f"{server.rstrip('/')}/#/{page}?workflowType=machine_learning"
+    return f"{server.rstrip('/')}/{_page(record['experiment_id'], record['run_ids']['campaign'])}"
+
+
+def _page(experiment_id: str, run_id: str) -> str:
+    # The last part keeps MLflow from opening the experiment in its view for language models.
+    return f"#/experiments/{experiment_id}/runs/{run_id}/model-metrics?workflowType=machine_learning"
 
 
 class Tracker:
@@ -191,9 +194,11 @@ class Tracker:
             for name, figure in campaign_figures(results).items():
                 runs.client.log_figure(parent.info.run_id, figure, f"figures/{name}.png")
             rows = [{title: row[title] for title in COLUMNS_OF_NOTE} for row in round_table(results)]
-            note = f"{verdict(results)}\n{WHAT_TO_LOOK_AT}\n{markdown_table(rows)}"
+            page, said = _page(runs.experiment_id, parent.info.run_id), verdict(results)
+            note = f"{said}\n{WHAT_TO_LOOK_AT.format(page=page)}\n{markdown_table(rows)}"
             runs.tag(parent, "mlflow.note.content", note)
-            runs.client.set_experiment_tag(runs.experiment_id, "mlflow.note.content", verdict(results))
+            summary = f"[**Learning curve**]({page}): {said}"
+            runs.client.set_experiment_tag(runs.experiment_id, "mlflow.note.content", summary)
 
     def _log_round(self, runs: CampaignRuns, results: list[RoundResult], folder: Path) -> bool:
         """Log the last of `results` to its child run and to the parent; False if it is there already."""

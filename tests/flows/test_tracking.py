@@ -297,7 +297,7 @@ def _free_port() -> int:
 
 
 def _wait_for(address: str) -> None:
-    for _ in range(240):
+    for _ in range(480):
         try:
             urlopen(address, timeout=2).close()
             return
