@@ -214,7 +214,8 @@ def md_survival(replicas: pd.DataFrame) -> Figure:
     y = np.arange(len(table))
     stopped = ~table["survived"].astype(bool)
     for mine, colour, label in ((~stopped, GREEN, "ran to its end"), (stopped, RED, "stopped")):
-        survival.barh(y[mine], table.loc[mine, "time_fs"], color=colour, height=0.7, label=label)
+        if mine.any():
+            survival.barh(y[mine], table.loc[mine, "time_fs"], color=colour, height=0.7, label=label)
     for row in table[stopped].itertuples():
         why = str(row.stop_reason).partition(":")[0]  # the numbers after it are in the table
         survival.annotate(f" {why}", (row.time_fs, row.Index), va="center", fontsize=8, color=INK)
@@ -225,7 +226,7 @@ def md_survival(replicas: pd.DataFrame) -> Figure:
     for axes in (survival, temperature):
         axes.set_yticks(y, [str(n) for n in table["replica"]])
         axes.set_ylim(len(table) - 0.4, -0.6)
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, ncols=2)
     return figure
 
 
