@@ -62,7 +62,7 @@ def convolution_source(table: PathTable, channels: int, dtype: str) -> str:
         store_y=" ".join(f"y_[{m}] = sum(y{m});" for m in range(harmonics)),
         forward="\n".join(_forward(i, p) for i, p in enumerate(paths)),
         backward="\n".join(_backward(i, p) for i, p in enumerate(paths)),
-        adjoint="\n".join(_adjoint(i, p) for i, p in enumerate(paths)),
+        adjoint="\n".join(_adjoint(group) for group in _by_degrees(table, paths)),
     )
 
 
@@ -129,20 +129,44 @@ def _backward(i: int, path: _PathCode) -> str:
     return "\n".join([*lines, "      }"])
 
 
-def _adjoint(i: int, path: _PathCode) -> str:
-    lines = [f"      {{ const V w = W({i}); V dw = {{}};"]
-    for k in range(path.dim):
-        mine = [e for e in path.entries if e.k == k]
-        if not mine:
-            continue
-        terms = " + ".join(f"R[{e.index}] * H({path.column + e.m1})" for e in mine)
-        lines.append(f"        {{ const V g = G({path.row + k}); dw += g * ({terms}); const V wg = w * g;")
-        for e in mine:
-            sums = " ".join(f"y{m2} += p * T({value:.17g});" for m2, value in e.terms)
-            lines.append(f"          {{ const V p = wg * H({path.column + e.m1}); {sums} }}")
-        lines.append("        }")
-    return "\n".join([*lines, f"        DW({i}) = dw;", "      }"])
+def _adjoint(group: list[tuple[int, _PathCode]]) -> str:
+    """dw of each path, and dY through S[k, m1] = sum_u w g_k h_m1, which paths of equal degrees share."""
+    first = group[0][1]
+    cells = [(e.k, e.m1) for e in first.entries]
+    names = ", ".join(f"s{k}_{m1} = {{}}" for k, m1 in cells)
+    lines = [f"      {{ V {names};", "        for (int64_t u = 0; u < U; u += LANES) {", _POINTERS]
+    for i, path in group:
+        lines.append(f"          {{ const V w = W({i}); V dw = {{}};")
+        for k in sorted({e.k for e in path.entries}):
+            mine = [e for e in path.entries if e.k == k]
+            terms = " + ".join(f"R[{e.index}] * H({path.column + e.m1})" for e in mine)
+            sums = " ".join(f"s{k}_{e.m1} += wg * H({path.column + e.m1});" for e in mine)
+            lines.append(
+                f"            {{ const V g = G({path.row + k}), wg = w * g; dw += g * ({terms}); {sums} }}"
+            )
+        lines.append(f"            DW({i}) = dw; }}")
+    lines.append("        }")
+    for m2 in sorted({m for e in first.entries for m, _ in e.terms}):
+        terms = " + ".join(
+            f"T({c:.17g}) * s{e.k}_{e.m1}" for e in first.entries for m, c in e.terms if m == m2
+        )
+        lines.append(f"        y{m2} += {terms};")
+    return "\n".join([*lines, "      }"])
 
+
+def _by_degrees(table: PathTable, codes: list[_PathCode]) -> list[list[tuple[int, _PathCode]]]:
+    """Paths of equal degrees (source, edge, target) have equal coefficients, whatever the parities."""
+    groups: dict[tuple[int, int, int], list[tuple[int, _PathCode]]] = {}
+    for i, (path, code) in enumerate(zip(table.paths, codes, strict=True)):
+        groups.setdefault((path.source.l, path.l_edge, path.target.l), []).append((i, code))
+    return list(groups.values())
+
+
+_POINTERS = """\
+          const T* h_ = h + (m * atoms + send[first + e]) * M * U + u;
+          const T* w_ = w + (m * edges + first + e) * P * U + u;
+          const T* g_ = g + (m * atoms + i) * ROWS * U + u;
+          T* dw_ = dw + (m * edges + first + e) * P * U + u;"""
 
 _TEMPLATE = """\
 #include <cstdint>
@@ -244,13 +268,7 @@ extern "C" void adjoint(const T* h, const T* Y, const T* w, const T* g, T* dw, T
         for (int64_t e = 0; e < n; ++e) {{
           const T* __restrict__ R = buffer.data() + e * N_R;
           V {zeros_y};
-          for (int64_t u = 0; u < U; u += LANES) {{
-            const T* h_ = h + (m * atoms + send[first + e]) * M * U + u;
-            const T* w_ = w + (m * edges + first + e) * P * U + u;
-            const T* g_ = g + (m * atoms + i) * ROWS * U + u;
-            T* dw_ = dw + (m * edges + first + e) * P * U + u;
 {adjoint}
-          }}
           T* y_ = dY + (m * edges + first + e) * Q;
           {store_y}
         }}
