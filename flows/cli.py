@@ -50,9 +50,6 @@ def init(
 @app.command(group=CAMPAIGNS)
 def run(campaign: Source) -> None:
     """Run a campaign, or go on with one that was stopped; finished stages are not repeated."""
-    from flows.prefect_settings import use_embedded_prefect
-
-    use_embedded_prefect()
     from flows.running import run_and_tell
 
     run_and_tell(campaign)

@@ -38,13 +38,13 @@ def load_config(path: Path) -> CampaignConfig:
         raise ConfigError(path, [f"not YAML: {error}"]) from None
     if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode):
         raise ConfigError(path, ["expected `key: value` lines; `alnico init` writes an example"])
-    problems = [f"line {line}: {key}: given twice" for line, key in _duplicates(tree)]
+    problems = [(line, f"{key}: given twice") for line, key in _duplicates(tree)]
     try:
         config = CampaignConfig.model_validate(content)
     except ValidationError as error:
         problems += [_explain(details, tree) for details in error.errors(include_url=False)]
     if problems:
-        raise ConfigError(path, problems)
+        raise ConfigError(path, [f"line {line}: {text}" for line, text in sorted(problems)])
     resolved = _with_absolute_paths(config, path.resolve().parent)
     assert isinstance(resolved, CampaignConfig)
     return resolved
@@ -59,10 +59,10 @@ def _unreadable(path: Path, error: OSError) -> str:
     return f"no such file{found}. `alnico init` writes a new one"
 
 
-def _explain(details: ErrorDetails, tree: yaml.MappingNode) -> str:
+def _explain(details: ErrorDetails, tree: yaml.MappingNode) -> tuple[int, str]:
     location = details["loc"]
     keys, line = _place(tree, location)
-    return f"line {line}: {'.'.join(keys) or 'campaign'}: {_message(details, location)}"
+    return line, f"{'.'.join(keys) or 'campaign'}: {_message(details, location)}"
 
 
 def _message(details: ErrorDetails, location: Location) -> str:
@@ -87,8 +87,7 @@ def _message(details: ErrorDetails, location: Location) -> str:
 
 def _nearest(word: str, valid: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    did_you_mean = f" {word!r}; did you mean {near[0]!r}?" if near else f" {word!r};"
-    return f"{did_you_mean} (valid: {', '.join(valid)})"
+    return f" {word!r}; did you mean {near[0]!r}?" if near else f" {word!r}; valid: {', '.join(valid)}"
 
 
 def _place(tree: yaml.MappingNode, location: Location) -> tuple[list[str], int]:

@@ -8,9 +8,6 @@ from __future__ import annotations
 import os
 
 EMBEDDED = {
-    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-    # On a busy machine the server that Prefect starts takes longer than its default of 20 s.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     # The campaign prints its own progress; Prefect's log of it is in the dashboard.

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.campaign import run_campaign
-from flows.console import print_rounds
-from flows.dashboards import commands_for
 from flows.folder import CampaignFolder
-from flows.results import read_results
+from flows.lock import campaign_lock
+from flows.prefect_server import prefect_api
+from flows.prefect_settings import use_embedded_prefect
 
 
 def run_and_tell(source: Path) -> None:
-    """Run or resume the campaign, print its round table and where its results are."""
-    folder = run_campaign(source)
+    """Run or resume the campaign, print its round table and where its results are.
+
+    Raises:
+        ConfigError, CampaignError, KeyboardInterrupt: as `flows.campaign.run_campaign`.
+    """
+    use_embedded_prefect()
+    folder = CampaignFolder.open(source)
+    with campaign_lock(folder.path), prefect_api() as wait_for_api:
+        # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
+        # load, and they load while Prefect's server starts.
+        from flows.campaign import run_campaign
+        from flows.console import print_rounds
+        from flows.results import read_results
+
+        wait_for_api()
+        run_campaign(source)
     results = [r for r in read_results(folder.path) if r.round <= folder.config.rounds]
     print()
     print_rounds(results)
@@ -28,8 +41,10 @@ def where_to_look(folder: CampaignFolder) -> str:
         "   # from potential.calculator import Potential",
         f"report     {_short(folder.report)}",
     ]
+    from flows.dashboards import commands_for
+
     for dashboard in commands_for(folder.path):
-        lines.append(f"{dashboard.what:<10} {dashboard.shell_line}   then open {dashboard.url}")
+        lines += [f"{dashboard.what:<10} {dashboard.shell_line}", f"           then open {dashboard.url}"]
     return "\n".join(lines)
 
 

@@ -1,0 +1,104 @@
+"""Stages are done once, redone when half done, and never built on from other inputs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.errors import StageChangedError
+from flows.stages import is_finished, is_started, read_manifest, run_stage
+
+INPUTS = {"model": {"r_max": 5.0, "l_max": 1}, "seed": 1}
+
+
+class Work:
+    """Writes a file, counts how often, and fails at will."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.fail = False
+        self.found: list[str] = []
+
+    def __call__(self, folder: Path) -> None:
+        self.runs += 1
+        self.found = sorted(path.name for path in folder.iterdir())
+        (folder / "deep").mkdir(exist_ok=True)
+        (folder / "deep" / "half.txt").write_text("half")
+        if self.fail:
+            raise RuntimeError("killed")
+        (folder / "whole.txt").write_text(f"run {self.runs}")
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    return tmp_path / "rounds" / "01" / "train"
+
+
+def test_a_finished_stage_is_skipped(stage: Path, work: Work):
+    first = run_stage(stage, INPUTS, work)
+    assert run_stage(stage, INPUTS, work) == first
+    assert work.runs == 1
+    assert set(first.outputs) == {"whole.txt", "deep/half.txt"}
+    assert is_finished(stage)
+    assert not is_started(stage)
+
+
+def test_a_half_done_stage_begins_anew(stage: Path, work: Work):
+    work.fail = True
+    with pytest.raises(RuntimeError):
+        run_stage(stage, INPUTS, work)
+    assert is_started(stage)
+    assert read_manifest(stage) is None
+    work.fail = False
+    run_stage(stage, INPUTS, work)
+    assert work.found == ["started.json"]
+
+
+def test_a_stage_with_checkpoints_keeps_what_it_has(stage: Path, work: Work):
+    work.fail = True
+    with pytest.raises(RuntimeError):
+        run_stage(stage, INPUTS, work, keep_partial=True)
+    with pytest.raises(RuntimeError):
+        run_stage(stage, INPUTS, work, keep_partial=True)
+    assert "deep" in work.found
+    with pytest.raises(RuntimeError):  # but not for other inputs
+        run_stage(stage, INPUTS | {"seed": 2}, work, keep_partial=True)
+    assert work.found == ["started.json"]
+
+
+def test_other_inputs_are_refused_by_key_and_value(stage: Path, work: Work):
+    run_stage(stage, INPUTS, work)
+    with pytest.raises(StageChangedError) as caught:
+        run_stage(stage, {"model": {"r_max": 6.0, "l_max": 1}, "seed": 1}, work)
+    message = str(caught.value)
+    assert "model.r_max: was 5.0, is now 6.0" in message
+    assert "l_max" not in message
+    assert f"delete {stage.parent} and the rounds after it" in message
+    assert work.runs == 1
+
+
+def test_a_stage_that_gathers_is_redone_for_other_inputs(stage: Path, work: Work):
+    run_stage(stage, INPUTS, work, redo_if_changed=True)
+    run_stage(stage, INPUTS | {"seed": 2}, work, redo_if_changed=True)
+    assert work.runs == 2
+    assert json.loads((stage / "manifest.json").read_text())["inputs"]["seed"] == 2
+
+
+def test_a_lost_output_is_made_again(stage: Path, work: Work):
+    run_stage(stage, INPUTS, work)
+    (stage / "whole.txt").unlink()
+    run_stage(stage, INPUTS, work)
+    assert (stage / "whole.txt").read_text() == "run 2"
+
+
+def test_an_altered_output_is_refused(stage: Path, work: Work):
+    run_stage(stage, INPUTS, work)
+    (stage / "whole.txt").write_text("edited")
+    with pytest.raises(StageChangedError, match=r"whole\.txt is not what its stage wrote"):
+        run_stage(stage, INPUTS, work)
+    assert (stage / "whole.txt").read_text() == "edited"
