@@ -1,7 +1,7 @@
 """Speed of the model: `python -m benchmarks.speed [--json FILE] [--peer PYTHON]`.
 
-Energies with forces, and training steps, of one member and of a committee of four, with the fused
-kernels and in plain torch. `--peer` names the python of an environment with nequip 0.19, which is
+Energies with forces, and training steps: of one member in plain torch, with the fused kernels, with
+these and radial splines; and of a committee of four with both. `--peer` names the python of an environment with nequip 0.19, which is
 then timed on the same systems with the same architecture (4 layers, parity, r_max 5, 8 Bessel
 functions, radial network 128), its runs interleaved with ours. Times are medians in milliseconds.
 """
@@ -46,11 +46,22 @@ CASES = [
 
 
 def our_case(
-    system: str, task: str, l_max: int, features: int, members: int, backend: str
+    system: str,
+    task: str,
+    l_max: int,
+    features: int,
+    members: int = 1,
+    backend: str = "auto",
+    radial: str = "mlp",
 ) -> Callable[[], None]:
     """A function that runs the case once with our model."""
     config = ModelConfig(
-        num_layers=4, l_max=l_max, num_features=features, radial_mlp_width=128, committee_size=members
+        num_layers=4,
+        l_max=l_max,
+        num_features=features,
+        radial_mlp_width=128,
+        radial=radial,
+        committee_size=members,
     )
     model = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0)
     for block in model.blocks:
@@ -146,25 +157,26 @@ def main() -> None:
     peer = Peer(arguments.peer, arguments.threads) if arguments.peer else None
 
     rows = []
-    columns = f"{'plain':>8s} {'fused':>8s} {'4 members':>9s} {'nequip':>8s} {'ratio':>6s} {'ratio 4':>7s}"
+    columns = f"{'plain':>8s} {'fused':>8s} {'spline':>8s} {'4 members':>9s} {'nequip':>8s} {'ratio':>6s} {'ratio 4':>7s}"
     print(f"{'case (times in ms)':56s} {columns}", file=sys.stderr)
     for system, task, l_max, features in CASES:
         name = f"{task}, {system}, l_max {l_max}, {features} features"
         if arguments.only not in name:
             continue
         runs = {
-            "plain": timed(our_case(system, task, l_max, features, 1, "torch")),
-            "fused": timed(our_case(system, task, l_max, features, 1, "auto")),
-            "committee": timed(our_case(system, task, l_max, features, 4, "auto")),
+            "plain": timed(our_case(system, task, l_max, features, backend="torch")),
+            "fused": timed(our_case(system, task, l_max, features)),
+            "spline": timed(our_case(system, task, l_max, features, radial="spline")),
+            "committee": timed(our_case(system, task, l_max, features, members=4, radial="spline")),
         }
         if peer is not None:
             peer.ask({"system": system, "task": task, "l_max": l_max, "features": features})
             runs["nequip"] = peer.run
         ms = {key: 1e3 * value for key, value in interleave(runs, arguments.seconds).items()}
         row = {"case": name, "threads": arguments.threads, "ms": ms}
-        row["committee_over_one"] = ms["committee"] / ms["fused"]
+        row["committee_over_one"] = ms["committee"] / ms["spline"]
         if peer is not None:
-            row["nequip_over_one"] = ms["nequip"] / ms["fused"]
+            row["nequip_over_one"] = ms["nequip"] / ms["spline"]
             row["nequip_over_committee"] = ms["nequip"] / ms["committee"]
         rows.append(row)
         theirs = (
@@ -172,7 +184,10 @@ def main() -> None:
             if peer is not None
             else ""
         )
-        print(f"{name:56s} {ms['plain']:8.1f} {ms['fused']:8.1f} {ms['committee']:9.1f}{theirs}", flush=True)
+        print(
+            f"{name:56s} {ms['plain']:8.1f} {ms['fused']:8.1f} {ms['spline']:8.1f} {ms['committee']:9.1f}{theirs}",
+            flush=True,
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 

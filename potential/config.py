@@ -25,6 +25,11 @@ class ModelConfig(Config):
     polynomial_cutoff_p: Annotated[int, Field(ge=2, description="exponent of the smooth cutoff")] = 6
     radial_mlp_depth: Annotated[PositiveInt, Field(description="hidden layers of the radial network")] = 1
     radial_mlp_width: Annotated[PositiveInt, Field(description="width of the radial network")] = 64
+    radial: Annotated[
+        Literal["mlp", "spline"],
+        Field(description="evaluate the radial network at every edge, or at the knots of a spline"),
+    ] = "mlp"
+    radial_knots: Annotated[int, Field(ge=16, description="knots of the spline on [0, r_max]")] = 128
     committee_size: Annotated[PositiveInt, Field(description="members of the committee")] = 4
 
 

@@ -51,7 +51,7 @@ def energy_and_slope(
     Args:
         training: keep the graph, so that a loss on forces can be differentiated by the weights.
     """
-    edges = EdgeTensors.of(topology, geometry, model.members)
+    edges = EdgeTensors.of(topology, geometry, model.config)
     with torch.enable_grad():
         variables = [edges.harmonics.requires_grad_(), edges.basis.requires_grad_()]
         energy = model.interaction_energy(species, edges)

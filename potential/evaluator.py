@@ -62,7 +62,7 @@ class Evaluator:
         geometry = Geometry.of(edges.vectors(structures.positions), model.config).to(model.dtype)
         topology = Topology.of(edges.sender, edges.receiver, len(species))
         with torch.no_grad():
-            features = model.features(species, EdgeTensors.of(topology, geometry, model.members)).double()
+            features = model.features(species, EdgeTensors.of(topology, geometry, model.config)).double()
         n_species = len(model.numbers)
         slot = structures.structure * n_species + species
         n_slots = structures.n_structures * n_species

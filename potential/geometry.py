@@ -11,9 +11,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from potential import spline
 from potential.config import ModelConfig
 from potential.irreps import SphericalHarmonics
 
@@ -25,16 +26,19 @@ class Geometry:
     Attributes:
         harmonics: Y(u), component normalised.
         harmonics_slope: dY/dd, 1/Angstrom.
-        basis: radial basis times smooth cutoff.
-        basis_slope: its derivative by r, 1/Angstrom.
+        basis: radial functions of the edge: Bessel functions times the smooth cutoff for
+            `radial: mlp`, the four B-splines of its interval for `radial: spline`.
+        basis_slope: their derivatives by r, 1/Angstrom.
         unit: u.
+        interval: the interval of the splines; None for `radial: mlp`.
     """
 
     harmonics: Float[Tensor, "edges harmonics"]
     harmonics_slope: Float[Tensor, "edges harmonics 3"]
-    basis: Float[Tensor, "edges bessels"]
-    basis_slope: Float[Tensor, "edges bessels"]
+    basis: Float[Tensor, "edges radial"]
+    basis_slope: Float[Tensor, "edges radial"]
     unit: Float[Tensor, "edges 3"]
+    interval: Int[Tensor, "edges"] | None = None
 
     @classmethod
     def of(cls, vectors: Float[Tensor, "edges 3"], config: ModelConfig) -> Geometry:
@@ -43,20 +47,24 @@ class Geometry:
         unit = vectors / r.unsqueeze(-1)
         harmonics, by_unit = SphericalHarmonics.cached(config.l_max).with_slope(unit)
         tangent = torch.eye(3, dtype=r.dtype, device=r.device) - unit.unsqueeze(-1) * unit.unsqueeze(-2)
-        bessel, bessel_slope = bessel_basis(r, config.r_max, config.num_bessels)
-        cutoff, cutoff_slope = polynomial_cutoff(r, config.r_max, config.polynomial_cutoff_p)
+        interval = None
+        if config.radial == "spline":
+            interval, basis, basis_slope = spline.locate(r, config.r_max, config.radial_knots)
+        else:
+            basis, basis_slope = radial_basis(r, config)
         return cls(
             harmonics=harmonics,
             harmonics_slope=by_unit @ tangent / r.view(-1, 1, 1),
-            basis=bessel * cutoff.unsqueeze(-1),
-            basis_slope=bessel_slope * cutoff.unsqueeze(-1) + bessel * cutoff_slope.unsqueeze(-1),
+            basis=basis,
+            basis_slope=basis_slope,
             unit=unit,
+            interval=interval,
         )
 
     def slope(
         self,
         by_harmonics: Float[Tensor, "members edges harmonics"],
-        by_basis: Float[Tensor, "members edges bessels"],
+        by_basis: Float[Tensor, "members edges radial"],
     ) -> Float[Tensor, "members edges 3"]:
         """dE/dd from dE/dY and dE/db."""
         angular = torch.einsum("gem,emx->gex", by_harmonics, self.harmonics_slope)
@@ -71,17 +79,32 @@ class Geometry:
             basis=self.basis.to(dtype),
             basis_slope=self.basis_slope.to(dtype),
             unit=self.unit.to(dtype),
+            interval=self.interval,
         )
 
     @classmethod
     def cat(cls, parts: list[Geometry]) -> Geometry:
+        """The edges of several graphs, one after the other."""
+        intervals = [p.interval for p in parts if p.interval is not None]
         return cls(
             harmonics=torch.cat([p.harmonics for p in parts]),
             harmonics_slope=torch.cat([p.harmonics_slope for p in parts]),
             basis=torch.cat([p.basis for p in parts]),
             basis_slope=torch.cat([p.basis_slope for p in parts]),
             unit=torch.cat([p.unit for p in parts]),
+            interval=torch.cat(intervals) if intervals else None,
         )
+
+
+def radial_basis(
+    r: Float[Tensor, "edges"], config: ModelConfig
+) -> tuple[Float[Tensor, "edges bessels"], Float[Tensor, "edges bessels"]]:
+    """Bessel functions times the smooth cutoff, and their derivatives by r."""
+    bessel, bessel_slope = bessel_basis(r, config.r_max, config.num_bessels)
+    cutoff, cutoff_slope = (
+        x.unsqueeze(-1) for x in polynomial_cutoff(r, config.r_max, config.polynomial_cutoff_p)
+    )
+    return bessel * cutoff, bessel_slope * cutoff + bessel * cutoff_slope
 
 
 def bessel_basis(

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from potential.config import ModelConfig
 from potential.geometry import Geometry
+from potential.kernels.spline import Intervals
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,14 +52,19 @@ class EdgeTensors:
 
     topology: Topology
     harmonics: Float[Tensor, "members edges harmonics"]
-    basis: Float[Tensor, "members edges bessels"]
+    basis: Float[Tensor, "members edges radial"]
+    intervals: Intervals | None
 
     @classmethod
-    def of(cls, topology: Topology, geometry: Geometry, members: int) -> EdgeTensors:
+    def of(cls, topology: Topology, geometry: Geometry, config: ModelConfig) -> EdgeTensors:
+        members, intervals = config.committee_size, None
+        if geometry.interval is not None:
+            intervals = Intervals.of(geometry.interval, config.radial_knots - 1)
         return cls(
             topology=topology,
             harmonics=geometry.harmonics.expand(members, -1, -1),
             basis=geometry.basis.expand(members, -1, -1),
+            intervals=intervals,
         )
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from potential.config import ModelConfig
 from potential.convolution import Convolution
 from potential.graph import EdgeTensors
 from potential.irreps import SCALAR, Irrep, PathTable
@@ -106,24 +107,20 @@ class Interaction(torch.nn.Module):
         *,
         irreps_in: tuple[Irrep, ...],
         wanted: tuple[Irrep, ...],
-        l_max: int,
-        channels: int,
         n_species: int,
         avg_num_neighbors: float,
-        n_bessels: int,
-        radial_width: int,
-        radial_depth: int,
+        config: ModelConfig,
     ) -> None:
         super().__init__()
-        self.table = PathTable.of(irreps_in, l_max, wanted)
+        self.table = PathTable.of(irreps_in, config.l_max, wanted)
         self.irreps_out = self.table.irreps_out
-        self.channels = channels
+        self.channels = channels = config.num_features
         self.gated = tuple(ir for ir in self.irreps_out if ir.l > 0)
         widths = dict.fromkeys(self.irreps_out, channels)
         widths[SCALAR] = channels * (1 + len(self.gated))
         n_paths = len(self.table.paths)
         self.linear = IrrepsLinear(generators, irreps_in, channels)
-        self.radial = RadialNetwork(generators, n_bessels, radial_width, radial_depth, n_paths * channels)
+        self.radial = RadialNetwork(generators, config, n_paths * channels)
         self.convolution = Convolution(self.table)
         self.update = Update(generators, self.table, widths, channels, n_species, avg_num_neighbors)
 
@@ -133,7 +130,7 @@ class Interaction(torch.nn.Module):
         species: Float[Tensor, "atoms species"],
         edges: EdgeTensors,
     ) -> Float[Tensor, "members atoms components_out channels"]:
-        weights = self.radial(edges.basis).unflatten(2, (-1, self.channels))
+        weights = self.radial(edges.basis, edges.intervals).unflatten(2, (-1, self.channels))
         aggregated = self.convolution(self.linear(features), edges.harmonics, weights, edges.topology)
         return self._gate(self.update(aggregated, features, species))
 

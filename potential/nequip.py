@@ -72,13 +72,9 @@ class NequIP(torch.nn.Module):
                 generators,
                 irreps_in=irreps,
                 wanted=(SCALAR,) if last else hidden,
-                l_max=config.l_max,
-                channels=channels,
                 n_species=len(known),
                 avg_num_neighbors=avg_num_neighbors,
-                n_bessels=config.num_bessels,
-                radial_width=config.radial_mlp_width,
-                radial_depth=config.radial_mlp_depth,
+                config=config,
             )
             irreps = block.irreps_out
             self.blocks.append(block)

@@ -8,19 +8,51 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from potential import spline
+from potential.config import ModelConfig
+from potential.geometry import radial_basis
+from potential.kernels.spline import Intervals, evaluate_spline
 from potential.linear import CommitteeLinear, Generators, silu
 
 
 class RadialNetwork(torch.nn.Module):
-    """Weights of every path and channel as a function of the distance: an MLP on the radial basis."""
+    """Weights of every path and channel: an MLP on the radial basis (Batzner et al. 2022, eq. 9).
 
-    def __init__(self, generators: Generators, n_in: int, width: int, depth: int, n_out: int) -> None:
+    With `radial: spline` the MLP is evaluated at the knots and the edges are interpolated.
+    """
+
+    def __init__(self, generators: Generators, config: ModelConfig, n_out: int) -> None:
         super().__init__()
-        sizes = [n_in] + [width] * depth + [n_out]
+        width, depth = config.radial_mlp_width, config.radial_mlp_depth
+        sizes = [config.num_bessels] + [width] * depth + [n_out]
         self.layers = torch.nn.ModuleList(CommitteeLinear(generators, a, b) for a, b in pairwise(sizes))
+        self.members = len(generators)
+        if config.radial == "spline":
+            basis, _ = radial_basis(spline.knots(config.r_max, config.radial_knots), config)
+            fit = spline.coefficients_from_values(config.radial_knots)
+            self.register_buffer("knot_basis", basis, persistent=False)
+            self.register_buffer("fit", fit, persistent=False)
 
-    def forward(self, basis: Float[Tensor, "members edges n_in"]) -> Float[Tensor, "members edges n_out"]:
+    def forward(
+        self, basis: Float[Tensor, "members edges radial"], intervals: Intervals | None
+    ) -> Float[Tensor, "members edges n_out"]:
+        if intervals is None:
+            return self.network(basis)
+        return evaluate_spline(basis, self.coefficients(), intervals)
+
+    def network(self, basis: Float[Tensor, "members points n_in"]) -> Float[Tensor, "members points n_out"]:
+        """The MLP itself."""
         x = basis
         for layer in self.layers[:-1]:
             x = silu(layer(x))
         return self.layers[-1](x)
+
+    def coefficients(self) -> Float[Tensor, "members coefficients n_out"]:
+        """The splines through the network's values at the knots.
+
+        The interpolation is applied before the last, linear layer: the same by linearity, and cheaper.
+        """
+        x = self.get_buffer("knot_basis").expand(self.members, -1, -1)
+        for layer in self.layers[:-1]:
+            x = silu(layer(x))
+        return self.layers[-1](self.get_buffer("fit") @ x)

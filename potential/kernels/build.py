@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def load(source: str) -> ctypes.CDLL:
         raise CompilerError(
             f"cannot keep or load compiled kernels in {folder}: {error}; set ALNICO_CACHE"
         ) from error
+
+
+@cache
+def warn_once(message: str) -> None:
+    """One warning for each message in the life of a process."""
+    warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
 def _compile(source: str, compiler: str, gomp: Path | None, library: Path) -> None:

@@ -11,7 +11,6 @@ The three primitives are closed under differentiation (c marks a cotangent):
 from __future__ import annotations
 
 import ctypes
-import warnings
 from functools import cache
 from typing import Any
 
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from potential.graph import Topology
 from potential.irreps import PathTable
-from potential.kernels.build import CompilerError, load
+from potential.kernels.build import CompilerError, load, warn_once
 from potential.kernels.source import convolution_source
 
 _NAMES = {torch.float32: "float", torch.float64: "double"}
@@ -91,13 +90,8 @@ def _kernel(table: PathTable, channels: int, dtype: torch.dtype) -> _Kernel | No
     try:
         return _Kernel(table, channels, dtype)
     except CompilerError as error:
-        _warn_once(str(error))
+        warn_once(f"running the slower plain torch convolution: {error}")
         return None
-
-
-@cache
-def _warn_once(reason: str) -> None:
-    warnings.warn(f"running the slower plain torch convolution: {reason}", RuntimeWarning, stacklevel=4)
 
 
 def _shared(y: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ import torch
 from potential.convolution import Convolution
 from potential.graph import Topology
 from potential.irreps import PathTable, feature_irreps
-from potential.kernels import fused
-from potential.kernels.build import CompilerError, load
+from potential.kernels.build import CompilerError, load, warn_once
 from potential.kernels.source import convolution_source
 
 IRREPS = feature_irreps(2, parity=True)
@@ -82,7 +81,7 @@ def test_without_a_compiler_the_plain_form_runs_with_one_warning(tmp_path, monke
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("ALNICO_CACHE", str(tmp_path / "cache"))
-    fused._warn_once.cache_clear()
+    warn_once.cache_clear()
     arguments = inputs(7)
     convolution = Convolution(TABLE)
     with pytest.warns(RuntimeWarning, match=r"plain torch convolution: no C\+\+ compiler found") as caught:

@@ -174,7 +174,7 @@ def test_energy_is_twice_differentiable_in_the_positions():
 
     def energy(positions: torch.Tensor) -> torch.Tensor:
         geometry = Geometry.of(edges.vectors(positions), network.config)
-        return network.interaction_energy(species, EdgeTensors.of(topology, geometry, 1)).sum()
+        return network.interaction_energy(species, EdgeTensors.of(topology, geometry, network.config)).sum()
 
     x = structures.positions.clone().requires_grad_()
     assert torch.autograd.gradcheck(energy, (x,))
