@@ -1,9 +1,10 @@
 """Speed of the model: `python -m benchmarks.speed [--json FILE] [--peer PYTHON]`.
 
 Energies with forces, and training steps: of one member in plain torch, with the fused kernels, with
-these and radial splines; and of a committee of four with both. `--peer` names the python of an environment with nequip 0.19, which is
-then timed on the same systems with the same architecture (4 layers, parity, r_max 5, 8 Bessel
-functions, radial network 128), its runs interleaved with ours. Times are medians in milliseconds.
+these and radial splines; and of a committee of four with both. `--peer` names the python of an
+environment with nequip 0.19, which is then timed on the same systems with the same architecture (4
+layers, parity, r_max 5, 8 Bessel functions, radial network 128), its runs interleaved with ours.
+Times are medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -157,8 +157,8 @@ def main() -> None:
     peer = Peer(arguments.peer, arguments.threads) if arguments.peer else None
 
     rows = []
-    columns = f"{'plain':>8s} {'fused':>8s} {'spline':>8s} {'4 members':>9s} {'nequip':>8s} {'ratio':>6s} {'ratio 4':>7s}"
-    print(f"{'case (times in ms)':56s} {columns}", file=sys.stderr)
+    columns = ["plain", "fused", "spline", "committee", "nequip", "ratio 1", "ratio 4"]
+    print(f"{'case (times in ms)':56s}" + "".join(f"{c:>10s}" for c in columns), flush=True)
     for system, task, l_max, features in CASES:
         name = f"{task}, {system}, l_max {l_max}, {features} features"
         if arguments.only not in name:
@@ -179,15 +179,8 @@ def main() -> None:
             row["nequip_over_one"] = ms["nequip"] / ms["spline"]
             row["nequip_over_committee"] = ms["nequip"] / ms["committee"]
         rows.append(row)
-        theirs = (
-            f" {ms['nequip']:8.1f} {row['nequip_over_one']:6.1f} {row['nequip_over_committee']:7.1f}"
-            if peer is not None
-            else ""
-        )
-        print(
-            f"{name:56s} {ms['plain']:8.1f} {ms['fused']:8.1f} {ms['spline']:8.1f} {ms['committee']:9.1f}{theirs}",
-            flush=True,
-        )
+        ratios = [row[key] for key in ("nequip_over_one", "nequip_over_committee") if key in row]
+        print(f"{name:56s}" + "".join(f"{x:10.1f}" for x in [*ms.values(), *ratios]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
