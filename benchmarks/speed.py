@@ -58,6 +58,7 @@ def our_case(
     config = ModelConfig(
         num_layers=4,
         l_max=l_max,
+        parity=True,
         num_features=features,
         radial_mlp_width=128,
         radial=radial,

@@ -18,8 +18,10 @@ class ModelConfig(Config):
 
     r_max: Annotated[PositiveFloat, Field(description="cutoff radius, Angstrom")] = 5.0
     num_layers: Annotated[PositiveInt, Field(description="interaction blocks")] = 3
-    l_max: Annotated[int, Field(ge=0, le=3, description="highest degree of the features")] = 1
-    parity: Annotated[bool, Field(description="carry features of both parities for each l")] = True
+    l_max: Annotated[int, Field(ge=0, le=3, description="highest degree of the features")] = 2
+    parity: Annotated[
+        bool, Field(description="carry features of both parities for each l, not only (-1)^l")
+    ] = False
     num_features: Annotated[PositiveInt, Field(description="channels per irrep and member")] = 32
     num_bessels: Annotated[PositiveInt, Field(description="radial basis functions")] = 8
     polynomial_cutoff_p: Annotated[int, Field(ge=2, description="exponent of the smooth cutoff")] = 6
@@ -44,7 +46,7 @@ class TrainingConfig(Config):
     max_seconds: Annotated[
         PositiveFloat | None, Field(description="wall time; the result then depends on the machine")
     ] = None
-    learning_rate: PositiveFloat = 0.01
+    learning_rate: PositiveFloat = 0.02
     schedule: Annotated[
         Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")
     ] = "cosine"

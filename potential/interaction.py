@@ -10,26 +10,33 @@ from potential.config import ModelConfig
 from potential.convolution import Convolution
 from potential.graph import EdgeTensors
 from potential.irreps import SCALAR, Irrep, PathTable
-from potential.linear import CommitteeLinear, Generators, normal, silu, tanh
+from potential.linear import Generators, normal, silu, tanh
 from potential.radial import RadialNetwork
 
 
 class IrrepsLinear(torch.nn.Module):
-    """A linear map of the channels for each irrep (equivariant by Schur's lemma)."""
+    """A linear map of the channels for each irrep (equivariant by Schur's lemma).
+
+    One batched matrix product over all components: those of an irrep share its matrix.
+    """
+
+    irrep_of_component: Tensor
 
     def __init__(self, generators: Generators, irreps: tuple[Irrep, ...], channels: int) -> None:
         super().__init__()
-        self.irreps = irreps
-        self.maps = torch.nn.ModuleList(CommitteeLinear(generators, channels, channels) for _ in irreps)
+        self.weight = torch.nn.Parameter(normal(generators, len(irreps), channels, channels))
+        self.scale = channels**-0.5
+        dims = torch.tensor([ir.dim for ir in irreps])
+        index = torch.repeat_interleave(torch.arange(len(irreps)), dims)
+        self.register_buffer("irrep_of_component", index, persistent=False)
 
     def forward(
         self, x: Float[Tensor, "members atoms components channels"]
     ) -> Float[Tensor, "members atoms components channels"]:
-        parts = x.split([ir.dim for ir in self.irreps], dim=2)
-        mapped = [
-            linear(part.flatten(1, 2)).view_as(part) for linear, part in zip(self.maps, parts, strict=True)
-        ]
-        return torch.cat(mapped, dim=2)
+        members, _, components, _ = x.shape
+        weight = (self.weight * self.scale).index_select(1, self.irrep_of_component).flatten(0, 1)
+        y = torch.bmm(x.transpose(1, 2).flatten(0, 1), weight)
+        return y.unflatten(0, (members, components)).transpose(1, 2)
 
 
 class Update(torch.nn.Module):
