@@ -36,13 +36,26 @@ def init(
     name: Annotated[str | None, Parameter(help="name of the campaign; default: the structure's")] = None,
     charge: Annotated[int | None, Parameter(help="total charge, elementary charges")] = None,
     spin: Annotated[int | None, Parameter(help="number of unpaired electrons")] = None,
+    preset: Annotated[str, Parameter(help="level of theory to start from; `list` tells which")] = "cheap",
     force: Annotated[bool, Parameter(help="overwrite an existing file", negative=())] = False,
 ) -> None:
     """Write a commented campaign.yaml for a structure, ready to run."""
     from flows.init import write_new_campaign
 
+    if preset == "list":
+        from labeling.presets import advice
+
+        print(advice())
+        return
     write_new_campaign(
-        file, molecule=molecule, structure=structure, name=name, charge=charge, spin=spin, force=force
+        file,
+        molecule=molecule,
+        structure=structure,
+        name=name,
+        charge=charge,
+        spin=spin,
+        preset=preset,
+        force=force,
     )
     print(f"wrote {file}\nnext: look at it, then `alnico run {file}`")
 

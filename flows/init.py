@@ -10,7 +10,7 @@ from flows.config import CampaignConfig, FrameSetConfig, StructureConfig
 from flows.errors import ConfigError
 from flows.stages import write_atomically
 from flows.template import commented_yaml
-from labeling.level import PySCFLevel
+from labeling.presets import PRESETS, advice
 
 
 def write_new_campaign(
@@ -22,6 +22,7 @@ def write_new_campaign(
     charge: int | None,
     spin: int | None,
     force: bool,
+    preset: str = "cheap",
 ) -> None:
     """Write a commented, valid configuration.
 
@@ -34,7 +35,9 @@ def write_new_campaign(
     if (molecule is None) == (structure is None):
         raise ConfigError(file, ["give either `--molecule ethanol` or `--structure start.xyz`"])
     files = tuple(path.resolve() for path in (structure,) if path is not None)
-    level = PySCFLevel()
+    if preset not in PRESETS:
+        raise ConfigError(f"--preset {preset}", ["no such preset; choose one of", *advice().splitlines()])
+    level = PRESETS[preset]()
     try:
         source = StructureConfig(molecule=molecule, files=files, charge=charge, spin=spin)
         for frame in source.frames():

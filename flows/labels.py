@@ -17,7 +17,7 @@ from flows.folder import CampaignFolder
 from flows.progress import progress
 from flows.stages import run_stage
 from flows.summary import duration
-from labeling.level import LevelOfTheory
+from labeling.level import LevelOfTheory, settings
 from labeling.store import LabelStore
 from labeling.workers import LabelWorkers
 from potential.dataset import Label
@@ -60,7 +60,7 @@ def label_stage(
     """
     level = campaign.config.level
     inputs = {
-        "level": level.model_dump(mode="json", exclude={"max_scf_cycles"}),
+        "level": settings(level),
         "frames": frames_digest(frames),
     }
 

@@ -14,9 +14,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import pyscf_support
+from labeling.solvent import Solvent
 from potential.config import Config
 from potential.frame import Frame
 from potential.structures import check_frame
+
+OFF_BY_DEFAULT = ("ecp", "auxbasis", "solvent", "stability")
 
 
 class PySCFLevel(Config):
@@ -27,35 +30,68 @@ class PySCFLevel(Config):
 
     labeler: Literal["pyscf"] = "pyscf"
     xc: Annotated[str, Field(description="functional, PySCF's name: PBE, r2SCAN, B3LYP, wB97X-D3BJ")] = "PBE"
-    basis: Annotated[str, Field(description="Gaussian basis, PySCF's name")] = "def2-SVP"
+    basis: Annotated[
+        str | dict[str, str],
+        Field(description="Gaussian basis, PySCF's name; per element: {default: def2-SVP, I: def2-TZVP}"),
+    ] = "def2-SVP"
+    ecp: Annotated[
+        dict[str, str | None] | None,
+        Field(description="core potentials by element, e.g. {Cr: lanl2dz}; null: those of the basis"),
+    ] = None
     dispersion: Annotated[
         Literal["d3bj", "d3zero", "d4"] | None, Field(description="dispersion correction")
     ] = None
     density_fit: Annotated[bool, Field(description="density fitting of the Coulomb integrals")] = True
+    auxbasis: Annotated[
+        str | dict[str, str] | None,
+        Field(description="fitting basis, e.g. def2-universal-jkfit; null: PySCF's for basis and xc"),
+    ] = None
+    solvent: Annotated[
+        Solvent | None, Field(description="implicit solvent, e.g. {name: water, model: SMD}; null: vacuum")
+    ] = None
     grid_level: Annotated[int, Field(ge=1, le=9, description="PySCF's integration grid, 1 to 9")] = 3
     conv_tol_hartree: Annotated[PositiveFloat, Field(le=1e-6, description="energy change at SCF's end")] = (
         1e-9
     )
+    stability: Annotated[
+        bool, Field(description="leave unstable SCF solutions for the stable one; costs as much as the SCF")
+    ] = False
     max_scf_cycles: Annotated[PositiveInt, Field(description="SCF cycles on each rung of the ladder")] = 100
 
     @model_validator(mode="after")
     def _known_to_pyscf(self) -> PySCFLevel:
         pyscf_support.check_functional(self.xc, self.dispersion)
         pyscf_support.check_basis(self.basis)
+        pyscf_support.check_core_potentials(self.ecp or {})
+        if self.auxbasis is not None:
+            if not self.density_fit:
+                raise ValueError(f"auxbasis: {self.auxbasis!r} is for density fitting; set density_fit: true")
+            pyscf_support.check_basis(self.auxbasis, "auxbasis")
         return self
 
     @property
     def name(self) -> str:
-        """As a chemist writes it, e.g. `PBE-D3BJ/def2-SVP`."""
-        return f"{self.xc}{'' if self.dispersion is None else '-' + self.dispersion.upper()}/{self.basis}"
+        """As a chemist writes it, e.g. `PBE-D3BJ/def2-SVP, SMD(water)`."""
+        basis = self.basis if isinstance(self.basis, str) else self.basis["default"]
+        others = [] if isinstance(self.basis, str) else [i for i in self.basis.items() if i[0] != "default"]
+        return (
+            f"{self.xc}{'' if self.dispersion is None else '-' + self.dispersion.upper()}/{basis}"
+            + (f" ({', '.join(f'{symbol}: {name}' for symbol, name in others)})" if others else "")
+            + (f", {self.solvent.model}({self.solvent.name})" if self.solvent else "")
+        )
 
     @property
     def key(self) -> str:
         """12 hex digits; equal for spellings that PySCF reads as the same (PBE, pbe)."""
-        content = self.model_dump(exclude={"max_scf_cycles"})
+        content = settings(self)
         content["xc"] = self.xc.lower().replace("_", "-")
-        content["basis"] = self.basis.lower().replace("-", "").replace("_", "")
+        for field in ("basis", "auxbasis", "ecp"):
+            if field in content:
+                content[field] = _normalised(content[field])
         return _hash(content)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     def check(self, frame: Frame) -> None:
         """Raise ValueError, naming the value and the fix, if this level cannot label `frame`."""
@@ -72,6 +108,13 @@ class PySCFLevel(Config):
         check_frame(frame)
         if frame.numbers.sum() == frame.charge:
             raise ValueError(f"{frame.formula} with charge {frame.charge} has no electrons; lower the charge")
+        if self.auxbasis is not None and (
+            missing := pyscf_support.elements_without_basis(self.auxbasis, frame.symbols)
+        ):
+            raise ValueError(
+                f"auxbasis {self.auxbasis} has no functions for {', '.join(missing)} in {frame.formula}; "
+                "write `auxbasis: null`, for which PySCF chooses"
+            )
 
 
 class LennardJonesLevel(Config):
@@ -102,6 +145,27 @@ class LennardJonesLevel(Config):
 
 
 LevelOfTheory = Annotated[PySCFLevel | LennardJonesLevel, Field(discriminator="labeler")]
+
+
+def settings(level: Config) -> dict[str, Any]:
+    """All that decides the numbers of a level of theory, as JSON values.
+
+    What came with later releases is left out where it is off, so that the keys, and with them the
+    labels, of the levels that were there before stay what they are.
+    """
+    values = level.model_dump(mode="json", exclude={"max_scf_cycles"})
+    return {field: value for field, value in values.items() if value or field not in OFF_BY_DEFAULT}
+
+
+def _normalised(choice: Any) -> Any:
+    """Basis names as PySCF compares them; elements that are given the default anyway are dropped."""
+    if not isinstance(choice, dict):
+        return choice.lower().replace("-", "").replace("_", "") if isinstance(choice, str) else choice
+    names = {symbol: _normalised(name) for symbol, name in choice.items()}
+    if "default" not in names:
+        return names
+    others = {symbol: name for symbol, name in names.items() if name != names["default"]}
+    return {**others, "default": names["default"]} if others else names["default"]
 
 
 def _hash(content: Mapping[str, Any]) -> str:

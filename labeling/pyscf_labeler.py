@@ -99,7 +99,7 @@ def _mean_field(frame: Frame, level: PySCFLevel) -> Any:
         atom=list(zip(symbols, frame.positions.tolist(), strict=True)),
         unit="Angstrom",
         basis=level.basis,
-        ecp={s: level.basis for s in set(symbols) if pyscf_support.has_core_potential(s, level.basis)},
+        ecp=pyscf_support.core_potentials(level.basis, level.ecp, symbols),
         charge=frame.charge,
         spin=frame.spin,
         verbose=0,
@@ -107,8 +107,11 @@ def _mean_field(frame: Frame, level: PySCFLevel) -> Any:
     scf = dft.RKS(molecule) if frame.spin == 0 else dft.UKS(molecule)
     scf.xc = level.xc
     if level.density_fit:
-        scf = scf.density_fit()  # after xc is set: it picks the fitting basis by the functional
+        # After xc is set: it picks the fitting basis by the functional.
+        scf = scf.density_fit(auxbasis=level.auxbasis)
     scf.disp = level.dispersion
+    if level.solvent is not None:
+        scf = level.solvent.around(scf)
     scf.grids.level = level.grid_level
     scf.conv_tol = level.conv_tol_hartree
     scf.max_cycle = level.max_scf_cycles

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+
+from ase.data import chemical_symbols
+
+PerElement = str | dict[str, str]
+"""One name for all elements, or a name by symbol beside a `default`."""
 
 # Run with RKS and UKS and checked against finite differences of the energy (PySCF 2.14).
 TRIED_FUNCTIONALS = (
@@ -70,19 +75,53 @@ def check_functional(xc: str, dispersion: str | None) -> None:
     _check_dispersion(xc, dispersion)
 
 
-def check_basis(basis: str) -> None:
-    """Raise ValueError if PySCF has no all-electron or ECP basis of this name."""
-    if basis.lower().startswith(PSEUDOPOTENTIAL_BASES):
-        raise ValueError(f"basis: {basis!r} belongs to a pseudopotential; write def2-SVP or def2-TZVP")
-    if not _functions("H", basis) and not _functions("He", basis):
-        raise ValueError(
-            f"PySCF does not know basis: {basis!r}; tried ones are def2-SVP, def2-TZVP, 6-31G*, cc-pVDZ"
-        )
+def for_element(choice: PerElement, symbol: str) -> str:
+    """The name that `choice` holds for an element."""
+    return choice if isinstance(choice, str) else choice.get(symbol) or choice["default"]
 
 
-def elements_without_basis(basis: str, symbols: Iterable[str]) -> list[str]:
+def check_basis(basis: PerElement, field: str = "basis") -> None:
+    """Raise ValueError if PySCF has no all-electron or ECP basis of this name, or not for its element."""
+    if isinstance(basis, str):
+        _check_basis_name(basis, field)
+        return
+    if "default" not in basis:
+        raise ValueError(f"{field}: {basis} has no `default`; write {{default: def2-SVP, I: def2-TZVP}}")
+    for symbol, name in basis.items():
+        if symbol == "default":
+            _check_basis_name(name, field)
+            continue
+        _check_symbol(symbol, field)
+        if not _functions(symbol, name):
+            raise ValueError(f"{field}: {name!r} has no functions for {symbol}; try def2-SVP or def2-TZVP")
+
+
+def check_core_potentials(potentials: Mapping[str, str | None]) -> None:
+    """Raise ValueError if PySCF has no effective core potential of this name for its element."""
+    for symbol, name in potentials.items():
+        _check_symbol(symbol, "ecp")
+        if name is not None and not has_core_potential(symbol, name):
+            raise ValueError(
+                f"ecp: {name!r} is no effective core potential for {symbol} in PySCF; write "
+                f"`ecp: null` for the basis set's own, or `ecp: {{{symbol}: def2-SVP}}` (Rb and heavier)"
+            )
+
+
+def elements_without_basis(basis: PerElement, symbols: Iterable[str]) -> list[str]:
     """The elements among `symbols` that `basis` does not cover."""
-    return sorted(s for s in set(symbols) if not _functions(s, basis))
+    return sorted(s for s in set(symbols) if not _functions(s, for_element(basis, s)))
+
+
+def core_potentials(
+    basis: PerElement, ecp: Mapping[str, str | None] | None, symbols: Iterable[str]
+) -> dict[str, str]:
+    """Element to effective core potential: the basis set's own, unless `ecp` says otherwise."""
+    wanted: dict[str, str | None] = {}
+    for symbol in set(symbols):
+        own = for_element(basis, symbol)
+        wanted[symbol] = own if has_core_potential(symbol, own) else None
+    wanted |= {symbol: name for symbol, name in (ecp or {}).items() if symbol in wanted}
+    return {symbol: name for symbol, name in sorted(wanted.items()) if name is not None}
 
 
 @lru_cache(256)
@@ -94,8 +133,23 @@ def has_core_potential(symbol: str, basis: str) -> bool:
         warnings.simplefilter("ignore")
         try:
             return bool(load_ecp(basis, symbol))
-        except RuntimeError:
+        except (RuntimeError, KeyError):
             return False
+
+
+def _check_basis_name(basis: str, field: str) -> None:
+    if basis.lower().startswith(PSEUDOPOTENTIAL_BASES):
+        raise ValueError(f"{field}: {basis!r} belongs to a pseudopotential; write def2-SVP or def2-TZVP")
+    if not _functions("H", basis) and not _functions("He", basis):
+        tried = (
+            "def2-SVP, def2-TZVP, 6-31G*, cc-pVDZ" if field == "basis" else "def2-universal-jkfit, weigend"
+        )
+        raise ValueError(f"PySCF does not know {field}: {basis!r}; tried ones are {tried}")
+
+
+def _check_symbol(symbol: str, field: str) -> None:
+    if symbol not in chemical_symbols[1:]:
+        raise ValueError(f"{field}: {symbol!r} is no element; write its symbol, e.g. I, or `default`")
 
 
 @lru_cache(256)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from ase.build import bulk, molecule
 from pydantic import TypeAdapter, ValidationError
 
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
+from labeling.solvent import Solvent
 from potential.frame import Frame
 
 
@@ -29,9 +31,37 @@ def test_key_covers_what_decides_the_numbers_and_nothing_else() -> None:
     assert len({key, *(level.key for level in others)}) == len(others) + 1
 
 
+def test_labels_made_before_stay_valid() -> None:
+    """Keys of levels as they were first released: a change here would orphan every label ever stored."""
+    assert PySCFLevel().key == "f2c1ba42e2e1"
+    assert PySCFLevel(xc="B3LYP", dispersion="d4", basis="def2-TZVP", density_fit=False).key == "9eb1936b5760"
+    assert LennardJonesLevel().key == "f570b6277c7d"
+
+
+def test_key_of_what_is_chosen_per_element() -> None:
+    key = PySCFLevel().key
+    assert PySCFLevel(basis={"default": "def2-SVP"}).key == key
+    assert PySCFLevel(basis={"default": "def2-SVP", "I": "def2svp"}).key == key
+    assert PySCFLevel(solvent=None, ecp=None, auxbasis=None, stability=False).key == key
+    others = [
+        PySCFLevel(basis={"default": "def2-SVP", "I": "def2-TZVP"}),
+        PySCFLevel(ecp={"Cr": "lanl2dz"}),
+        PySCFLevel(auxbasis="def2-universal-jkfit"),
+        PySCFLevel(solvent=Solvent()),
+        PySCFLevel(solvent=Solvent(name="toluene")),
+        PySCFLevel(solvent=Solvent(model="SMD")),
+        PySCFLevel(stability=True),
+    ]
+    assert len({key, *(level.key for level in others)}) == len(others) + 1
+    assert len({PySCFLevel(), *others}) == len(others) + 1  # hashable, also with a basis per element
+    assert others[0] == PySCFLevel.model_validate_json(others[0].model_dump_json())
+
+
 def test_name_is_what_a_chemist_writes() -> None:
     assert PySCFLevel().name == "PBE/def2-SVP"
     assert PySCFLevel(xc="PBE0", dispersion="d3bj").name == "PBE0-D3BJ/def2-SVP"
+    iodine = PySCFLevel(basis={"default": "def2-SVP", "I": "def2-TZVP"}, solvent=Solvent(model="SMD"))
+    assert iodine.name == "PBE/def2-SVP (I: def2-TZVP), SMD(water)"
 
 
 def test_a_config_says_which_labeler() -> None:
@@ -60,10 +90,18 @@ def test_a_config_says_which_labeler() -> None:
         ({"basis": "def3-SVP"}, "'def3-SVP'"),
         ({"basis": "gth-dzvp"}, "def2-SVP"),
         ({"functional": "PBE"}, "Extra inputs"),
+        ({"basis": {"I": "def2-TZVP"}}, "default"),
+        ({"basis": {"default": "def2-SVP", "Xx": "def2-TZVP"}}, "'Xx' is no element"),
+        ({"basis": {"default": "def2-SVP", "U": "def2-TZVP"}}, "no functions for U"),
+        ({"ecp": {"H": "lanl2dz"}}, "no effective core potential for H"),
+        ({"auxbasis": "def2-jk"}, "def2-universal-jkfit"),
+        ({"auxbasis": "weigend", "density_fit": False}, "density_fit: true"),
+        ({"solvent": {"name": "watr"}}, "'watr' is not in .* write one of water"),
+        ({"solvent": {"model": "SS(V)PE"}}, "IEF-PCM"),
     ],
 )
 def test_what_pyscf_cannot_do_is_refused_when_the_config_is_read(
-    settings: dict[str, str], advice: str
+    settings: dict[str, Any], advice: str
 ) -> None:
     with pytest.raises(ValidationError, match="(?s)" + advice.replace("(", r"\(")):
         PySCFLevel(**settings)
@@ -87,6 +125,8 @@ def test_check_names_the_value_and_the_fix() -> None:
         level.check(Frame.of([1], np.zeros((1, 3)), charge=1))
     with pytest.raises(ValueError, match="no functions for U"):
         level.check(Frame.of([92], np.zeros((1, 3))))
+    with pytest.raises(ValueError, match=r"auxbasis.*no functions for I"):
+        PySCFLevel(auxbasis="cc-pvdz-jkfit").check(Frame.of([53], np.zeros((1, 3)), charge=-1))
     with pytest.raises(ValueError, match="overlap"):
         level.check(water.moved(water.positions * 0.3))
     with pytest.raises(ValueError, match="periodic"):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -6,10 +8,12 @@ from labeling.attempt import attempt
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
 from labeling.pyscf_labeler import NotConvergedError, compute, converge
+from labeling.solvent import Solvent
 from potential.dataset import Label
 from potential.frame import Frame
 
 COARSE = PySCFLevel(grid_level=1)
+LANL2DZ = {"default": "def2-SVP", "Cl": "lanl2dz"}
 TIGHT = PySCFLevel(grid_level=1, conv_tol_hartree=1e-11)
 
 
@@ -30,8 +34,12 @@ def finite_difference(frame: Frame, level: PySCFLevel, atom: int, axis: int, ste
         ("H2O", 0, 0, TIGHT.model_copy(update={"density_fit": False})),
         ("H2O", 0, 0, PySCFLevel(xc="PBE0", dispersion="d4", grid_level=1, conv_tol_hartree=1e-11)),
         ("H2O", 1, 1, TIGHT),
+        ("H2O", 0, 0, TIGHT.model_copy(update={"basis": {"default": "def2-SVP", "O": "def2-TZVP"}})),
+        ("HCl", 0, 0, TIGHT.model_copy(update={"basis": LANL2DZ, "ecp": {"Cl": "lanl2dz"}})),
     ],
-    ids=["RKS", "no density fitting", "PBE0-D4", "UKS radical cation"],
+    ids=[
+        *("RKS", "no density fitting", "PBE0-D4", "UKS radical cation", "basis per element", "ECP"),
+    ],
 )
 def test_forces_are_the_derivative_of_the_energy(
     name: str, charge: int, spin: int, level: PySCFLevel
@@ -43,6 +51,23 @@ def test_forces_are_the_derivative_of_the_energy(
     # On grid level 1 forces without grid response are off by more than 2 meV/Angstrom.
     assert abs(label.forces[1, 2] - finite_difference(frame, level, 1, 2)) < 2e-4
     assert np.abs(label.forces.sum(axis=0)).max() < 1e-5
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize(
+    ("model", "charge"),
+    [
+        ("IEF-PCM", 0),
+        *(
+            pytest.param(model, charge, marks=pytest.mark.slow)
+            for model in ("IEF-PCM", "C-PCM", "COSMO", "ddCOSMO", "SMD")
+            for charge in (0, 1)
+        ),
+    ],
+)
+def test_forces_in_a_solvent_are_the_derivative_of_the_energy(model: Any, charge: int) -> None:
+    level = TIGHT.model_copy(update={"solvent": Solvent(model=model)})
+    test_forces_are_the_derivative_of_the_energy("H2O", charge, charge, level)
 
 
 def test_provenance_tells_how_the_label_was_made() -> None:
@@ -61,6 +86,23 @@ def test_dispersion_changes_the_energy() -> None:
     plain = compute(frame, COARSE).energy
     corrected = compute(frame, COARSE.model_copy(update={"dispersion": "d3bj"})).energy
     assert -0.05 < corrected - plain < -0.005  # -0.0098 eV for water, s-dftd3
+
+
+def test_a_solvent_keeps_the_dispersion_and_stabilises_a_polar_molecule() -> None:
+    frame = Frame.from_atoms(molecule("H2O"))
+    solvated = COARSE.model_copy(update={"solvent": Solvent(name="water")})
+    energy = compute(frame, solvated).energy
+    assert -0.5 < energy - compute(frame, COARSE).energy < -0.1
+    in_toluene = COARSE.model_copy(update={"solvent": Solvent(name="toluene")})
+    assert energy < compute(frame, in_toluene).energy
+    corrected = compute(frame, solvated.model_copy(update={"dispersion": "d3bj"})).energy
+    assert corrected - energy == pytest.approx(-0.0098, abs=1e-4)
+
+
+def test_a_core_potential_replaces_core_electrons() -> None:
+    hcl = Frame.from_atoms(molecule("HCl"))
+    small_core = COARSE.model_copy(update={"basis": LANL2DZ, "ecp": {"Cl": "lanl2dz"}})
+    assert -500 < compute(hcl, small_core).energy < -400  # 8 electrons; all 18 have -12500 eV
 
 
 def test_single_atoms_can_be_labelled_also_with_a_core_potential() -> None:
