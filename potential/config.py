@@ -30,7 +30,7 @@ class ModelConfig(Config):
     radial: Annotated[
         Literal["mlp", "spline"],
         Field(description="evaluate the radial network at every edge, or at the knots of a spline"),
-    ] = "mlp"
+    ] = "spline"
     radial_knots: Annotated[int, Field(ge=16, description="knots of the spline on [0, r_max]")] = 128
     committee_size: Annotated[PositiveInt, Field(description="members of the committee")] = 4
 
