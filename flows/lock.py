@@ -15,6 +15,9 @@ from filelock import FileLock, Timeout
 from flows.errors import CampaignLockedError
 from flows.stages import write_atomically
 
+PATIENCE_S = 1.0
+"""Longer than `is_locked` of another process holds the lock to try it."""
+
 
 @contextmanager
 def campaign_lock(folder: Path) -> Iterator[None]:
@@ -27,7 +30,7 @@ def campaign_lock(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     # One object per path and process, counted: the command line locks before the flow does.
-    lock = FileLock(folder / "campaign.lock", timeout=0, is_singleton=True, thread_local=False)
+    lock = FileLock(folder / "campaign.lock", timeout=PATIENCE_S, is_singleton=True, thread_local=False)
     # The lock file itself is emptied whenever somebody tries the lock, so the holder signs beside it.
     signature = folder / ".campaign.holder.json"
     try:

@@ -1,6 +1,7 @@
 """A campaign folder as a finished run leaves it, with made-up numbers: for what only reads the folder."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +207,51 @@ def finished_campaign(tmp_path: Path) -> Path:
 def first_round_only(tmp_path: Path) -> Path:
     """Killed after round 0: no later round, no potential, no report."""
     return build_campaign(tmp_path / "campaigns" / "ethanol", finished_rounds=1, potential=False)
+
+
+LJ_EXAMPLE = Path(__file__).parents[2] / "examples" / "lj_cluster.yaml"
+TINY = {
+    "rounds": 1,
+    "initial": {"frames": 6, "source": {"method": "displacement", "std_A": 0.15}},
+    "test": {"frames": 4, "source": {"method": "displacement", "std_A": 0.15}},
+    "model": {
+        "r_max": 8.0,
+        "num_layers": 1,
+        "l_max": 1,
+        "num_features": 4,
+        "radial_mlp_width": 8,
+        "committee_size": 2,
+    },
+    "training": {"max_epochs": 12, "checkpoint_every_epochs": 2},
+}
+
+
+@pytest.fixture(scope="session")
+def write_lj_campaign() -> Callable[..., Path]:
+    return _write_lj_campaign
+
+
+def _write_lj_campaign(folder: Path, **changes: object) -> Path:
+    """The Lennard-Jones example, made smaller still, as `folder`/lj.yaml; its campaign goes beside it."""
+    content = yaml.safe_load(LJ_EXAMPLE.read_text()) | TINY | {"name": "lj", "folder": "campaigns"} | changes
+    content["structure"] = {"files": str(LJ_EXAMPLE.parent / "argon7.xyz")}
+    path = folder / "lj.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect API with a database of its own, as `alnico run` starts it."""
+    from flows.prefect_settings import EMBEDDED
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        for name, value in EMBEDDED.items():
+            patch.setenv(name, value)
+        from flows.prefect_server import prefect_api
+        from prefect.settings import PREFECT_API_URL
+
+        with prefect_api() as wait_for_api:
+            wait_for_api()
+            yield PREFECT_API_URL.value()

@@ -1,0 +1,219 @@
+"""A whole campaign on the Lennard-Jones labeler: what it leaves behind, and what a second run does."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from flows.cli import run_command
+from flows.errors import CampaignError, StageChangedError
+from flows.folder import CampaignFolder
+from flows.loading import load_config
+from flows.results import read_results
+from labeling.store import LabelStore
+from potential.calculator import Potential
+from potential.frame import Frame
+from potential.structures import read_frames, write_frames
+
+Writer = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("prefect_url")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Making one takes seconds, so the campaigns of this file share it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+@pytest.fixture(scope="module")
+def yaml_file(tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Writer) -> Path:
+    """Initial frames from a file, of which one cannot be labelled."""
+    folder = tmp_path_factory.mktemp("lj")
+    good = load_config(write_lj_campaign(folder)).structure.frames()[0]
+    frames = [good.moved(good.positions * scale) for scale in (0.98, 0.99, 1.0, 1.01, 1.02)]
+    write_frames(folder / "mine.extxyz", [*frames, squeezed(good, 1.6)])
+    source = {"method": "file", "path": "mine.extxyz"}
+    return write_lj_campaign(folder, initial={"frames": 6, "source": source})
+
+
+@pytest.fixture(scope="module")
+def finished(yaml_file: Path, prefect_url: str) -> CampaignFolder:
+    from flows.campaign import run_campaign
+
+    return run_campaign(yaml_file)
+
+
+def squeezed(frame: Frame, distance_A: float) -> Frame:
+    """Two atoms so near that argon's covalent radius allows it, and the Lennard-Jones wall does not."""
+    positions = frame.positions.copy()
+    positions[0] = positions[1] + [distance_A, 0.0, 0.0]
+    return frame.moved(positions, origin={"squeezed": 1})
+
+
+def label_ids(folder: CampaignFolder) -> set[str]:
+    return {item.frame.id for item in LabelStore(folder.label_store)}
+
+
+def test_every_stage_of_every_round_is_there(finished: CampaignFolder):
+    stages = {
+        path.parent.relative_to(finished.path).as_posix() for path in finished.path.rglob("manifest.json")
+    }
+    rounds = {f"rounds/00/{stage}" for stage in ("train", "evaluate", "explore", "select", "label")}
+    assert stages == {"frames", "labels", "potential", "rounds/01/train", "rounds/01/evaluate"} | rounds
+    assert not list(finished.path.rglob("started.json"))
+    assert not list(finished.path.rglob("checkpoint*"))
+    assert finished.report.exists()
+
+
+def test_the_results_agree_with_the_tables(finished: CampaignFolder):
+    first, last = read_results(finished.path)
+    outcomes = pd.read_csv(finished.round(0).label / "outcomes.csv")
+    selection = pd.read_csv(finished.round(0).select / "selection.csv")
+    assert first.n_labels == first.n_train + first.n_validation == 5
+    assert first.n_selected == len(outcomes) == (selection["decision"] == "selected").sum() > 0
+    assert first.n_labelled == (outcomes["outcome"] == "labelled").sum()
+    assert last.n_labels == 5 + first.n_labelled
+    assert last.ledger is None
+    assert first.ledger is not None
+    assert first.ledger.total == len(pd.read_csv(finished.round(0).explore / "ledger.csv"))
+    atoms = pd.read_csv(finished.round(1).evaluate / "test_atoms.csv")
+    error = atoms[["fx", "fy", "fz"]].to_numpy() - atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    assert last.test.force_mae == pytest.approx(np.abs(error).mean())
+    assert len(label_ids(finished)) == 4 + 5 + first.n_labelled
+
+
+def test_the_test_set_is_frozen_and_never_trained_on(finished: CampaignFolder):
+    test = {frame.id for frame in read_frames(finished.frames / "test.extxyz")}
+    trained = {frame.id for frame in read_frames(finished.frames / "initial.extxyz")}
+    selected = {frame.id for frame in read_frames(finished.round(0).select / "selected.extxyz")}
+    assert len(test) == 4
+    assert not test & (trained | selected)
+    first, last = read_results(finished.path)
+    assert first.test_fingerprint == last.test_fingerprint
+
+
+def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
+    results = read_results(finished.path)
+    best = min(results, key=lambda result: result.test.force_mae)
+    card = json.loads((finished.potential / "model_card.json").read_text())
+    assert card["test errors"]["force MAE, meV/Å"] == pytest.approx(1000 * best.test.force_mae)
+    assert card["data"]["fingerprint"] == best.dataset_fingerprint
+    assert card["domain"]["temperatures of the exploration, K"] == [15.0, 30.0]
+    assert card["reference"]["labeler"] == "lennard_jones"
+    atoms = ase.io.read(finished.frames / "test.extxyz", index=0)
+    atoms.calc = Potential.load(finished.potential)
+    table = pd.read_csv(finished.round(best.round).evaluate / "test_frames.csv")
+    assert atoms.get_potential_energy() == pytest.approx(table["energy"][0], abs=1e-4)
+    assert atoms.calc.results["force_disagreement"].shape == (7,)
+
+
+def test_prefect_shows_runs_that_a_person_recognises(finished: CampaignFolder):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        flow_runs = [run for run in client.read_flow_runs() if run.name == "lj"]
+        task_runs = [run for run in client.read_task_runs() if run.flow_run_id == flow_runs[-1].id]
+    assert all(run.state.is_completed() for run in flow_runs)
+    names = [run.name for run in task_runs]
+    for name in ("make initial and test frames", "train round 0", "evaluate round 1", "explore round 0"):
+        assert name in names
+    labels = [run for run in task_runs if run.name.startswith("label Ar7 ")]
+    assert len(labels) == len(label_ids(finished)) + 1
+    assert [run.state_name for run in labels].count("No label") == 1
+    assert all("label" in run.tags for run in labels)
+
+
+def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
+    from flows.campaign import run_campaign
+
+    shutil.copytree(finished.path, tmp_path / "campaigns" / "lj")
+    content = yaml.safe_load(yaml_file.read_text())
+    # how labels are computed may change, too
+    content |= {"rounds": 2, "labeling": {"workers": 1, "timeout_s": 100.0}}
+    content["initial"]["source"]["path"] = str(yaml_file.parent / "mine.extxyz")
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(content))
+    folder = CampaignFolder.open(tmp_path / "more.yaml")
+    before = {path: path.stat().st_mtime_ns for path in folder.path.glob("rounds/*/*/*")}
+    labelled = label_ids(folder)
+    run_campaign(tmp_path / "more.yaml")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    results = read_results(folder.path)
+    assert [result.round for result in results] == [0, 1, 2]
+    assert results[0] == read_results(finished.path)[0]
+    assert label_ids(folder) - labelled == {
+        frame.id for frame in read_frames(folder.round(1).select / "selected.extxyz")
+    }
+
+
+def test_a_changed_setting_is_refused(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
+    from flows.campaign import run_campaign
+
+    (tmp_path / "campaigns").symlink_to(finished.path.parent)
+    changed = yaml.safe_load(yaml_file.read_text()) | {"seed": 5}
+    changed["initial"]["source"]["path"] = str(yaml_file.parent / "mine.extxyz")
+    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(changed))
+    with pytest.raises(StageChangedError, match="seed: was 1, is now 5"):
+        run_campaign(tmp_path / "changed.yaml")
+
+
+def test_a_label_that_fails_is_recorded_with_its_reason(finished: CampaignFolder):
+    outcomes = pd.read_csv(finished.labels / "outcomes.csv")
+    failed = outcomes[outcomes["outcome"] == "failed"].iloc[0]
+    bad = next(f for f in read_frames(finished.frames / "initial.extxyz") if f.origin.get("squeezed"))
+    assert failed["frame_id"] == bad.id
+    assert failed["kind"] == "rejected_by_check"
+    assert "max_force" in failed["message"]
+    failure = LabelStore(finished.label_store).failure(bad.id, finished.config.level.key)
+    assert failure is not None
+    assert failure.message == failed["message"]
+
+
+def test_too_few_labels_stop_the_campaign_with_the_reason(
+    tmp_path: Path, write_lj_campaign: Writer, capsys: pytest.CaptureFixture[str]
+):
+    from flows.campaign import run_campaign
+
+    good = load_config(write_lj_campaign(tmp_path)).structure.frames()[0]
+    write_frames(tmp_path / "bad.extxyz", [squeezed(good, 1.55 + 0.005 * i) for i in range(10)])
+    source = {"method": "file", "path": "bad.extxyz"}
+    path = write_lj_campaign(
+        tmp_path, initial={"frames": 6, "source": source}, test={"frames": 4, "source": source}
+    )
+    with pytest.raises(CampaignError, match="0 of 6 initial and 0 of 4 test frames"):
+        run_campaign(path)
+    assert "rejected_by_check. The numbers are not those of a sound label" in capsys.readouterr().out
+    assert LabelStore(CampaignFolder.open(path).label_store).counts() == {"rejected_by_check": 10}
+
+
+def test_status_tells_rounds_labels_and_verdict(finished: CampaignFolder, capsys: pytest.CaptureFixture[str]):
+    assert run_command(["status", str(finished.path)]) == 0
+    said = capsys.readouterr().out
+    assert "finished; 13 labels, without label: 1 rejected_by_check" in said
+    assert "force MAE" in said
+    assert "on the 4 frozen test frames" in " ".join(said.split())
+
+
+def test_status_of_a_campaign_that_was_stopped(
+    tmp_path: Path, write_lj_campaign: Writer, capsys: pytest.CaptureFixture[str]
+):
+    path = write_lj_campaign(tmp_path)
+    assert run_command(["status", str(path)]) == 0
+    assert "not started yet" in capsys.readouterr().out
+    folder = CampaignFolder.open(path)
+    folder.write_config()
+    for done in (folder.frames, folder.labels):
+        done.mkdir()
+        (done / "manifest.json").write_text("{}")
+    folder.round(0).train.mkdir(parents=True)
+    (folder.round(0).train / "started.json").write_text("{}")
+    assert run_command(["status", str(folder.path)]) == 0
+    assert "stopped before: round 0, training (half done)" in capsys.readouterr().out

@@ -1,0 +1,150 @@
+"""The command line: help, exit codes, and the single steps on real files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from flows.cli import run_command
+from flows.loading import load_config
+from labeling.attempt import compute
+from labeling.level import LennardJonesLevel
+from potential.dataset import LabelledFrame
+from potential.frame import Frame
+from potential.structures import read_dataset, write_frames
+
+COMMANDS = ("init", "run", "status", "report", "ui", "schema", "label", "train", "md", "evaluate")
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported():
+    code = (
+        "import sys\nfrom flows.cli import run_command\nrun_command(['--help'])\n"
+        "print([m for m in ('torch', 'prefect', 'mlflow', 'pyscf', 'ase', 'numpy') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.endswith("[]\n")
+    assert all(f" {command} " in said for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]):
+    assert run_command([command, "--help"]) == 0
+    assert f"alnico {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["rum", "campaign.yaml"],
+        ["run"],
+        ["run", "no_such_file.yaml"],
+        ["md", "no_such_potential", "no_such_file.xyz"],
+        ["init", "new.yaml", "--molecule", "ethanoll"],
+        ["init", "new.yaml"],
+        ["label", "no_such_file.xyz"],
+        ["label", "no_such_file.xyz", "--xc", "wb97x-d"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2_without_a_traceback(
+    wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(wrong) == 2
+    out, err = capfd.readouterr()
+    assert out + err
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_writes_a_campaign_that_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "campaign.yaml"
+    assert run_command(["init", str(path), "--molecule", "OH", "--charge", "-1"]) == 0
+    config = load_config(path)
+    assert config.structure.frames()[0].charge == -1
+    assert config.name == "OH"
+    assert run_command(["init", str(path), "--molecule", "ethanol"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert run_command(["init", str(path), "--molecule", "ethanol", "--force"]) == 0
+    assert load_config(path).name == "ethanol"
+
+
+def test_ui_prints_both_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert run_command(["ui"]) == 0
+    said = capsys.readouterr().out
+    assert "prefect server start" in said
+    assert "mlflow ui --backend-store-uri sqlite:///" in said
+
+
+def test_train_evaluate_and_md_on_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rng, level = np.random.default_rng(0), LennardJonesLevel()
+    trimer = np.array([[0.0, 0.0, 0.0], [3.8, 0.0, 0.0], [1.9, 3.3, 0.0]])
+    frames = [Frame.of([18] * 3, trimer + rng.normal(0, 0.1, (3, 3))) for _ in range(8)]
+    data, potential = tmp_path / "data.extxyz", tmp_path / "potential"
+    write_frames(data, [LabelledFrame(frame=frame, label=compute(frame, level)) for frame in frames])
+    train = ["train", str(data), "--output", str(potential), "--committee-size", "2", "--max-epochs", "10"]
+    assert run_command(train) == 0
+    assert run_command(["evaluate", str(potential), str(data), "--output", str(tmp_path / "tables")]) == 0
+    said = capsys.readouterr().out
+    assert "force   MAE" in said
+    assert len((tmp_path / "tables" / "atoms.csv").read_text().splitlines()) == 1 + 8 * 3
+    output = tmp_path / "md.extxyz"
+    start = ["md", str(potential), str(data), "--output", str(output)]
+    assert run_command([*start, "--steps", "20", "--every", "10", "--temperature-K", "30"]) == 0
+    assert "max disagreement" in capsys.readouterr().out
+    from potential.structures import read_frames
+
+    assert [frame.origin["time_fs"] for frame in read_frames(output, check=False)] == [0.0, 5.0, 10.0]
+
+
+def test_evaluate_refuses_unknown_elements(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from potential.config import ModelConfig
+    from potential.nequip import NequIP
+    from potential.package import save_potential
+
+    model = NequIP(ModelConfig(num_layers=1, l_max=0, num_features=2), [1, 8], seed=0, avg_num_neighbors=2.0)
+    save_potential(tmp_path / "potential", model, {})
+    frame = Frame.from_atoms(Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8]]))
+    data = tmp_path / "argon.extxyz"
+    write_frames(data, [LabelledFrame(frame=frame, label=compute(frame, LennardJonesLevel()))])
+    assert run_command(["evaluate", str(tmp_path / "potential"), str(data)]) == 2
+    assert "elements (Z = [18])" in capsys.readouterr().err
+
+
+def test_label_a_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    write_frames("h2.xyz", [Frame.of([1, 1], [[0, 0, 0], [0, 0, 0.74 + 0.02 * i]]) for i in range(2)])
+    command = ["label", "h2.xyz", "--xc", "PBE", "--basis", "sto-3g", "--workers", "1"]
+    assert run_command(command) == 0
+    dataset = read_dataset("labelled.extxyz", level_key="any")
+    assert len(dataset) == 2
+    assert dataset.labels[0].energy == pytest.approx(-30.5, abs=1.0)
+    assert run_command(command) == 0
+    assert "2 labelled before" in capsys.readouterr().out
+
+
+def test_prefect_run_is_a_command_of_prefect(tmp_path: Path):
+    environment = {**os.environ, "PREFECT_PLUGINS_ENABLED": "true", "PREFECT_HOME": str(tmp_path)}
+    prefect = [str(Path(sys.executable).with_name("prefect")), "run"]
+    helped = subprocess.run([*prefect, "--help"], env=environment, capture_output=True, text=True, check=True)
+    assert "active-learning campaign" in helped.stdout
+    wrong = subprocess.run(
+        [*prefect, "no_such_file.yaml"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 2
+    assert "no such file" in wrong.stderr
