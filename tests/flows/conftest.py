@@ -249,8 +249,9 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         for name, value in EMBEDDED.items():
             patch.setenv(name, value)
-        from flows.prefect_server import prefect_api
         from prefect.settings import PREFECT_API_URL
+
+        from flows.prefect_server import prefect_api
 
         with prefect_api() as wait_for_api:
             wait_for_api()

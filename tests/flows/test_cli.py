@@ -103,9 +103,7 @@ def test_train_evaluate_and_md_on_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert [frame.origin["time_fs"] for frame in read_frames(output, check=False)] == [0.0, 5.0, 10.0]
 
 
-def test_evaluate_refuses_unknown_elements(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_evaluate_refuses_unknown_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     from potential.config import ModelConfig
     from potential.nequip import NequIP
     from potential.package import save_potential
