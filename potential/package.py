@@ -74,15 +74,13 @@ def load_card(folder: Path) -> dict[str, Any]:
 def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:
     """The card as a page for people."""
     lines = [f"# {card.get('name', 'NequIP committee')}", ""]
-    for key, value in card.items():
-        if isinstance(value, Mapping):
-            lines += ["", f"## {_title(key)}", "", "| | |", "|---|---|"]
-            lines += [f"| {_title(k)} | {_cell(v)} |" for k, v in value.items()]
-        else:
-            lines.append(f"- **{_title(key)}**: {_cell(value)}")
-    lines += ["", "## Model", "", "| | |", "|---|---|"]
-    lines += [f"| {_title(k)} | {v} |" for k, v in model.config.model_dump().items()]
-    lines += [f"| Parameters, all members | {sum(p.numel() for p in model.parameters())} |"]
+    tables = {key: value for key, value in card.items() if isinstance(value, Mapping)}
+    lines += [f"- **{_title(key)}**: {_cell(value)}" for key, value in card.items() if key not in tables]
+    parameters = sum(p.numel() for p in model.parameters())
+    tables["model"] = model.config.model_dump() | {"parameters of all members": parameters}
+    for key, value in tables.items():
+        lines += ["", f"## {_title(key).capitalize()}", "", "| | |", "|---|---|"]
+        lines += [f"| {_title(k)} | {_cell(v)} |" for k, v in value.items()]
     lines += ["", "## Use", "", "```python", "from potential.calculator import Potential", ""]
     lines += ['atoms.calc = Potential.load("path/to/this/folder")', "```", ""]
     return "\n".join(lines)
@@ -94,8 +92,10 @@ def _title(key: str) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else str(value)
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
 def _write(file: Path, text: str) -> None:
