@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the campaign or command failed, 2 wrong usage or configura
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ CAMPAIGNS, TOOLS = Group("Campaigns", sort_key=0), Group("Single steps", sort_ke
 app = App(
     name="alnico",
     help="Active learning of NequIP committees: from a molecule to a trained potential.\n\n"
-    "Start with `alnico init --molecule ethanol`, then `alnico run campaign.yaml`.",
+    "Start with `alnico init ethanol`, then `alnico run campaign.yaml`.",
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
@@ -29,10 +30,9 @@ Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")
 
 @app.command(group=CAMPAIGNS)
 def init(
-    file: Annotated[Path, Parameter(help="the YAML file to write")] = Path("campaign.yaml"),
+    structure: Annotated[str, Parameter(help="a molecule by name, e.g. ethanol, or a file")],
     *,
-    molecule: Annotated[str | None, Parameter(help="a molecule by name, e.g. ethanol")] = None,
-    structure: Annotated[Path | None, Parameter(help="or a file with the structure(s)")] = None,
+    file: Annotated[Path, Parameter(help="the YAML file to write")] = Path("campaign.yaml"),
     name: Annotated[str | None, Parameter(help="name of the campaign; default: the structure's")] = None,
     charge: Annotated[int | None, Parameter(help="total charge, elementary charges")] = None,
     spin: Annotated[int | None, Parameter(help="number of unpaired electrons")] = None,
@@ -49,8 +49,7 @@ def init(
         return
     write_new_campaign(
         file,
-        molecule=molecule,
-        structure=structure,
+        structure,
         name=name,
         charge=charge,
         spin=spin,
@@ -110,7 +109,7 @@ def schema() -> None:
 
     from flows.config import campaign_schema
 
-    print(json.dumps(campaign_schema(), indent=2))
+    print(json.dumps(campaign_schema(), indent=2), flush=True)
 
 
 @app.command(group=TOOLS)
@@ -214,6 +213,8 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
     except CampaignError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader of `alnico schema | head` has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return 130

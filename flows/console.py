@@ -23,9 +23,9 @@ def say(text: str) -> None:
         get_run_logger().info(text)
 
 
-def bar(total: int, description: str, unit: str) -> tqdm:
+def bar(total: int, description: str, unit: str, *, hidden: bool = False) -> tqdm:
     """A progress bar; none where standard error is not a terminal."""
-    return tqdm(total=total, desc=f"  {description}", unit=unit, disable=None, leave=False)
+    return tqdm(total=total, desc=f"  {description}", unit=unit, disable=hidden or None, leave=False)
 
 
 def print_rounds(results: Sequence[RoundResult], console: Console | None = None) -> None:

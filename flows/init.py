@@ -15,9 +15,8 @@ from labeling.presets import PRESETS, advice
 
 def write_new_campaign(
     file: Path,
+    structure: str,
     *,
-    molecule: str | None,
-    structure: Path | None,
     name: str | None,
     charge: int | None,
     spin: int | None,
@@ -26,15 +25,18 @@ def write_new_campaign(
 ) -> None:
     """Write a commented, valid configuration.
 
+    Args:
+        structure: the path of a file, or the name of a molecule.
+
     Raises:
-        ConfigError: without a structure or with two, for one that cannot be read or labelled, or if
-            the file is there already.
+        ConfigError: for a structure that cannot be read or labelled, or if the file is there already.
     """
     if file.exists() and not force:
         raise ConfigError(file, ["is there already; choose another name, or overwrite it with --force"])
-    if (molecule is None) == (structure is None):
-        raise ConfigError(file, ["give either `--molecule ethanol` or `--structure start.xyz`"])
-    files = tuple(path.resolve() for path in (structure,) if path is not None)
+    path = Path(structure)
+    is_file = path.exists() or bool(path.suffix) or len(path.parts) > 1
+    molecule = None if is_file else structure
+    files: tuple[Path, ...] = (path.resolve(),) if is_file else ()
     if preset not in PRESETS:
         raise ConfigError(f"--preset {preset}", ["no such preset; choose one of", *advice().splitlines()])
     level = PRESETS[preset]()
@@ -43,7 +45,7 @@ def write_new_campaign(
         for frame in source.frames():
             level.check(frame)
     except (ValueError, OSError) as error:
-        raise ConfigError(molecule or structure, [str(error)]) from error
+        raise ConfigError(structure, [str(error)]) from error
     frame_set = FrameSetConfig(frames=20, source=XtbMD())
     config = CampaignConfig(
         name=name or re.sub(r"\W+", "_", molecule or files[0].stem).strip("_"),

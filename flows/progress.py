@@ -1,8 +1,9 @@
-"""Progress of a stage, on the terminal and as a progress artifact in Prefect."""
+"""Progress of a stage: a bar on a terminal, now and then a line elsewhere, an artifact in Prefect."""
 
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from flows.console import bar
+from flows.console import bar, say
 
 SECONDS_BETWEEN_UPDATES = 2.0
+SECONDS_BETWEEN_LINES = 30.0
 
 
 def artifact_key(name: str) -> str:
@@ -21,19 +23,29 @@ def artifact_key(name: str) -> str:
 
 
 @contextmanager
-def progress(key: str, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with how many are done."""
+def progress(
+    key: str, description: str, total: int, unit: str, *, own_bar: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with how many are done.
+
+    Args:
+        own_bar: the stage shows a bar of its own on terminals.
+    """
     artifact = create_progress_artifact(0.0, key=artifact_key(key), description=description)
     assert isinstance(artifact, UUID)  # a coroutine only where an event loop runs
-    updated = time.monotonic()
-    with bar(total, description, unit) as shown:
+    updated = said = time.monotonic()
+    with bar(total, description, unit, hidden=own_bar) as shown:
 
         def done(count: int) -> None:
-            nonlocal updated
+            nonlocal updated, said
             shown.update(count - shown.n)
-            if time.monotonic() - updated > SECONDS_BETWEEN_UPDATES:
+            now = time.monotonic()
+            if now - updated > SECONDS_BETWEEN_UPDATES:
                 update_progress_artifact(artifact, progress=100.0 * count / max(total, 1))
-                updated = time.monotonic()
+                updated = now
+            if now - said > SECONDS_BETWEEN_LINES and not sys.stderr.isatty():
+                say(f"    {description}: {count} of {total} {unit}{'s' if unit.isalpha() else ''}")
+                said = now
 
         yield done
     update_progress_artifact(artifact, progress=100.0)

@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.console import say
 from flows.folder import CampaignFolder
+from flows.progress import progress
 from flows.results import ErrorMetrics, UncertaintyMetrics
 from flows.seeds import seed_for
 from flows.stages import read_manifest, run_stage, write_atomically
@@ -72,17 +73,20 @@ def train(
     }
 
     def make(into: Path) -> None:
-        trained = train_committee(
-            learned,
-            held_out,
-            model=config.model,
-            training=config.training,
-            seed=seed_for(config.seed, "train", number),
-            folder=into,
-            numbers=elements,
-            warm_start=load_potential(previous) if warm_start else None,
-            description=f"  round {number}: training",
-        )
+        description = f"round {number}: training"
+        with progress(f"{config.name}-training", description, 100, "%", own_bar=True) as done:
+            trained = train_committee(
+                learned,
+                held_out,
+                model=config.model,
+                training=config.training,
+                seed=seed_for(config.seed, "train", number),
+                folder=into,
+                numbers=elements,
+                warm_start=load_potential(previous) if warm_start else None,
+                on_epoch=lambda record: done(round(100 * record.fraction)),
+                description=f"  {description}",
+            )
         history = pd.DataFrame([dataclasses.asdict(record) for record in trained.history])
         history.to_csv(into / "history.csv", index=False)
         save_potential(into / "potential", trained.model, {"name": f"{config.name}, round {number}"})

@@ -28,9 +28,13 @@ from potential.schedule import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """One line of the training history; errors in eV/Angstrom and eV/atom."""
+    """One line of the training history; errors in eV/Angstrom and eV/atom.
+
+    `fraction` says how much of the training is done, by the limit that is nearest.
+    """
 
     epoch: int
+    fraction: float
     step: int
     seconds: float
     learning_rate: float
@@ -155,7 +159,7 @@ class _Run:
             self.history.append(record)
             if on_epoch is not None:
                 on_epoch(record)
-            bar.n = round(100 * min(schedule.fraction_done(self.config, self.progress), 1.0), 1)
+            bar.n = round(100 * record.fraction, 1)
             bar.set_postfix_str(_postfix(record), refresh=False)
             bar.update(0)
             if self.progress.epoch - saved_epoch >= self.config.checkpoint_every_epochs:
@@ -201,6 +205,7 @@ class _Run:
         schedule.watch_plateau(config, progress, mean_loss)
         return EpochRecord(
             epoch=progress.epoch,
+            fraction=min(schedule.fraction_done(config, progress), 1.0),
             step=progress.step,
             seconds=progress.seconds,
             learning_rate=rate,

@@ -43,7 +43,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         ["run"],
         ["run", "no_such_file.yaml"],
         ["md", "no_such_potential", "no_such_file.xyz"],
-        ["init", "new.yaml", "--molecule", "ethanoll"],
+        ["init", "ethanoll", "--file", "new.yaml"],
         ["init", "new.yaml"],
         ["label", "no_such_file.xyz"],
         ["label", "no_such_file.xyz", "--xc", "wb97x-d"],
@@ -63,13 +63,13 @@ def test_wrong_usage_is_exit_code_2_without_a_traceback(
 
 def test_init_writes_a_campaign_that_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "campaign.yaml"
-    assert run_command(["init", str(path), "--molecule", "OH", "--charge", "-1"]) == 0
+    assert run_command(["init", "OH", "--file", str(path), "--charge", "-1"]) == 0
     config = load_config(path)
     assert config.structure.frames()[0].charge == -1
     assert config.name == "OH"
-    assert run_command(["init", str(path), "--molecule", "ethanol"]) == 2
+    assert run_command(["init", "ethanol", "--file", str(path)]) == 2
     assert "--force" in capsys.readouterr().err
-    assert run_command(["init", str(path), "--molecule", "ethanol", "--force"]) == 0
+    assert run_command(["init", "ethanol", "--file", str(path), "--force"]) == 0
     assert load_config(path).name == "ethanol"
 
 
