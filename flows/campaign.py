@@ -9,9 +9,10 @@ after any interruption; neither Prefect's server nor MLflow is needed to resume.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, cast
@@ -26,30 +27,39 @@ from flows.errors import CampaignError, ConfigError
 from flows.exploring import explore_with_committee, make_frame_sets, select_frames
 from flows.finish import finish
 from flows.folder import CampaignFolder
-from flows.labels import label_stage
+from flows.labels import label_stage, labelled_frames, returning_frames
 from flows.lock import campaign_lock
 from flows.progress import artifact_key
 from flows.results import RoundResult, read_results
 from flows.stages import write_atomically
 from flows.summary import markdown_table, round_table, verdict
 from flows.tracking import Tracker
-from flows.training import evaluate_on_test, train
+from flows.training import evaluate_on_test, load_committee, train
 from labeling.store import LabelStore
 from labeling.workers import LabelWorkers, available_cores
 from potential.dataset import Dataset
+from potential.evaluator import Evaluator
 from potential.frame import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where the loop stands: the round, and all labels it may learn from."""
+    """Where the loop stands: the round, all labels it may learn from, and the frames without one."""
 
     round: int
     dataset: Dataset
+    quarantined: tuple[Frame, ...]
 
-    def advance(self, labelled: Dataset) -> State:
-        """The next round, which learns from `labelled` too."""
-        return replace(self, round=self.round + 1, dataset=self.dataset.add(labelled))
+    def advance(self, tally: LabelTally) -> State:
+        """The next round, which learns from what was labelled too."""
+        dataset = self.dataset.add(tally.labelled)
+        known = {frame.id for frame in dataset.frames}
+        tried = dict.fromkeys((*self.quarantined, *tally.quarantined))
+        return State(
+            round=self.round + 1,
+            dataset=dataset,
+            quarantined=tuple(frame for frame in tried if frame.id not in known),
+        )
 
 
 def run_campaign(source: Path) -> CampaignFolder:
@@ -103,16 +113,36 @@ def _loop(
 ) -> None:
     config = folder.config
 
-    def label(frames: Sequence[Frame], into: Path, description: str) -> LabelTally:
-        outcomes = label_stage(folder, into, frames, workers=workers, store=store, description=description)
-        labelled = store.dataset(frames, config.level.key)
-        return LabelTally(labelled, len(outcomes) - len(labelled), float(outcomes["seconds"].sum()))
+    def label(
+        frames: Sequence[Frame],
+        into: Path,
+        description: str,
+        committee: Callable[[], Evaluator] | None = None,
+    ) -> LabelTally:
+        outcomes = label_stage(
+            folder,
+            into,
+            frames,
+            workers=workers,
+            store=store,
+            description=description,
+            committee=committee,
+        )
+        labelled = labelled_frames(frames, outcomes, store, config.level)
+        known = {frame.id for frame in labelled.frames}
+        rest = tuple(frame for frame in frames if frame.id not in known)
+        return LabelTally(labelled, rest, float(outcomes["seconds"].sum()))
 
     say(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds, in {folder.path}")
     initial, test = make_frame_sets(folder, start)
-    label([*test, *initial], folder.labels, "initial and test labels")
-    frozen = store.dataset(test, config.level.key)
-    state = State(round=0, dataset=store.dataset(initial, config.level.key))
+    first = label([*test, *initial], folder.labels, "initial and test labels").labelled
+    known = {item.frame.id: item for item in first}
+    frozen = Dataset.of(known[frame.id] for frame in test if frame.id in known)
+    state = State(
+        round=0,
+        dataset=Dataset.of(known[frame.id] for frame in initial if frame.id in known),
+        quarantined=tuple(frame for frame in initial if frame.id not in known),
+    )
     _enough(state.dataset, len(initial), frozen, len(test))
     tracker.log_start(state.dataset)
     elements = sorted({int(z) for frame in [*start, *initial, *test] for z in frame.numbers})
@@ -138,7 +168,14 @@ def _loop(
             break
         explored = explore_with_committee(folder, state.round, state.dataset.frames)
         selected = select_frames(folder, state.round, state.dataset.frames)
-        tally = label(selected, folder.round(state.round).label, f"round {state.round} labels")
+        into = folder.round(state.round).label
+        returning = returning_frames(into, state.quarantined, store, config.level)
+        tally = label(
+            [*selected, *returning],
+            into,
+            f"round {state.round} labels",
+            partial(load_committee, folder, state.round),
+        )
         result = result.model_copy(
             update={
                 "ledger": explored.ledger,
@@ -146,7 +183,7 @@ def _loop(
                 "surviving_replicas": explored.surviving_replicas,
                 "n_selected": len(selected),
                 "n_labelled": len(tally.labelled),
-                "n_label_failures": tally.failures,
+                "n_label_failures": len(tally.quarantined),
                 "label_seconds": tally.seconds,
             }
         )
@@ -154,7 +191,7 @@ def _loop(
         if not tally.labelled:
             say("  nothing new was labelled: another training would learn nothing, the campaign ends here")
             break
-        state = state.advance(tally.labelled)
+        state = state.advance(tally)
 
     finish(folder, up_to=state.round, tracker=tracker)
 
@@ -164,7 +201,7 @@ class LabelTally:
     """What became of the frames that were to be labelled."""
 
     labelled: Dataset
-    failures: int
+    quarantined: tuple[Frame, ...]
     seconds: float
 
 

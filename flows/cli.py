@@ -202,6 +202,41 @@ def evaluate(
     evaluate_on_file(potential, data, energy=energy, forces=forces, output=output)
 
 
+quarantine = App(
+    name="quarantine",
+    help="Frames that could not be labelled, and what to do with them.",
+    group=CAMPAIGNS,
+)
+app.command(quarantine)
+
+Stored = Annotated[Path, Parameter(help="a campaign's YAML file or folder, or a label store (labels.db)")]
+Ids = Annotated[list[str], Parameter(help="frame ids, or their first digits, or `all`", negative=())]
+
+
+@quarantine.command(name="list")
+def quarantine_list(source: Stored) -> None:
+    """Show the frames in quarantine, each with what was wrong, its numbers and advice."""
+    from flows.quarantine import print_quarantine
+
+    print_quarantine(source)
+
+
+@quarantine.command(name="release")
+def quarantine_release(source: Stored, frames: Ids) -> None:
+    """Take the numbers of frames that a check rejected as labels all the same."""
+    from flows.quarantine import release
+
+    release(source, frames)
+
+
+@quarantine.command(name="relabel")
+def quarantine_relabel(source: Stored, frames: Ids) -> None:
+    """Forget that labelling these frames failed, so that the next run tries again."""
+    from flows.quarantine import relabel
+
+    relabel(source, frames)
+
+
 def run_command(tokens: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,16 +11,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
 from prefect.states import Completed, Failed
 
+from flows.confirming import Expectation, confirmed, expectations
 from flows.console import say
 from flows.exploring import frames_digest
 from flows.folder import CampaignFolder
 from flows.progress import progress
-from flows.stages import run_stage
+from flows.stages import is_finished, run_stage
 from flows.summary import duration
-from labeling.level import LevelOfTheory, settings
+from labeling.level import LevelOfTheory, PySCFLevel, settings
 from labeling.store import LabelStore
 from labeling.workers import LabelWorkers
-from potential.dataset import Label
+from potential.dataset import Dataset, Label
+from potential.evaluator import Evaluator
 from potential.frame import Frame
 
 OUTCOMES = "outcomes.csv"
@@ -33,9 +35,17 @@ OUTCOMES = "outcomes.csv"
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def label_frame(frame: Frame, level: LevelOfTheory, workers: LabelWorkers, store: LabelStore) -> State:
+def label_frame(
+    frame: Frame,
+    level: LevelOfTheory,
+    workers: LabelWorkers,
+    store: LabelStore,
+    expected: Expectation | None = None,
+) -> State:
     """Label one frame in a worker process and store the label, or the failure, at once."""
     outcome = workers.label(frame, level)
+    if isinstance(outcome, Label) and expected is not None:
+        outcome = confirmed(frame, outcome, expected, level, workers)
     if isinstance(outcome, Label):
         store.add(frame, outcome)
         return Completed(message=f"{outcome.energy:.6f} eV")
@@ -51,8 +61,12 @@ def label_stage(
     workers: LabelWorkers,
     store: LabelStore,
     description: str,
+    committee: Callable[[], Evaluator] | None = None,
 ) -> pd.DataFrame:
     """Label all frames that the store does not know; a frame that failed before is not tried again.
+
+    Args:
+        committee: whose energies the labels are compared with; called only if there is anything to do.
 
     Returns:
         One row a frame: frame_id, outcome (labelled or failed), seconds, and of failures the kind,
@@ -68,7 +82,12 @@ def label_stage(
         missing = [frame for frame in frames if not _known(store, frame, level)]
         with progress(f"{campaign.config.name}-labels", description, len(frames), "label") as done:
             done(len(frames) - len(missing))
-            futures = [label_frame.submit(frame, level, workers, store) for frame in missing]
+            # Only an SCF can end in another state.
+            judge = committee if missing and isinstance(level, PySCFLevel) else None
+            expected = expectations(judge(), missing) if judge else {}
+            futures = [
+                label_frame.submit(frame, level, workers, store, expected.get(frame.id)) for frame in missing
+            ]
             for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
                 _raise_unless_recorded(future.state)
                 done(count)
@@ -83,7 +102,31 @@ def label_stage(
     )
     for row in failed.itertuples():
         say(f"    no label for {row.frame_id}: {row.kind}. {row.advice}")
+    if len(failed):
+        say(f"    in quarantine; `alnico quarantine list {campaign.path}` shows them with their numbers")
     return outcomes
+
+
+def labelled_frames(
+    frames: Sequence[Frame], outcomes: pd.DataFrame, store: LabelStore, level: LevelOfTheory
+) -> Dataset:
+    """Those of `frames` that had a label when their stage finished, whatever was released since."""
+    labelled = set(outcomes.loc[outcomes["outcome"] == "labelled", "frame_id"])
+    return store.dataset([frame for frame in frames if frame.id in labelled], level.key)
+
+
+def returning_frames(
+    folder: Path, waiting: Sequence[Frame], store: LabelStore, level: LevelOfTheory
+) -> list[Frame]:
+    """Frames that failed in an earlier stage and that the label stage in `folder` takes along.
+
+    They were released from quarantine, or are to be labelled again. A finished stage has taken what
+    its outcomes say.
+    """
+    if is_finished(folder):
+        taken = set(pd.read_csv(folder / OUTCOMES)["frame_id"].astype(str))
+        return [frame for frame in waiting if frame.id in taken]
+    return [frame for frame in waiting if store.failure(frame.id, level.key) is None]
 
 
 def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:

@@ -4,35 +4,58 @@ from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import dataclass, field
+from typing import Literal
 
 from labeling import lennard_jones, pyscf_labeler
-from labeling.checks import RejectedByCheckError, checked
+from labeling.checks import CheckLimits, RejectedByCheckError, checked
 from labeling.failure import FailureKind, LabelFailure
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
 from potential.dataset import Label
 from potential.frame import Frame
 
+Guess = Literal["standard", "second"]
 
-def compute(frame: Frame, level: LevelOfTheory) -> Label:
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """How a label is computed; none of it changes the numbers beyond the SCF's tolerance.
+
+    Attributes:
+        limits: what the label must satisfy.
+        guess: where the SCF starts; "second" is another start than usual, to find out whether the SCF
+            ended in the ground state.
+    """
+
+    limits: CheckLimits = field(default_factory=CheckLimits)
+    guess: Guess = "standard"
+
+
+def compute(frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label:
     """Energy and forces of `frame` at `level`; raises whatever the labeler raises."""
     match level:
         case PySCFLevel():
-            return pyscf_labeler.compute(frame, level)
+            return pyscf_labeler.compute(frame, level, second_guess=conditions.guess == "second")
         case LennardJonesLevel():
             return lennard_jones.compute(frame, level)
 
 
-def attempt(frame: Frame, level: LevelOfTheory) -> Label | LabelFailure:
+def attempt(frame: Frame, level: LevelOfTheory, conditions: Conditions | None = None) -> Label | LabelFailure:
     """A checked label, or the failure that says why there is none. Never raises.
 
     It has no limit of time or memory and dies with the process; `labeling.workers` gives it both.
     """
+    conditions = conditions or Conditions()
     started = time.perf_counter()
 
-    def failed(kind: FailureKind, message: str) -> LabelFailure:
-        seconds = time.perf_counter() - started
+    def failed(kind: FailureKind, message: str, label: Label | None = None) -> LabelFailure:
         return LabelFailure(
-            frame_id=frame.id, level_key=level.key, kind=kind, message=message, seconds=seconds
+            frame_id=frame.id,
+            level_key=level.key,
+            kind=kind,
+            message=message,
+            seconds=time.perf_counter() - started,
+            label=label,
         )
 
     try:
@@ -40,11 +63,11 @@ def attempt(frame: Frame, level: LevelOfTheory) -> Label | LabelFailure:
     except ValueError as error:
         return failed("invalid_frame", str(error))
     try:
-        return checked(frame, compute(frame, level))
+        return checked(frame, compute(frame, level, conditions), conditions.limits)
     except pyscf_labeler.NotConvergedError as error:
         return failed("not_converged", str(error))
     except RejectedByCheckError as error:
-        return failed("rejected_by_check", str(error))
+        return failed("rejected_by_check", str(error), error.label)
     except MemoryError as error:
         return failed("out_of_memory", f"{frame.formula} at {level.name}: {error or 'allocation refused'}")
     except Exception as error:  # noqa: BLE001 - one bad frame must not end the campaign

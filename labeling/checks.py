@@ -3,29 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from potential.config import Config
 from potential.dataset import Label
 from potential.frame import Frame
 
-# With grid response the net force of a converged DFT gradient is below 1e-5 eV/Angstrom.
-NET_FORCE_LIMIT_EV_PER_ANGSTROM = 5e-3
-# Thermal frames stay below 30; such a force means atoms inside each other, and would rule the fit.
-FORCE_LIMIT_EV_PER_ANGSTROM = 100.0
-# <S^2> above S(S+1): the state is a mixture with higher spins.
-SPIN_CONTAMINATION_LIMIT = 0.3
+
+class CheckLimits(Config):
+    """What a label must satisfy; one that does not goes to quarantine. Changing it changes no label."""
+
+    # With grid response the net force of a converged DFT gradient is below 1e-5 eV/Angstrom.
+    net_force_eV_per_angstrom: Annotated[
+        PositiveFloat, Field(description="largest net force on the whole frame; it should vanish")
+    ] = 5e-3
+    # Thermal frames stay below 30; more means atoms inside each other, and would rule the fit.
+    max_force_eV_per_angstrom: Annotated[
+        PositiveFloat, Field(description="largest force on an atom; thermal frames stay below 30")
+    ] = 100.0
+    spin_contamination: Annotated[
+        PositiveFloat, Field(description="largest <S^2> - S(S+1); above, higher spins are mixed in")
+    ] = 0.3
+    min_gap_eV: Annotated[
+        NonNegativeFloat,
+        Field(description="smallest HOMO-LUMO gap; it must be positive in any case"),
+    ] = 0.0
+    committee_sigmas: Annotated[
+        PositiveFloat,
+        Field(description="an energy so many committee deviations off its mean is computed a second time"),
+    ] = 5.0
+    committee_floor_meV_per_atom: Annotated[
+        NonNegativeFloat, Field(description="and no energy nearer to the committee's mean than this is")
+    ] = 5.0
+    state_tolerance_meV: Annotated[
+        PositiveFloat, Field(description="two SCFs from different guesses that differ by more: another state")
+    ] = 1.0
 
 
 class RejectedByCheckError(Exception):
-    """The label was computed but is not sound; the message holds the values and the limits."""
+    """The label was computed but is not sound; the message holds the values and the limits.
+
+    Attributes:
+        label: what was computed, with the values in `provenance["checks"]`; None where not even its
+            numbers are finite.
+    """
+
+    def __init__(self, message: str, label: Label | None = None) -> None:
+        super().__init__(message)
+        self.label = label
 
 
-def checked(frame: Frame, label: Label) -> Label:
+def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> Label:
     """The label with its check values in `provenance["checks"]`.
 
     Checked: shape and finiteness of energy, forces and stress; net force; largest force; where the
-    labeler reports them, the HOMO-LUMO gap (positive) and <S^2>. The net torque of a molecule is
+    labeler reports them, the HOMO-LUMO gap and <S^2>. The net torque of a molecule is
     recorded but has no limit: a DFT grid fixed in space does not let it vanish.
 
     Raises:
@@ -46,20 +81,42 @@ def checked(frame: Frame, label: Label) -> Label:
         "gap_eV": gap,
         "spin_contamination": None if spin_square is None else spin_square - spin * (spin + 1),
     }
-    limits = {
-        "net_force_eV_per_angstrom": NET_FORCE_LIMIT_EV_PER_ANGSTROM,
-        "max_force_eV_per_angstrom": FORCE_LIMIT_EV_PER_ANGSTROM,
-        "spin_contamination": SPIN_CONTAMINATION_LIMIT,
+    limits = limits or CheckLimits()
+    above = {
+        "net_force_eV_per_angstrom": limits.net_force_eV_per_angstrom,
+        "max_force_eV_per_angstrom": limits.max_force_eV_per_angstrom,
+        "spin_contamination": limits.spin_contamination,
     }
     faults = [
-        f"{name} {value:.3g} is above {limits[name]:g}"
+        f"{name} {value:.3g} is above {above[name]:g}"
         for name, value in checks.items()
-        if name in limits and value is not None and value > limits[name]
+        if name in above and value is not None and value > above[name]
     ]
     if gap is not None and gap <= 0:
         faults.append(f"gap_eV {gap:.3g} is not positive: an occupied orbital lies above an empty one")
+    elif gap is not None and gap < limits.min_gap_eV:
+        faults.append(f"gap_eV {gap:.3g} is below {limits.min_gap_eV:g}: another state is near")
+    label = dataclasses.replace(label, provenance={**label.provenance, "checks": checks})
     if faults:
-        raise RejectedByCheckError("; ".join(faults))
+        raise RejectedByCheckError("; ".join(faults), label)
+    return label
+
+
+def in_one_state(label: Label, second: Label, limits: CheckLimits) -> Label:
+    """`label`, confirmed by `second`, which was computed from another guess.
+
+    Raises:
+        RejectedByCheckError: if the energies differ, so that one of them belongs to an excited state; it
+            holds the lower one.
+    """
+    flip_eV = second.energy - label.energy
+    if abs(flip_eV) * 1000 > limits.state_tolerance_meV:
+        raise RejectedByCheckError(
+            f"state flip: another SCF guess leads to an energy {flip_eV:+.4f} eV from this one's, more than "
+            f"{limits.state_tolerance_meV:g} meV apart; the numbers kept are those of the lower state",
+            min(label, second, key=lambda found: found.energy),
+        )
+    checks = {**label.provenance.get("checks", {}), "second_guess_eV": flip_eV}
     return dataclasses.replace(label, provenance={**label.provenance, "checks": checks})
 
 

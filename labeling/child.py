@@ -23,17 +23,17 @@ GRACE_S = 60
 
 
 def main(descriptor: int, parent: int, scratch: str) -> None:
-    """Answer each `(frame, level, timeout_s)` with a label or a failure."""
+    """Answer each `(frame, level, conditions, timeout_s)` with a label or a failure."""
     faulthandler.enable()
     threading.Thread(target=_die_with, args=(parent, scratch), daemon=True).start()
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, BrokenPipeError):
         connection.send("ready")
         while True:
-            frame, level, timeout_s = connection.recv()
+            frame, level, conditions, timeout_s = connection.recv()
             # The parent enforces the time limit. Should it be gone while compiled code holds the
             # interpreter, the kernel ends this process: SIGALRM has no handler.
             signal.alarm(int(timeout_s) + GRACE_S)
-            outcome = attempt(frame, level)
+            outcome = attempt(frame, level, conditions)
             signal.alarm(0)
             connection.send(outcome)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from potential.dataset import Label
+
 FailureKind = Literal[
     "invalid_frame",
     "not_converged",
@@ -21,7 +23,8 @@ ADVICE: dict[FailureKind, str] = {
     "not_converged": "The SCF did not converge on any rung of the ladder. Often the geometry is far from any "
     "minimum or the spin is wrong; such a frame is best left out. Otherwise raise max_scf_cycles.",
     "rejected_by_check": "The numbers are not those of a sound label; look at the frame before you trust its "
-    "neighbours. Lower the temperature of the exploration if many frames end here.",
+    "neighbours, and release it by hand if it is sound (`alnico quarantine`). Lower the temperature of the "
+    "exploration if many frames end here.",
     "timeout": "The label took longer than timeout_s; raise it, or choose a cheaper level of theory.",
     "out_of_memory": "The label needed more than memory_GB; raise it, run fewer workers, or choose a smaller "
     "basis.",
@@ -43,6 +46,7 @@ class LabelFailure:
         advice: what to do about it; filled in by kind.
         attempts: how often it was tried.
         seconds: wall time of all attempts together.
+        label: the numbers of a label that was computed, but rejected by a check; else None.
     """
 
     frame_id: str
@@ -52,6 +56,7 @@ class LabelFailure:
     advice: str = ""
     attempts: int = 1
     seconds: float = 0.0
+    label: Label | None = None
 
     def __post_init__(self) -> None:
         if not self.advice:

@@ -17,6 +17,7 @@ import time
 from multiprocessing import Pipe
 from pathlib import Path
 
+from labeling.attempt import Conditions
 from labeling.failure import LabelFailure
 from labeling.level import LevelOfTheory
 from potential.dataset import Label
@@ -84,7 +85,9 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def run(self, frame: Frame, level: LevelOfTheory, *, timeout_s: float) -> Label | LabelFailure:
+    def run(
+        self, frame: Frame, level: LevelOfTheory, conditions: Conditions, *, timeout_s: float
+    ) -> Label | LabelFailure:
         """Compute one label. Whatever is raised, the process is dead afterwards and must be replaced.
 
         Raises:
@@ -93,7 +96,7 @@ class WorkerProcess:
             CrashedError: if the process died.
         """
         try:
-            self._connection.send((frame, level, timeout_s))
+            self._connection.send((frame, level, conditions, timeout_s))
             deadline = time.monotonic() + timeout_s
             while not self._connection.poll(min(POLL_S, max(deadline - time.monotonic(), 0))):
                 if time.monotonic() >= deadline:

@@ -11,6 +11,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class LabelStore:
     def failure(self, frame_id: str, level_key: str) -> LabelFailure | None:
         """The failure, or None if the frame has a label or was never tried."""
         row = self._row(frame_id, level_key)
-        return LabelFailure(**row.data["failure"]) if row is not None and row.status == FAILED else None
+        return _failure(row) if row is not None and row.status == FAILED else None
 
     def add(self, frame: Frame, label: Label) -> bool:
         """Write a label, on disk when this returns; it replaces a failure, never another label.
@@ -76,9 +77,49 @@ class LabelStore:
         """
         if failure.frame_id != frame.id:
             raise ValueError(f"failure belongs to frame {failure.frame_id}, not to {frame.id}")
-        data = {"origin": frame.origin, "failure": dataclasses.asdict(failure)}
+        label = failure.label
+        words = {f.name: getattr(failure, f.name) for f in dataclasses.fields(failure) if f.name != "label"}
+        data = {"origin": frame.origin, "failure": words}
         columns = {"status": FAILED, "failure": failure.kind}
-        return self._write(frame, failure.level_key, frame.to_atoms(), columns, data)
+        atoms = frame.to_atoms()
+        if label is not None:
+            data["provenance"] = label.provenance
+            atoms = LabelledFrame(frame=frame, label=label).to_atoms()
+        return self._write(frame, failure.level_key, atoms, columns, data)
+
+    def release(self, frame_id: str, level_key: str) -> Label:
+        """Take a quarantined label as it is, on a person's word, which its provenance keeps.
+
+        Raises:
+            KeyError: if the frame is not in quarantine at this level.
+            ValueError: if its numbers were never computed.
+        """
+        with self._writing() as database:
+            row = _quarantined(database, frame_id, level_key)
+            failure = _failure(row)
+            if failure.label is None:
+                raise ValueError(
+                    f"frame {frame_id} has no numbers to release ({failure.kind}: {failure.message}); "
+                    "label it again with `alnico quarantine relabel`"
+                )
+            note = {"kind": failure.kind, "message": failure.message, "released_at": _now()}
+            label = dataclasses.replace(
+                failure.label, provenance={**failure.label.provenance, "released": note}
+            )
+            frame = _frame(row)
+            atoms = LabelledFrame(frame=frame, label=label).to_atoms()
+            data = {"origin": frame.origin, "provenance": label.provenance}
+            self._put(database, row.id, frame, level_key, atoms, {"status": LABELLED}, data)
+        return label
+
+    def forget_failure(self, frame_id: str, level_key: str) -> None:
+        """Take a frame out of quarantine as if it had never been tried, so that it is labelled again.
+
+        Raises:
+            KeyError: if the frame is not in quarantine at this level.
+        """
+        with self._writing() as database:
+            database.delete([_quarantined(database, frame_id, level_key).id])
 
     def dataset(self, frames: Iterable[Frame | str], level_key: str) -> Dataset:
         """The labelled ones among `frames` (frames or their ids), in that order."""
@@ -93,10 +134,11 @@ class LabelStore:
         """All frames that have a label at this level, oldest first."""
         return [item.frame for item in self._labelled(level_key=_column("level", level_key))]
 
-    def failures(self, level_key: str) -> list[tuple[Frame, LabelFailure]]:
-        """All frames without a label at this level that were tried, oldest first."""
-        rows = self._select(status=FAILED, level_key=_column("level", level_key))
-        return [(_frame(row), LabelFailure(**row.data["failure"])) for row in rows]
+    def failures(self, level_key: str | None = None) -> list[tuple[Frame, LabelFailure]]:
+        """All frames without a label that were tried, oldest first; at one level or all."""
+        where = {} if level_key is None else {"level_key": _column("level", level_key)}
+        rows = self._select(status=FAILED, **where)
+        return [(_frame(row), _failure(row)) for row in rows]
 
     def counts(self, level_key: str | None = None) -> dict[str, int]:
         """Rows by outcome: `{"labelled": 20, "not_converged": 1}`, at one level or all."""
@@ -115,6 +157,25 @@ class LabelStore:
     def _write(
         self, frame: Frame, level_key: str, atoms: Atoms, columns: dict[str, Any], data: dict[str, Any]
     ) -> bool:
+        with self._writing() as database:
+            present = _select_one(database, frame.id, level_key)
+            if present is not None and present.status == LABELLED:
+                return False
+            self._put(
+                database, None if present is None else present.id, frame, level_key, atoms, columns, data
+            )
+        return True
+
+    @staticmethod
+    def _put(
+        database: SQLite3Database,
+        row_id: int | None,
+        frame: Frame,
+        level_key: str,
+        atoms: Atoms,
+        columns: dict[str, Any],
+        data: dict[str, Any],
+    ) -> None:
         columns = {
             "frame_id": _column("frame", frame.id),
             "level_key": _column("level", level_key),
@@ -123,15 +184,10 @@ class LabelStore:
             **{f"origin_{k}": v for k, v in frame.origin.items() if _fits_a_column(v)},
             **columns,
         }
-        with self._writing() as database:
-            present = _select_one(database, frame.id, level_key)
-            if present is not None and present.status == LABELLED:
-                return False
-            row: Row = AtomsRow(atoms)
-            row.unique_id = _unique_id(frame.id, level_key)
-            row.ctime, row.user = ase.db.core.now(), None
-            database.write(row, columns, data, id=None if present is None else present.id)
-        return True
+        row: Row = AtomsRow(atoms)
+        row.unique_id = _unique_id(frame.id, level_key)
+        row.ctime, row.user = ase.db.core.now(), None
+        database.write(row, columns, data, id=row_id)
 
     def _row(self, frame_id: str, level_key: str) -> Row | None:
         with self._reading() as database:
@@ -175,6 +231,22 @@ def _fits_a_column(value: Any) -> bool:
 
 def _select_one(database: SQLite3Database, frame_id: str, level_key: str) -> Row | None:
     return next(iter(database.select(unique_id=_unique_id(frame_id, level_key))), None)
+
+
+def _quarantined(database: SQLite3Database, frame_id: str, level_key: str) -> Row:
+    row = _select_one(database, frame_id, level_key)
+    if row is None or row.status != FAILED:
+        raise KeyError(f"frame {frame_id} is not in quarantine at level {level_key}")
+    return row
+
+
+def _failure(row: Row) -> LabelFailure:
+    label = _label(row) if row.get("energy") is not None else None
+    return LabelFailure(**row.data["failure"], label=label)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _frame(row: Row) -> Frame:

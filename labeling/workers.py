@@ -10,8 +10,10 @@ from concurrent.futures import Future
 from queue import LifoQueue
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from labeling.attempt import Conditions, Guess
+from labeling.checks import CheckLimits
 from labeling.failure import FailureKind, LabelFailure
 from labeling.level import LevelOfTheory
 from labeling.process import CrashedError, OutOfMemoryError, TimedOutError, WorkerProcess
@@ -31,6 +33,12 @@ class LabelingConfig(Config):
     attempts: Annotated[
         PositiveInt, Field(description="tries of a label whose process crashes; after a timeout, 2 at most")
     ] = 3
+    backoff_s: Annotated[
+        NonNegativeFloat, Field(description="wait before the second try, twice as long before the third, ...")
+    ] = 1.0
+    checks: Annotated[CheckLimits, Field(description="what a label must satisfy, else it is quarantined")] = (
+        CheckLimits()
+    )
 
 
 class LabelingStoppedError(RuntimeError):
@@ -54,20 +62,23 @@ class LabelWorkers:
         for _ in range(self.workers):
             self._slots.put(None)
         self._processes: set[WorkerProcess] = set()
-        self._running: dict[tuple[str, str], Future[Label | LabelFailure]] = {}
-        self._closed = False
+        self._running: dict[tuple[str, str, Guess], Future[Label | LabelFailure]] = {}
+        self._closed = threading.Event()
         self._lock = threading.Lock()
 
-    def label(self, frame: Frame, level: LevelOfTheory) -> Label | LabelFailure:
+    def label(self, frame: Frame, level: LevelOfTheory, *, guess: Guess = "standard") -> Label | LabelFailure:
         """Label one frame; blocks until done; call it from as many threads as you like.
 
         A label that another thread is already computing is waited for, not started again.
+
+        Args:
+            guess: "second" starts the SCF elsewhere, to see whether it ends in the same state.
 
         Raises:
             LabelingStoppedError: if the workers are closed meanwhile.
             RuntimeError: if no worker process can start.
         """
-        key = (frame.id, level.key)
+        key = (frame.id, level.key, guess)
         with self._lock:
             future = self._running.get(key)
             if mine := future is None:
@@ -75,7 +86,7 @@ class LabelWorkers:
         if not mine:
             return future.result()
         try:
-            future.set_result(self._try(frame, level))
+            future.set_result(self._try(frame, level, Conditions(limits=self.config.checks, guess=guess)))
         except BaseException as error:
             future.set_exception(error)
             raise
@@ -93,7 +104,7 @@ class LabelWorkers:
     def close(self) -> None:
         """Kill the processes; labels under way end in LabelingStoppedError."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             processes = list(self._processes)
         for process in processes:
             process.kill()
@@ -104,16 +115,19 @@ class LabelWorkers:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _try(self, frame: Frame, level: LevelOfTheory) -> Label | LabelFailure:
+    def _try(self, frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label | LabelFailure:
         attempts, seconds = 0, 0.0
         while True:
             attempts += 1
-            outcome = self._attempt(frame, level)
+            outcome = self._attempt(frame, level, conditions)
             if isinstance(outcome, Label):
                 return outcome
             seconds += outcome.seconds
             if attempts >= self._allowed_attempts(outcome.kind):
                 return dataclasses.replace(outcome, attempts=attempts, seconds=seconds)
+            # What killed the process (a full machine, an administrator) may need time to pass.
+            self._closed.wait(self.config.backoff_s * 2 ** (attempts - 1))
+            self._refuse_if_closed()
 
     def _allowed_attempts(self, kind: FailureKind) -> int:
         match kind:
@@ -124,12 +138,12 @@ class LabelWorkers:
             case _:
                 return 1
 
-    def _attempt(self, frame: Frame, level: LevelOfTheory) -> Label | LabelFailure:
+    def _attempt(self, frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label | LabelFailure:
         process = self._slots.get()
         started = time.perf_counter()
         try:
             process = process or self._start()
-            return process.run(frame, level, timeout_s=self.config.timeout_s)
+            return process.run(frame, level, conditions, timeout_s=self.config.timeout_s)
         except (CrashedError, OutOfMemoryError, TimedOutError) as error:
             self._forget(process)
             process = None
@@ -161,7 +175,7 @@ class LabelWorkers:
         return process
 
     def _refuse_if_closed(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             raise LabelingStoppedError("the label workers are closed; open new ones")
 
     def _forget(self, process: WorkerProcess | None) -> None:

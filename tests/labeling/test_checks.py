@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labeling.checks import RejectedByCheckError, checked
+from labeling.checks import CheckLimits, RejectedByCheckError, checked, in_one_state
 from potential.dataset import Label
 from potential.frame import Frame
 
@@ -44,3 +44,37 @@ def test_a_sound_label_keeps_its_numbers_and_gains_the_checks() -> None:
 def test_an_unsound_label_is_rejected_with_its_numbers(change: dict[str, Any], message: str) -> None:
     with pytest.raises(RejectedByCheckError, match=message):
         checked(FRAME, dataclasses.replace(SOUND, **change))
+
+
+def test_a_rejected_label_comes_with_its_numbers() -> None:
+    with pytest.raises(RejectedByCheckError) as rejection:
+        checked(FRAME, dataclasses.replace(SOUND, forces=FORCES * 100))
+    label = rejection.value.label
+    assert label is not None
+    assert label.energy == SOUND.energy
+    assert label.provenance["checks"]["max_force_eV_per_angstrom"] == 150
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_force_eV_per_angstrom": 1.4}, "max_force_eV_per_angstrom 1.5 is above 1.4"),
+        ({"min_gap_eV": 11}, "gap_eV 10 is below 11"),
+        ({"spin_contamination": 1e-5}, "spin_contamination 0.0001 is above 1e-05"),
+    ],
+)
+def test_limits_are_settings(limits: dict[str, float], message: str) -> None:
+    checked(FRAME, SOUND)
+    with pytest.raises(RejectedByCheckError, match=message):
+        checked(FRAME, SOUND, CheckLimits(**limits))
+
+
+def test_two_guesses_must_meet_in_one_state_and_the_lower_one_is_kept() -> None:
+    limits = CheckLimits()
+    near = dataclasses.replace(SOUND, energy=SOUND.energy - 5e-4)
+    assert in_one_state(SOUND, near, limits).provenance["checks"]["second_guess_eV"] == pytest.approx(-5e-4)
+    lower = dataclasses.replace(SOUND, energy=SOUND.energy - 1.2)
+    for label, second in [(SOUND, lower), (lower, SOUND)]:
+        with pytest.raises(RejectedByCheckError, match=r"state flip.* [+-]1\.2000 eV") as rejection:
+            in_one_state(label, second, limits)
+        assert rejection.value.label is lower

@@ -7,7 +7,7 @@ from ase.build import molecule
 from labeling.attempt import attempt
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
-from labeling.pyscf_labeler import NotConvergedError, compute, converge
+from labeling.pyscf_labeler import NotConvergedError, compute
 from labeling.solvent import Solvent
 from potential.dataset import Label
 from potential.frame import Frame
@@ -111,20 +111,9 @@ def test_single_atoms_can_be_labelled_also_with_a_core_potential() -> None:
     assert -8200 < iodide.energy < -8000  # 25 electrons and a core potential, not 53 electrons
 
 
-def test_the_ladder_climbs_and_the_rung_that_converged_is_recorded() -> None:
-    """With so few cycles DIIS is not enough; a later rung finds the same solution from where it stopped."""
-    frame = Frame.from_atoms(molecule("H2O"), charge=1, spin=1)
-    scf, rung, cycles = converge(frame, COARSE.model_copy(update={"max_scf_cycles": 5}))
-    assert rung in ("level_shift", "second_order")
-    assert cycles["diis"] == 5
-    easy, first_rung, _ = converge(frame, COARSE)
-    assert first_rung == "diis"
-    assert scf.e_tot == pytest.approx(easy.e_tot, abs=1e-6)
-
-
 def test_an_unconverged_scf_is_never_a_label() -> None:
     frame, level = Frame.from_atoms(molecule("H2O")), COARSE.model_copy(update={"max_scf_cycles": 1})
-    with pytest.raises(NotConvergedError, match=r"diis \(1 cycles\), level_shift .*second_order"):
+    with pytest.raises(NotConvergedError, match=r"diis \(1 cycles\), level_shift .*second_order.*smeared"):
         compute(frame, level)
     failure = attempt(frame, level)
     assert isinstance(failure, LabelFailure)

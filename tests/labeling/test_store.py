@@ -119,6 +119,47 @@ def test_a_success_replaces_a_failure_and_nothing_replaces_a_success(store: Labe
     assert store.counts() == {"labelled": 1}
 
 
+def rejected(frame: Frame) -> LabelFailure:
+    return dataclasses.replace(failure_of(frame, "rejected_by_check"), label=compute(frame, LEVEL))
+
+
+def test_quarantine_keeps_the_numbers_and_a_person_can_release_them(store: LabelStore) -> None:
+    frame, other = cluster(0, round=1), cluster(1)
+    store.add_failure(frame, rejected(frame))
+    store.add_failure(other, failure_of(other))
+    assert store.get(frame.id, LEVEL.key) is None
+    assert len(store.dataset([frame], LEVEL.key)) == 0
+    failure = store.failure(frame.id, LEVEL.key)
+    assert failure is not None
+    assert failure.label is not None
+    assert failure.label.energy == compute(frame, LEVEL).energy
+    released = store.release(frame.id, LEVEL.key)
+    back = store.get(frame.id, LEVEL.key)
+    assert back is not None
+    assert np.array_equal(back.forces, compute(frame, LEVEL).forces)
+    assert back.provenance["released"]["message"] == "too slow"
+    assert back.provenance == released.provenance
+    assert store.failure(frame.id, LEVEL.key) is None
+    assert store.counts(LEVEL.key) == {"labelled": 1, "timeout": 1}
+    assert store.frames(LEVEL.key)[0].origin == {"round": 1}
+    with pytest.raises(KeyError, match="not in quarantine"):
+        store.release(frame.id, LEVEL.key)
+    with pytest.raises(ValueError, match=r"no numbers to release \(timeout"):
+        store.release(other.id, LEVEL.key)
+
+
+def test_a_failure_can_be_forgotten_a_label_cannot(store: LabelStore) -> None:
+    frame, other = cluster(0), cluster(1)
+    store.add_failure(frame, failure_of(frame))
+    store.add(other, compute(other, LEVEL))
+    store.forget_failure(frame.id, LEVEL.key)
+    assert store.failure(frame.id, LEVEL.key) is None
+    assert store.counts() == {"labelled": 1}
+    with pytest.raises(KeyError, match="not in quarantine"):
+        store.forget_failure(other.id, LEVEL.key)
+    assert store.add(frame, compute(frame, LEVEL))
+
+
 def test_labels_of_two_levels_stand_side_by_side(store: LabelStore) -> None:
     frame, other = cluster(3), LennardJonesLevel(cutoff_angstrom=7.0)
     store.add(frame, compute(frame, LEVEL))

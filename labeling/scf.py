@@ -1,0 +1,181 @@
+"""The SCF of a molecule: a ladder of methods, each more robust and more expensive than the last.
+
+    diis          Pulay's extrapolation, from superposed atomic densities
+    level_shift   virtual orbitals shifted up and densities damped, where DIIS oscillates
+    second_order  Newton steps with a trust region (Sun, arXiv:1610.08423)
+    smeared       a Fermi distribution at 0.02 Hartree for the guess only, then second_order
+
+Newton steps also converge to excited states, where an occupied orbital lies above an empty one; such a
+solution is left for the next rung, and returned only where no rung finds another.
+
+Where two states lie close, an SCF may end in the upper one. `stability` leaves saddle points of the
+energy along the orbital rotation that lowers it (Seeger and Pople, J. Chem. Phys. 66, 3045 (1977)).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from labeling import pyscf_support
+from labeling.level import PySCFLevel
+from potential.frame import Frame
+
+RUNGS = ("diis", "level_shift", "second_order", "smeared")
+LEVEL_SHIFT_HARTREE = 0.3
+DAMPING = 0.4
+SMEARING_HARTREE = 0.02
+MAX_INSTABILITIES = 5
+
+
+class NotConvergedError(Exception):
+    """The SCF converged on no rung of the ladder: there is no energy, hence no label."""
+
+
+def converge(
+    frame: Frame, level: PySCFLevel, *, density: Any = None, second_guess: bool = False
+) -> tuple[Any, str, dict[str, int]]:
+    """Climb the SCF ladder; each rung starts from the last one's density.
+
+    Args:
+        density: density matrix to start from, in the basis of `frame`; None: superposed atoms.
+        second_guess: start from Hueckel orbitals instead, and leave unstable solutions.
+
+    Returns:
+        The converged PySCF mean field, the rung that converged (with `+instability` where it was left
+        for a lower state), and the cycles spent on each rung.
+
+    Raises:
+        NotConvergedError: if no rung converges.
+    """
+    scf = mean_field(frame, level)
+    if second_guess:
+        density = _second_guess(scf)
+    cycles: dict[str, int] = {}
+    fallback: tuple[Any, str] | None = None
+    for rung in RUNGS:
+        match rung:
+            case "level_shift":
+                scf.level_shift, scf.damp = LEVEL_SHIFT_HARTREE, DAMPING
+            case "second_order":
+                scf.level_shift, scf.damp = 0.0, 0.0
+                scf = _second_order(scf, level)
+            case "smeared":
+                density = _smeared_density(mean_field(frame, level))
+                scf = _second_order(mean_field(frame, level), level)
+        cycles[rung] = _run(scf, density)
+        if scf.converged:
+            if fallback is None or scf.e_tot < fallback[0].e_tot:
+                fallback = scf, rung
+            if gap_hartree(scf) > 0:
+                break
+        density = scf.make_rdm1()
+    if fallback is None:
+        raise NotConvergedError(f"{_what(frame, level)}: SCF not converged after {_spent(cycles)}")
+    scf, rung = fallback
+    if level.stability or second_guess:
+        scf, left = _leave_instabilities(scf, frame, level, cycles)
+        rung += "+instability" * bool(left)
+    return scf, rung, cycles
+
+
+def gap_hartree(scf: Any) -> float:
+    """HOMO-LUMO gap, the smaller of both spins; infinite where every orbital is full or none is."""
+    energies, occupations = np.atleast_2d(scf.mo_energy), np.atleast_2d(scf.mo_occ)
+    gaps = [
+        float(e[occ == 0].min() - e[occ > 0].max())
+        for e, occ in zip(energies, occupations, strict=True)
+        if (occ == 0).any() and (occ > 0).any()
+    ]
+    return min(gaps, default=math.inf)
+
+
+def mean_field(frame: Frame, level: PySCFLevel) -> Any:
+    """PySCF's RKS (spin 0) or UKS of `frame`, set up and not run."""
+    from pyscf import dft, gto
+
+    symbols = frame.symbols
+    molecule = gto.M(
+        atom=list(zip(symbols, frame.positions.tolist(), strict=True)),
+        unit="Angstrom",
+        basis=level.basis,
+        ecp=pyscf_support.core_potentials(level.basis, level.ecp, symbols),
+        charge=frame.charge,
+        spin=frame.spin,
+        verbose=0,
+    )
+    scf = dft.RKS(molecule) if frame.spin == 0 else dft.UKS(molecule)
+    scf.xc = level.xc
+    if level.density_fit:
+        # After xc is set: it picks the fitting basis by the functional.
+        scf = scf.density_fit(auxbasis=level.auxbasis)
+    scf.disp = level.dispersion
+    if level.solvent is not None:
+        scf = level.solvent.around(scf)
+    scf.grids.level = level.grid_level
+    scf.conv_tol = level.conv_tol_hartree
+    scf.max_cycle = level.max_scf_cycles
+    scf.chkfile = None
+    return scf
+
+
+def _run(scf: Any, density: Any) -> int:
+    """Run the SCF; returns the cycles, counted here because not every solver reports them."""
+    cycles = 0
+
+    def count(_: Any) -> None:
+        nonlocal cycles
+        cycles += 1
+
+    scf.callback = count
+    scf.kernel(dm0=density)
+    scf.callback = None
+    return cycles
+
+
+def _second_order(scf: Any, level: PySCFLevel) -> Any:
+    newton = scf.newton()
+    newton.verbose, newton.max_cycle = 0, level.max_scf_cycles
+    return newton
+
+
+def _second_guess(scf: Any) -> Any:
+    try:
+        return scf.get_init_guess(key="huckel")
+    except (NotImplementedError, RuntimeError, KeyError, AssertionError):  # elements with a core potential
+        return scf.get_init_guess(key="1e")
+
+
+def _smeared_density(scf: Any) -> Any:
+    from pyscf.scf.addons import smearing
+
+    smeared = smearing(scf, sigma=SMEARING_HARTREE, method="fermi")
+    smeared.verbose = 0
+    smeared.kernel()
+    return smeared.make_rdm1()
+
+
+def _leave_instabilities(
+    scf: Any, frame: Frame, level: PySCFLevel, cycles: dict[str, int]
+) -> tuple[Any, int]:
+    """Follow the orbital rotation that lowers the energy until the solution is stable."""
+    for left in range(MAX_INSTABILITIES + 1):
+        orbitals, _, stable, _ = scf.stability(return_status=True)
+        if stable:
+            return scf, left
+        density = scf.make_rdm1(orbitals, scf.mo_occ)
+        scf = _second_order(mean_field(frame, level), level)
+        cycles["instability"] = cycles.get("instability", 0) + _run(scf, density)
+        if not scf.converged:
+            break
+    raise NotConvergedError(f"{_what(frame, level)}: no stable SCF solution after {_spent(cycles)}")
+
+
+def _what(frame: Frame, level: PySCFLevel) -> str:
+    return f"{frame.formula} at {level.name}"
+
+
+def _spent(cycles: dict[str, int]) -> str:
+    return ", ".join(f"{rung} ({n} cycles)" for rung, n in cycles.items())

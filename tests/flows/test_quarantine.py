@@ -1,0 +1,110 @@
+"""Quarantine on a Lennard-Jones campaign with one frame that a check rejects."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.cli import run_command
+from flows.loading import load_config
+from flows.results import read_results
+from labeling.failure import LabelFailure
+from labeling.lennard_jones import compute
+from labeling.level import LennardJonesLevel
+from labeling.store import LabelStore
+from potential.frame import Frame
+from potential.structures import write_frames
+
+LEVEL = LennardJonesLevel()
+
+
+def squeezed(frame: Frame, distance_A: float) -> Frame:
+    positions = frame.positions.copy()
+    positions[0] = positions[1] + [distance_A, 0.0, 0.0]
+    return frame.moved(positions, origin={"squeezed": 1})
+
+
+def test_a_released_label_joins_the_next_round_that_labels(
+    tmp_path: Path,
+    write_lj_campaign: Callable[..., Path],
+    prefect_url: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    from flows.campaign import run_campaign
+
+    good = load_config(write_lj_campaign(tmp_path)).structure.frames()[0]
+    bad = squeezed(good, 2.8)  # 1.5 eV/Å on the wall; nothing else comes near
+    frames = [good.moved(good.positions * scale) for scale in (0.98, 0.99, 1.0, 1.01, 1.02)]
+    write_frames(tmp_path / "mine.extxyz", [*frames, bad])
+    path = write_lj_campaign(
+        tmp_path,
+        initial={"frames": 6, "source": {"method": "file", "path": "mine.extxyz"}},
+        labeling={"workers": 1, "checks": {"max_force_eV_per_angstrom": 0.8}},
+    )
+    folder = run_campaign(path)
+    before = [(r.n_labels, r.dataset_fingerprint) for r in read_results(folder.path)]
+    assert before[0][0] == 5
+    capsys.readouterr()
+
+    assert run_command(["quarantine", "list", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert f"{bad.id}  Ar7  rejected_by_check" in told
+    assert "max_force_eV_per_angstrom 1.5" in told
+    assert "squeezed 1" in told
+    assert "1 in quarantine, 1 of them with numbers" in told
+    assert run_command(["quarantine", "release", str(path), bad.id[:6]]) == 0
+    assert run_command(["quarantine", "list", str(path)]) == 0
+    assert "0 in quarantine" in capsys.readouterr().out
+
+    # Finished rounds are left as they are ...
+    run_campaign(path)
+    assert [(r.n_labels, r.dataset_fingerprint) for r in read_results(folder.path)] == before
+    # ... and the next one that labels takes the released label along.
+    shutil.rmtree(folder.round(0).label)
+    shutil.rmtree(folder.round(1).path)
+    run_campaign(path)
+    assert [r.n_labels for r in read_results(folder.path)] == [5, before[1][0] + 1]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LabelStore:
+    """Three frames in quarantine, one of them with numbers."""
+    store = LabelStore(tmp_path / "labels.db")
+    for i in range(3):
+        frame = argon(3.5 + 0.1 * i)
+        kind, label = ("rejected_by_check", compute(frame, LEVEL)) if i == 0 else ("timeout", None)
+        failure = LabelFailure(frame_id=frame.id, level_key=LEVEL.key, kind=kind, message="no", label=label)  # type: ignore[arg-type]
+        store.add_failure(frame, failure)
+    return store
+
+
+def argon(distance_A: float) -> Frame:
+    return Frame.of([18, 18], [[0, 0, 0], [0, 0, distance_A]])
+
+
+def test_relabel_forgets_the_failures_and_leaves_labels(store: LabelStore):
+    assert run_command(["quarantine", "release", str(store.path), argon(3.5).id]) == 0
+    assert run_command(["quarantine", "relabel", str(store.path), "all"]) == 0
+    assert store.counts() == {"labelled": 1}
+
+
+def test_a_frame_without_numbers_cannot_be_released(store: LabelStore, capsys: pytest.CaptureFixture[str]):
+    assert run_command(["quarantine", "release", str(store.path), argon(3.6).id]) == 1
+    assert "alnico quarantine relabel" in capsys.readouterr().err
+    assert store.counts() == {"rejected_by_check": 1, "timeout": 2}
+
+
+@pytest.mark.parametrize(
+    ("frames", "advice"), [(["f00"], "not in quarantine"), ([""], "3 ids begin with ''; give more digits")]
+)
+def test_wrong_ids_are_refused(
+    store: LabelStore, frames: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+):
+    assert run_command(["quarantine", "release", str(store.path), *frames]) == 2
+    assert advice in capsys.readouterr().err
+
+
+def test_a_place_without_a_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run_command(["quarantine", "list", str(tmp_path / "labels.db")]) == 2
+    assert "no label store" in capsys.readouterr().err
