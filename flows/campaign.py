@@ -35,6 +35,7 @@ from flows.stages import write_atomically
 from flows.summary import markdown_table, round_table, verdict
 from flows.tracking import Tracker
 from flows.training import evaluate_on_test, load_committee, train
+from labeling.isolated_atoms import isolated_atom, isolated_atom_energies
 from labeling.store import LabelStore
 from labeling.workers import LabelWorkers, available_cores
 from potential.dataset import Dataset
@@ -146,10 +147,19 @@ def _loop(
     _enough(state.dataset, len(initial), frozen, len(test))
     tracker.log_start(state.dataset)
     elements = sorted({int(z) for frame in [*start, *initial, *test] for z in frame.numbers})
+    shifts = None
+    if config.training.energy_shifts == "isolated_atoms":
+        atoms = [isolated_atom(number) for number in elements]
+        if label(atoms, folder.isolated_atoms, "isolated atoms").quarantined:
+            raise CampaignError(
+                "an isolated atom could not be labelled; `alnico quarantine list` says why. Correct it, "
+                f"delete {folder.isolated_atoms} and run again, or write `energy_shifts: least_squares`."
+            )
+        shifts = isolated_atom_energies(elements, store, config.level)
 
     while True:
         say(f"round {state.round}: {len(state.dataset)} labels")
-        trained = train(folder, state.round, state.dataset, elements)
+        trained = train(folder, state.round, state.dataset, elements, shifts)
         tested = evaluate_on_test(folder, state.round, frozen)
         result = RoundResult(
             round=state.round,
@@ -216,6 +226,9 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
         frames = config.structure.frames()
         for frame in frames:
             config.level.check(frame)
+            if config.training.energy_shifts == "isolated_atoms":
+                for number in set(frame.numbers.tolist()):
+                    config.level.check(isolated_atom(number))
     except (ValueError, OSError) as error:
         raise ConfigError(f"campaign {config.name}", [f"structure: {error}"]) from error
     return frames

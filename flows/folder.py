@@ -87,6 +87,10 @@ class CampaignFolder:
         return self.path / "frames"
 
     @property
+    def isolated_atoms(self) -> Path:
+        return self.path / "isolated_atoms"
+
+    @property
     def labels(self) -> Path:
         return self.path / "labels"
 

@@ -7,7 +7,7 @@ run and by a resumed run alike.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +55,11 @@ class EvaluationSummary(Config):
     persist_result=False,
 )
 def train(
-    campaign: CampaignFolder, number: int, dataset: Dataset, elements: Sequence[int]
+    campaign: CampaignFolder,
+    number: int,
+    dataset: Dataset,
+    elements: Sequence[int],
+    isolated_atom_energies: Mapping[int, float] | None = None,
 ) -> TrainingSummary:
     """Train the committee on all labels but the held-out ones; a killed training goes on."""
     config, folder = campaign.config, campaign.round(number).train
@@ -84,6 +88,7 @@ def train(
                 folder=into,
                 numbers=elements,
                 warm_start=load_potential(previous) if warm_start else None,
+                isolated_atom_energies=isolated_atom_energies,
                 on_epoch=lambda record: done(round(100 * record.fraction)),
                 description=f"  {description}",
             )

@@ -46,6 +46,10 @@ class TrainingConfig(Config):
     max_seconds: Annotated[
         PositiveFloat | None, Field(description="wall time; the result then depends on the machine")
     ] = None
+    energy_shifts: Annotated[
+        Literal["least_squares", "isolated_atoms"],
+        Field(description="energy per atom of each element: fitted to the labels, or labelled alone"),
+    ] = "least_squares"
     learning_rate: PositiveFloat = 0.02
     schedule: Annotated[
         Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")

@@ -95,7 +95,7 @@ def train_committee(
     ).to(training.device)
     if warm_start is not None:
         copy_weights(warm_start, network)
-    identity = _identity(train, validation, known, model, training, seed, warm_start)
+    identity = _identity(train, validation, known, model, training, seed, warm_start, isolated_atom_energies)
     run = _Run(network, train, validation, training, seed, folder / "checkpoint", identity)
     return run.until_done(on_epoch, description)
 
@@ -294,6 +294,7 @@ def _identity(
     training: TrainingConfig,
     seed: int,
     warm_start: NequIP | None,
+    isolated_atom_energies: Mapping[int, float] | None,
 ) -> str:
     """Hash of all that determines the result; limits may be raised and training goes on."""
     settings = training.model_dump(exclude={"checkpoint_every_epochs", "device"})
@@ -306,5 +307,6 @@ def _identity(
         settings,
         seed,
         None if warm_start is None else [float(p.detach().double().sum()) for p in warm_start.parameters()],
+        None if isolated_atom_energies is None else sorted(isolated_atom_energies.items()),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

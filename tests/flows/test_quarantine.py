@@ -4,16 +4,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from flows.cli import run_command
+from flows.labels import labelled_frames, returning_frames
 from flows.loading import load_config
 from flows.results import read_results
 from labeling.failure import LabelFailure
+from labeling.isolated_atoms import isolated_atom_energies
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
 from potential.frame import Frame
+from potential.package import load_potential
 from potential.structures import write_frames
 
 LEVEL = LennardJonesLevel()
@@ -25,6 +29,7 @@ def squeezed(frame: Frame, distance_A: float) -> Frame:
     return frame.moved(positions, origin={"squeezed": 1})
 
 
+@pytest.mark.slow
 def test_a_released_label_joins_the_next_round_that_labels(
     tmp_path: Path,
     write_lj_campaign: Callable[..., Path],
@@ -41,8 +46,11 @@ def test_a_released_label_joins_the_next_round_that_labels(
         tmp_path,
         initial={"frames": 6, "source": {"method": "file", "path": "mine.extxyz"}},
         labeling={"workers": 1, "checks": {"max_force_eV_per_angstrom": 0.8}},
+        training={"max_epochs": 12, "energy_shifts": "isolated_atoms"},
     )
     folder = run_campaign(path)
+    assert isolated_atom_energies([18], LabelStore(folder.label_store), folder.config.level) == {18: 0.0}
+    assert load_potential(folder.round(0).potential).energy_shifts.tolist() == [0.0]
     before = [(r.n_labels, r.dataset_fingerprint) for r in read_results(folder.path)]
     assert before[0][0] == 5
     capsys.readouterr()
@@ -81,6 +89,25 @@ def store(tmp_path: Path) -> LabelStore:
 
 def argon(distance_A: float) -> Frame:
     return Frame.of([18, 18], [[0, 0, 0], [0, 0, distance_A]])
+
+
+def test_a_label_stage_takes_along_what_left_quarantine_and_a_finished_one_what_it_took(
+    store: LabelStore, tmp_path: Path
+):
+    waiting = [argon(3.5), argon(3.6), argon(3.7)]
+    stage = tmp_path / "label"
+    assert returning_frames(stage, waiting, store, LEVEL) == []
+    store.release(argon(3.5).id, LEVEL.key)
+    store.forget_failure(argon(3.6).id, LEVEL.key)
+    assert returning_frames(stage, waiting, store, LEVEL) == waiting[:2]
+
+    outcomes = pd.DataFrame({"frame_id": [argon(3.5).id], "outcome": ["labelled"]})
+    stage.mkdir()
+    outcomes.to_csv(stage / "outcomes.csv", index=False)
+    (stage / "manifest.json").write_text("{}")
+    assert returning_frames(stage, waiting, store, LEVEL) == waiting[:1]
+    store.add(argon(3.7), compute(argon(3.7), LEVEL))  # after the stage: no part of its dataset
+    assert labelled_frames(waiting, outcomes, store, LEVEL).frames == waiting[:1]
 
 
 def test_relabel_forgets_the_failures_and_leaves_labels(store: LabelStore):
