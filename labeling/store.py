@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import ase.db
 from ase import Atoms
 from ase.db.row import AtomsRow
-from ase.db.sqlite import SQLite3Database
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from labeling.failure import LabelFailure
@@ -26,6 +26,8 @@ from potential.dataset import Dataset, Label, LabelledFrame
 from potential.frame import Frame
 
 LABELLED, FAILED = "labelled", "failed"
+POSTGRESQL_LOCK = 20107  # any number, the same for all who write labels
+Database = Any  # ase.db's, whose classes for SQLite and PostgreSQL have no common base
 Row = Any  # ase.db's AtomsRow, whose attributes are the columns
 
 
@@ -38,8 +40,23 @@ class LabelStore:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Open the store, and make it if it is not there.
+
+        Args:
+            path: a file, or `postgresql://user:password@host:port/database`.
+
+        Raises:
+            ModuleNotFoundError: for PostgreSQL without its packages.
+        """
+        self.is_file = not is_url(path)
+        self.path = Path(path) if self.is_file else path
+        if self.is_file:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        elif find_spec("ase_db_backends") is None or find_spec("psycopg2") is None:
+            raise ModuleNotFoundError(
+                "a label store in PostgreSQL needs two more packages; "
+                "`pip install ase-db-backends psycopg2-binary`"
+            )
         with self._writing() as database:
             _ = database.metadata  # creates the tables, inside the transaction
 
@@ -168,7 +185,7 @@ class LabelStore:
 
     @staticmethod
     def _put(
-        database: SQLite3Database,
+        database: Database,
         row_id: int | None,
         frame: Frame,
         level_key: str,
@@ -201,18 +218,29 @@ class LabelStore:
         return [_labelled_frame(row) for row in self._select(status=LABELLED, **where)]
 
     @contextmanager
-    def _reading(self) -> Iterator[SQLite3Database]:
+    def _reading(self) -> Iterator[Database]:
         # A connection each time: ase.db's object holds one and is not thread-safe.
-        with ase.db.connect(str(self.path), type="db", use_lock_file=False, serial=True) as database:
+        if self.is_file:
+            connection = ase.db.connect(str(self.path), type="db", use_lock_file=False, serial=True)
+        else:
+            connection = ase.db.connect(str(self.path), type="postgresql")
+        with connection as database:
+            if not self.is_file:  # ase-db-backends forgot it, and ase.db calls it after an error
+                database.connection.rollback = database.connection.con.rollback
             yield database
 
     @contextmanager
-    def _writing(self) -> Iterator[SQLite3Database]:
-        """One transaction, holding SQLite's write lock from before the first read to the commit."""
+    def _writing(self) -> Iterator[Database]:
+        """One transaction, holding the database's write lock from before the first read to the commit."""
         with self._reading() as database:
-            assert database.connection is not None
-            database.connection.execute("BEGIN IMMEDIATE")
+            lock = "BEGIN IMMEDIATE" if self.is_file else f"SELECT pg_advisory_xact_lock({POSTGRESQL_LOCK})"
+            database.connection.cursor().execute(lock)
             yield database
+
+
+def is_url(location: str | Path) -> bool:
+    """Whether a label store is a database by URL rather than a file."""
+    return str(location).startswith(("postgresql:", "postgres:"))
 
 
 def _unique_id(frame_id: str, level_key: str) -> str:
@@ -229,11 +257,11 @@ def _fits_a_column(value: Any) -> bool:
     return isinstance(value, (bool, int, float))
 
 
-def _select_one(database: SQLite3Database, frame_id: str, level_key: str) -> Row | None:
+def _select_one(database: Database, frame_id: str, level_key: str) -> Row | None:
     return next(iter(database.select(unique_id=_unique_id(frame_id, level_key))), None)
 
 
-def _quarantined(database: SQLite3Database, frame_id: str, level_key: str) -> Row:
+def _quarantined(database: Database, frame_id: str, level_key: str) -> Row:
     row = _select_one(database, frame_id, level_key)
     if row is None or row.status != FAILED:
         raise KeyError(f"frame {frame_id} is not in quarantine at level {level_key}")

@@ -1,0 +1,104 @@
+"""The label store in PostgreSQL: run with ALNICO_TEST_POSTGRESQL=postgresql://user:password@host/database."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labeling import store as store_module
+from labeling.failure import LabelFailure
+from labeling.lennard_jones import compute
+from labeling.level import LennardJonesLevel
+from labeling.store import LabelStore, is_url
+from potential.frame import Frame
+
+LEVEL = LennardJonesLevel()
+URL = os.environ.get("ALNICO_TEST_POSTGRESQL", "")
+needs_server = pytest.mark.skipif(not URL, reason="ALNICO_TEST_POSTGRESQL is not set")
+
+
+def cluster(seed: int) -> Frame:
+    positions = 3.8 * np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    return Frame.of(
+        [18] * 3, positions + np.random.default_rng(seed).normal(0, 0.1, (3, 3)), origin={"round": seed}
+    )
+
+
+@pytest.fixture
+def store() -> Iterator[LabelStore]:
+    import psycopg2
+
+    def wipe() -> None:
+        connection = psycopg2.connect(URL)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+        connection.close()
+
+    wipe()
+    yield LabelStore(URL)
+    wipe()
+
+
+def test_urls_and_files_are_told_apart(tmp_path: Path) -> None:
+    assert is_url("postgresql://me@host/labels")
+    assert is_url("postgres://host/labels")
+    assert not is_url(tmp_path / "labels.db")
+    assert not is_url("postgresql.db")
+
+
+def test_without_its_packages_postgresql_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install ase-db-backends psycopg2-binary"):
+        LabelStore("postgresql://nobody@nowhere/labels")
+
+
+@needs_server
+def test_labels_and_failures_come_back(store: LabelStore) -> None:
+    frame, failed = cluster(0), cluster(1)
+    label = compute(frame, LEVEL)
+    assert store.add(frame, label)
+    assert not store.add(frame, label)
+    store.add_failure(
+        failed,
+        LabelFailure(
+            frame_id=failed.id,
+            level_key=LEVEL.key,
+            kind="rejected_by_check",
+            message="no",
+            label=compute(failed, LEVEL),
+        ),
+    )
+    again = LabelStore(URL)
+    back = again.get(frame.id, LEVEL.key)
+    assert back is not None
+    assert back.energy == label.energy
+    assert np.array_equal(back.forces, label.forces)
+    assert back.provenance == label.provenance
+    assert again.frames(LEVEL.key) == [frame]
+    assert again.frames(LEVEL.key)[0].origin == frame.origin
+    assert again.counts() == {"labelled": 1, "rejected_by_check": 1}
+    again.release(failed.id, LEVEL.key)
+    assert len(again.dataset([frame, failed], LEVEL.key)) == 2
+
+
+@needs_server
+def test_a_success_replaces_a_failure(store: LabelStore) -> None:
+    frame = cluster(2)
+    store.add_failure(
+        frame, LabelFailure(frame_id=frame.id, level_key=LEVEL.key, kind="timeout", message="slow")
+    )
+    assert store.add(frame, compute(frame, LEVEL))
+    assert store.failure(frame.id, LEVEL.key) is None
+    assert store.counts() == {"labelled": 1}
+
+
+@needs_server
+def test_concurrent_writers_make_one_row_each(store: LabelStore) -> None:
+    frames = [cluster(seed) for seed in range(6)] * 3
+    with ThreadPoolExecutor(6) as threads:
+        written = list(threads.map(lambda frame: LabelStore(URL).add(frame, compute(frame, LEVEL)), frames))
+    assert sum(written) == 6
+    assert store.counts() == {"labelled": 6}
