@@ -32,9 +32,9 @@ def print_rounds(results: Sequence[RoundResult], console: Console | None = None)
     """The rounds in a table that fits 80 columns, and the verdict; all columns are in the report."""
     console = console or Console()
     if results:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
         for title in TITLES:
-            table.add_column(title, justify="right")
+            table.add_column(title, justify="right", no_wrap=True)
         for result, row in zip(results, round_table(results), strict=True):
             table.add_row(*(row[column] for column in TITLES.values() if column), _new(result), _time(result))
         console.print(table)

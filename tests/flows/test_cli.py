@@ -11,7 +11,7 @@ from ase import Atoms
 
 from flows.cli import run_command
 from flows.loading import load_config
-from labeling.attempt import compute
+from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from potential.dataset import LabelledFrame
 from potential.frame import Frame
