@@ -11,6 +11,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator, InputError
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
+from threadpoolctl import threadpool_limits
 
 from exploration.config import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from potential.checks import check_frame
@@ -19,6 +20,8 @@ from potential.structures import read_frames
 
 RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1
 DRAWS_PER_FRAME = 100
+# Below this size, xTB's threads cost more than they save, and very much more on a busy machine.
+THREADS_HELP_FROM_ATOMS = 40
 
 
 def make_frames(
@@ -82,11 +85,14 @@ def _xtb_md(start: Sequence[Frame], n: int, config: XtbMD, seed: int) -> Iterato
     chosen = sorted(rng.permutation(len(pairs))[:n].tolist())
     shares = [len(part) for part in np.array_split(np.arange(n), len(chosen))]
     relaxed: dict[int, Frame] = {}
-    for trajectory, (pair, share) in enumerate(zip(chosen, shares, strict=True)):
-        i, temperature_K = pairs[pair]
-        if i not in relaxed:
-            relaxed[i] = _relax(start[i])
-        yield from _trajectory(relaxed[i], share, temperature_K, config, seed, trajectory)
+    gfn2_xtb(start[0])  # loads the library, so that its threads can be limited
+    small = max(len(frame) for frame in start) < THREADS_HELP_FROM_ATOMS
+    with threadpool_limits(1 if small else None):
+        for trajectory, (pair, share) in enumerate(zip(chosen, shares, strict=True)):
+            i, temperature_K = pairs[pair]
+            if i not in relaxed:
+                relaxed[i] = _relax(start[i])
+            yield from _trajectory(relaxed[i], share, temperature_K, config, seed, trajectory)
 
 
 def _relax(frame: Frame) -> Frame:
