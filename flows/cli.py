@@ -237,6 +237,43 @@ def quarantine_relabel(source: Stored, frames: Ids) -> None:
     relabel(source, frames)
 
 
+labels = App(name="labels", help="Look into a label store; take labels out of it and in.", group=CAMPAIGNS)
+app.command(labels)
+File = Annotated[Path, Parameter(help="extxyz with units, level of theory and provenance of each label")]
+
+
+@labels.command(name="stats")
+def labels_stats(source: Stored) -> None:
+    """Labels, failures and seconds spent, by level of theory."""
+    from flows.label_store import print_statistics
+
+    print_statistics(source)
+
+
+@labels.command(name="export")
+def labels_export(source: Stored, file: File) -> None:
+    """Write all labels to a file."""
+    from flows.label_store import export_to
+
+    export_to(source, file)
+
+
+@labels.command(name="import")
+def labels_import(source: Stored, file: File) -> None:
+    """Take in the labels of a file; those of another level of theory are refused."""
+    from flows.label_store import import_from
+
+    import_from(source, file)
+
+
+@labels.command(name="verify")
+def labels_verify(source: Stored) -> None:
+    """Check every label anew: content, level of theory, finiteness, net force and the rest."""
+    from flows.label_store import verify_store
+
+    verify_store(source)
+
+
 def run_command(tokens: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:

@@ -79,8 +79,9 @@ class CampaignFolder:
         return self.path / "campaign.yaml"
 
     @property
-    def label_store(self) -> Path:
-        return self.path / "labels.db"
+    def label_store(self) -> Path | str:
+        """A file, or the URL of a store that campaigns share."""
+        return self.config.labeling.store or self.path / "labels.db"
 
     @property
     def frames(self) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.errors import CampaignError, ConfigError
 from flows.folder import CampaignFolder
 from labeling.failure import LabelFailure
-from labeling.store import LabelStore
+from labeling.store import LabelStore, is_there
 from potential.frame import Frame
 
 
@@ -22,8 +22,8 @@ def open_store(source: Path) -> LabelStore:
     Raises:
         ConfigError: if there is none.
     """
-    path = source if source.suffix == ".db" else CampaignFolder.open(source).label_store
-    if not path.exists():
+    path: Path | str = source if source.suffix == ".db" else CampaignFolder.open(source).label_store
+    if not is_there(path):
         raise ConfigError(source, [f"no label store {path}; `alnico run` or `alnico label` makes one"])
     return LabelStore(path)
 

@@ -9,7 +9,7 @@ from flows.folder import CampaignFolder
 from flows.lock import is_locked
 from flows.results import read_results
 from flows.stages import is_finished, is_started
-from labeling.store import LabelStore
+from labeling.store import LabelStore, is_there
 
 
 def print_status(source: Path) -> None:
@@ -39,7 +39,7 @@ def state_of(folder: CampaignFolder) -> str:
 
 def labels_of(folder: CampaignFolder) -> str:
     """Labels and failures in the store, at the campaign's level of theory."""
-    if not folder.label_store.exists():
+    if not is_there(folder.label_store):
         return "no labels yet"
     counts = LabelStore(folder.label_store).counts(folder.config.level.key)
     failed = {kind: count for kind, count in counts.items() if kind != "labelled"}

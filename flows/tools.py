@@ -51,10 +51,11 @@ def label_file(
         CampaignError: if a frame could not be labelled; the others are written.
     """
     level: LevelOfTheory
+    location: Path | str = store_path
     labeling = LabelingConfig(workers=workers)
     if campaign is not None:
         folder = CampaignFolder.open(campaign)
-        level, store_path = folder.config.level, folder.label_store
+        level, location = folder.config.level, folder.label_store
         labeling = folder.config.labeling.model_copy(update={} if workers is None else {"workers": workers})
     else:
         with reading("level of theory"):
@@ -63,12 +64,12 @@ def label_file(
         frames = read_frames(structures)
         for frame in frames:
             level.check(frame)
-    store = LabelStore(store_path)
+    store = LabelStore(location)
     missing = list({frame.id: frame for frame in frames if not store.get(frame.id, level.key)}.values())
     print(f"{len(frames)} frames at {level.name}, {len(frames) - len(missing)} labelled before")
     failed = _label_all(missing, level, labeling, store)
     write_frames(output, store.dataset(frames, level.key))
-    print(f"wrote {output}; labels are in {store_path}")
+    print(f"wrote {output}; labels are in {location}")
     if failed:
         raise CampaignError(f"{failed} of {len(frames)} frames have no label")
 

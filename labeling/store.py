@@ -171,6 +171,23 @@ class LabelStore:
         """Number of labels, failures not counted."""
         return self.counts().get(LABELLED, 0)
 
+    def integrity_problems(self) -> list[str]:
+        """What the database itself says is wrong with its file, and rows whose columns disagree."""
+        problems = []
+        with self._reading() as database:
+            if self.is_file:
+                (verdict,) = database.connection.execute("PRAGMA integrity_check").fetchone()
+                problems += [] if verdict == "ok" else [f"{self.path}: {verdict}"]
+            for row in database.select():
+                identity = _unique_id(
+                    row.frame_id.removeprefix("frame-"), row.level_key.removeprefix("level-")
+                )
+                if identity != row.unique_id:
+                    problems.append(f"row {row.id}: its columns say {identity}, its identity {row.unique_id}")
+                elif _frame(row).id != row.unique_id.partition("-")[0]:
+                    problems.append(f"row {row.id}: frame {row.unique_id} was altered")
+        return problems
+
     def _write(
         self, frame: Frame, level_key: str, atoms: Atoms, columns: dict[str, Any], data: dict[str, Any]
     ) -> bool:
@@ -241,6 +258,11 @@ class LabelStore:
 def is_url(location: str | Path) -> bool:
     """Whether a label store is a database by URL rather than a file."""
     return str(location).startswith(("postgresql:", "postgres:"))
+
+
+def is_there(location: str | Path) -> bool:
+    """Whether there is a store; a database by URL is taken to be there."""
+    return is_url(location) or Path(location).exists()
 
 
 def _unique_id(frame_id: str, level_key: str) -> str:

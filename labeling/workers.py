@@ -36,6 +36,10 @@ class LabelingConfig(Config):
     backoff_s: Annotated[
         NonNegativeFloat, Field(description="wait before the second try, twice as long before the third, ...")
     ] = 1.0
+    store: Annotated[
+        str | None,
+        Field(description="URL of a shared label store, postgresql://user@host/name; null: labels.db"),
+    ] = None
     checks: Annotated[CheckLimits, Field(description="what a label must satisfy, else it is quarantined")] = (
         CheckLimits()
     )

@@ -24,6 +24,8 @@ from potential.molecules import frame_of, molecule
 
 __all__ = ["check_frame", "frame_of", "molecule", "read_dataset", "read_frames", "write_frames"]
 
+UNITS = "energy eV, forces eV/Angstrom, stress eV/Angstrom^3, positions Angstrom"
+
 
 def read_frames(
     source: str | Path,
@@ -109,7 +111,7 @@ def read_dataset(
 
 
 def write_frames(path: str | Path, frames: Iterable[Frame | LabelledFrame]) -> None:
-    """Write extxyz, with charge, spin, id and origin, and with energy and forces where labelled.
+    """Write extxyz: charge, spin, id, origin; of labels the energy, forces, units and provenance.
 
     The file appears whole or not at all. `read_frames` gives the same frames back, with the same ids;
     `read_dataset` gives the labels (forces to 1e-8 eV/Å, as the format has them).
@@ -130,9 +132,11 @@ def write_frames(path: str | Path, frames: Iterable[Frame | LabelledFrame]) -> N
 def _annotated(item: Frame | LabelledFrame) -> Atoms:
     atoms = item.to_atoms()
     frame = item.frame if isinstance(item, LabelledFrame) else item
-    atoms.info["origin"] = _encode(frame.origin)
+    atoms.info["origin"] = encode_json(frame.origin)
     if isinstance(item, LabelledFrame):
         atoms.info["level_key"] = item.label.level_key
+        atoms.info["units"] = UNITS
+        atoms.info["provenance"] = encode_json(item.label.provenance)
     return atoms
 
 
@@ -188,13 +192,13 @@ def _origin(atoms: Any, path: Path, index: int) -> dict[str, Any]:
     written = atoms.info.get("origin") if isinstance(atoms, Atoms) else None
     if isinstance(written, str) and written.startswith("{"):
         try:
-            return _decode(written)
+            return decode_json(written)
         except ValueError:
             pass  # another program's "origin"
     return {"source": path.name, "structure": index}
 
 
-def _encode(origin: dict[str, Any]) -> str:
+def encode_json(origin: dict[str, Any]) -> str:
     """JSON that survives extxyz, whose readers drop backslashes and end a value at a double quote."""
     text = json.dumps(origin)
     for char, code in (("%", "%25"), ("\\", "%5C"), ("'", "%27"), ('"', "'")):
@@ -202,7 +206,10 @@ def _encode(origin: dict[str, Any]) -> str:
     return text
 
 
-def _decode(text: str) -> dict[str, Any]:
+def decode_json(text: str | dict[str, Any]) -> dict[str, Any]:
+    """What `encode_json` wrote; ASE's reader may have parsed it already."""
+    if isinstance(text, dict):
+        return text
     for char, code in (('"', "'"), ("'", "%27"), ("\\", "%5C"), ("%", "%25")):
         text = text.replace(code, char)
     return dict(json.loads(text))

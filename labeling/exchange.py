@@ -1,0 +1,205 @@
+"""Labels in and out of a store as extxyz, each with its level of theory, units and provenance.
+
+Forces are written to 1e-8 eV/Angstrom, as the format has them. Only labels of a level that the store's
+owner works at are taken in: a potential learned from two levels at once is wrong everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase.stress import voigt_6_to_full_3x3_stress
+from pydantic import TypeAdapter, ValidationError
+
+from labeling.checks import CheckLimits, RejectedByCheckError, checked
+from labeling.failure import LabelFailure
+from labeling.level import LevelOfTheory
+from labeling.store import LabelStore
+from potential.dataset import Label, LabelledFrame
+from potential.frame import Frame
+from potential.structures import UNITS, decode_json, write_frames
+
+
+def export_labels(store: LabelStore, path: Path, level_key: str | None = None) -> int:
+    """Write every label, of one level or of all, to an extxyz file; returns how many.
+
+    The file appears whole or not at all.
+    """
+    items = [item for item in store if level_key in (None, item.label.level_key)]
+    write_frames(path, items)
+    return len(items)
+
+
+def read_labels(path: Path) -> list[LabelledFrame]:
+    """The labels of a file that `export_labels` wrote.
+
+    Raises:
+        ValueError: for a structure without level of theory or label, or whose id is not its content's.
+    """
+    found = ase.io.read(path, index=":", format="extxyz")
+    return [_labelled(atoms, f"{path}, structure {i}") for i, atoms in enumerate(found)]
+
+
+def import_labels(store: LabelStore, path: Path, level_key: str) -> int:
+    """Take the labels of a file into the store; all of them or, on an error, none.
+
+    Returns:
+        How many are new.
+
+    Raises:
+        ValueError: as `read_labels`; and if a label belongs to another level than `level_key`.
+    """
+    items = read_labels(path)
+    for i, item in enumerate(items):
+        if item.label.level_key != level_key:
+            raise ValueError(
+                f"{path}, structure {i}: its label was made at {describe(item.label)}, not at {level_key}; "
+                "labels of two levels of theory do not mix, import it into a store of its own"
+            )
+        _refuse_if_unsound(item, f"{path}, structure {i}")
+    return sum(store.add(item.frame, item.label) for item in items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelStatistics:
+    """What a store holds at one level of theory, and what it cost.
+
+    Attributes:
+        level: its key and, where the labels tell, its name.
+        labels: how many.
+        failures: kind to number.
+        rungs: SCF rung to number of labels.
+        seconds: of all labels together, by stage ("scf", "gradient", "total"), and of the failures.
+    """
+
+    level: str
+    labels: int
+    failures: dict[str, int]
+    rungs: dict[str, int]
+    seconds: dict[str, float]
+
+
+def statistics(store: LabelStore) -> list[LevelStatistics]:
+    """One entry per level of theory, in the order of their keys."""
+    items, failures = list(store), store.failures()
+    keys = sorted({i.label.level_key for i in items} | {failure.level_key for _, failure in failures})
+    return [_statistics(key, items, [f for _, f in failures]) for key in keys]
+
+
+def verify(store: LabelStore) -> list[str]:
+    """What is wrong with the labels of a store, one line each; empty if nothing is.
+
+    Every label is read and checked anew: frame id against content, level key against the level that its
+    provenance tells, finiteness, net force and the other checks (a label released by hand keeps its word).
+    """
+    problems = store.integrity_problems()
+    if problems:
+        return problems  # what cannot be read cannot be checked
+    for item in store:
+        label = item.label
+        what = f"frame {label.frame_id} at {label.level_key}"
+        try:
+            level = level_of(label)
+        except ValidationError as error:
+            level = None
+            problems.append(f"{what}: its level of theory cannot be read: {error.errors()[0]['msg']}")
+        if level is not None and level.key != label.level_key:
+            problems.append(f"{what}: its provenance tells another level, {level.name} ({level.key})")
+        try:
+            _refuse_if_unsound(item, what)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
+
+
+def level_of(label: Label) -> LevelOfTheory | None:
+    """The level of theory that a label's provenance tells; None if it tells none."""
+    return _level(label.provenance)
+
+
+def describe(label: Label) -> str:
+    """`PBE/def2-SVP (f2c1ba42e2e1)`."""
+    try:
+        level = level_of(label)
+    except ValidationError:
+        level = None
+    return label.level_key if level is None else f"{level.name} ({label.level_key})"
+
+
+def _refuse_if_unsound(item: LabelledFrame, what: str) -> None:
+    if "released" in item.label.provenance:
+        return
+    try:
+        checked(item.frame, item.label, CheckLimits())
+    except RejectedByCheckError as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
+def _labelled(atoms: Any, what: str) -> LabelledFrame:
+    info = atoms.info
+    if "level_key" not in info or atoms.calc is None or "forces" not in atoms.calc.results:
+        raise ValueError(
+            f"{what}: no label with its level of theory; give a file that `alnico labels export` wrote"
+        )
+    if info.get("units", UNITS) != UNITS:
+        raise ValueError(f"{what}: its units are {info['units']!r}; expected {UNITS!r}")
+    origin = decode_json(info["origin"]) if "origin" in info else {}
+    frame = Frame.from_atoms(atoms, origin=origin)
+    # Some hex digits read as a number, and the extxyz reader takes them for one.
+    if isinstance(info.get("frame_id"), str) and info["frame_id"] != frame.id:
+        raise ValueError(f"{what}: it says {info['frame_id']}, its content is {frame.id}: it was altered")
+    provenance = decode_json(info["provenance"]) if "provenance" in info else {}
+    level = _level(provenance)
+    level_key = info["level_key"]
+    if not isinstance(level_key, str) and level is not None:
+        level_key = level.key
+    results = atoms.calc.results
+    stress = results.get("stress")
+    label = Label(
+        frame_id=frame.id,
+        level_key=str(level_key),
+        energy=float(results["energy"]),
+        forces=np.array(results["forces"], dtype=np.float64),
+        stress=None if stress is None else _full(np.array(stress, dtype=np.float64)),
+        provenance=provenance,
+    )
+    return LabelledFrame(frame=frame, label=label)
+
+
+def _level(provenance: Mapping[str, Any]) -> LevelOfTheory | None:
+    settings = provenance.get("level")
+    return None if settings is None else TypeAdapter(LevelOfTheory).validate_python(settings)
+
+
+def _full(stress: np.ndarray) -> np.ndarray:
+    full: np.ndarray = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
+    return full
+
+
+def _statistics(
+    key: str, items: Sequence[LabelledFrame], failures: Sequence[LabelFailure]
+) -> LevelStatistics:
+    labels = [item.label for item in items if item.label.level_key == key]
+    failed = [failure for failure in failures if failure.level_key == key]
+    return LevelStatistics(
+        level=describe(labels[0]) if labels else key,
+        labels=len(labels),
+        failures=_counts(failure.kind for failure in failed),
+        rungs=_counts(label.provenance.get("scf_rung", "-") for label in labels),
+        seconds={
+            "scf": sum((label.provenance.get("scf_seconds", 0.0) for label in labels), start=0.0),
+            "gradient": sum((label.provenance.get("gradient_seconds", 0.0) for label in labels), start=0.0),
+            "total": sum((label.provenance.get("seconds", 0.0) for label in labels), start=0.0),
+            "failures": sum((failure.seconds for failure in failed), start=0.0),
+        },
+    )
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(names).most_common())
