@@ -7,10 +7,11 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Literal
 
-from labeling import lennard_jones, pyscf_labeler
+from labeling import lennard_jones, periodic_labeler, pyscf_labeler
 from labeling.checks import CheckLimits, RejectedByCheckError, checked
 from labeling.failure import FailureKind, LabelFailure
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
+from labeling.periodic_level import PeriodicLevel
 from potential.dataset import Label
 from potential.frame import Frame
 
@@ -36,6 +37,8 @@ def compute(frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label
     match level:
         case PySCFLevel():
             return pyscf_labeler.compute(frame, level, second_guess=conditions.guess == "second")
+        case PeriodicLevel():
+            return periodic_labeler.compute(frame, level, second_guess=conditions.guess == "second")
         case LennardJonesLevel():
             return lennard_jones.compute(frame, level)
 

@@ -6,14 +6,13 @@ the key covers everything that decides the numbers, and nothing that does not (S
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import pyscf_support
+from labeling.level_key import level_key
+from labeling.periodic_level import PeriodicLevel
 from labeling.solvent import Solvent
 from potential.config import Config
 from potential.frame import Frame
@@ -88,7 +87,7 @@ class PySCFLevel(Config):
         for field in ("basis", "auxbasis", "ecp"):
             if field in content:
                 content[field] = _normalised(content[field])
-        return _hash(content)
+        return level_key(content)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -136,7 +135,7 @@ class LennardJonesLevel(Config):
     @property
     def key(self) -> str:
         """12 hex digits."""
-        return _hash(self.model_dump())
+        return level_key(self.model_dump())
 
     def check(self, frame: Frame) -> None:
         """Raise ValueError if the frame has no atoms; any element, charge and cell is accepted."""
@@ -144,7 +143,7 @@ class LennardJonesLevel(Config):
             raise ValueError("the frame has no atoms; give it at least one")
 
 
-LevelOfTheory = Annotated[PySCFLevel | LennardJonesLevel, Field(discriminator="labeler")]
+LevelOfTheory = Annotated[PySCFLevel | PeriodicLevel | LennardJonesLevel, Field(discriminator="labeler")]
 
 
 def settings(level: Config) -> dict[str, Any]:
@@ -166,7 +165,3 @@ def _normalised(choice: Any) -> Any:
         return names
     others = {symbol: name for symbol, name in names.items() if name != names["default"]}
     return {**others, "default": names["default"]} if others else names["default"]
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
