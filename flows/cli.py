@@ -276,6 +276,9 @@ def labels_verify(source: Stored) -> None:
 
 def run_command(tokens: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    # Read when torch loads its OpenMP: threads that spin while they wait are fine on an idle machine,
+    # and slow small models down more than tenfold as soon as anything else wants the cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(tokens, exit_on_error=False)
     except (CycloptsError, ConfigError) as error:
