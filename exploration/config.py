@@ -53,6 +53,10 @@ class RandomDisplacement(Config):
         float,
         Field(gt=0, le=0.5, description="standard deviation of each Cartesian displacement, Angstrom"),
     ] = 0.05
+    strain_std: Annotated[
+        float,
+        Field(ge=0, le=0.1, description="standard deviation of each strain component, for crystals"),
+    ] = 0.0
     min_distance_factor: MinDistanceFactor = 0.65
 
 

@@ -19,6 +19,7 @@ from potential.frame import Frame
 from potential.structures import read_frames
 
 RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1
+XTB_MIN_CELL_A = 8.0
 DRAWS_PER_FRAME = 100
 # Below this size, xTB's threads cost more than they save, and very much more on a busy machine.
 THREADS_HELP_FROM_ATOMS = 40
@@ -152,7 +153,9 @@ def gfn2_xtb(frame: Frame) -> Calculator:
 
     Raises:
         ImportError: where `tblite` is not installed.
+        ValueError: for a cell too small for the Gamma point.
     """
+    _refuse_what_gamma_cannot_sample(frame)
     try:
         from tblite.ase import TBLite
     except ImportError as error:
@@ -161,6 +164,23 @@ def gfn2_xtb(frame: Frame) -> Calculator:
             "or write method: displacement, which needs nothing"
         ) from error
     return TBLite(method="GFN2-xTB", charge=frame.charge, multiplicity=frame.spin + 1, verbosity=0)
+
+
+def _refuse_what_gamma_cannot_sample(frame: Frame) -> None:
+    """tblite has no other k-points: diamond's 2-atom cell lies 12 eV/atom above its 8-atom cell."""
+    periodic = np.array(frame.pbc)
+    if not periodic.any():
+        return
+    # The distance of the lattice planes along vector i is 1 / |i-th reciprocal vector|.
+    heights = (
+        1 / np.linalg.norm(np.linalg.pinv(np.where(periodic[:, None], frame.cell, 0.0)), axis=0)[periodic]
+    )
+    if heights.min() < XTB_MIN_CELL_A:
+        raise ValueError(
+            f"GFN2-xTB (tblite) has the Gamma point only, and the cell of {frame.formula} is "
+            f"{heights.min():.1f} Å thin, expected at least {XTB_MIN_CELL_A:g}; make the frames by "
+            "method: displacement, or start from a larger supercell"
+        )
 
 
 def _xtb_error(frame: Frame, error: Exception) -> ValueError:
@@ -184,8 +204,11 @@ def _displace(
     base: Frame, config: RandomDisplacement, rng: np.random.Generator, *, origin: dict[str, object]
 ) -> Frame:
     for _ in range(DRAWS_PER_FRAME):
+        strain = _random_strain(base, config, rng)
         moved = base.moved(
-            base.positions + rng.normal(0.0, config.std_A, base.positions.shape), origin=origin
+            base.positions @ strain + rng.normal(0.0, config.std_A, base.positions.shape),
+            cell=base.cell @ strain,
+            origin=origin,
         )
         try:
             check_frame(moved, min_distance_factor=config.min_distance_factor)
@@ -197,6 +220,19 @@ def _displace(
         f"no physical frame of {base.formula} in {DRAWS_PER_FRAME} draws with std_A {config.std_A}: "
         f"{refusal}; lower std_A, e.g. 0.05"
     )
+
+
+def _random_strain(base: Frame, config: RandomDisplacement, rng: np.random.Generator) -> np.ndarray:
+    """1 + a symmetric strain, so that the cell is deformed and not turned; 1 where none is asked for."""
+    if config.strain_std == 0:
+        return np.eye(3)
+    if not all(base.pbc):
+        raise ValueError(
+            f"strain_std {config.strain_std} deforms crystals, and {base} is not periodic in three "
+            f"directions (pbc {base.pbc}); write strain_std: 0"
+        )
+    strain = np.triu(rng.normal(0.0, config.strain_std, (3, 3)))
+    return np.eye(3) + strain + np.triu(strain, 1).T
 
 
 def _from_file(config: FramesFromFile, seed: int) -> Iterator[Frame]:

@@ -3,6 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from pydantic import TypeAdapter, ValidationError
 
 from exploration.config import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
@@ -120,3 +121,31 @@ def test_nonsense_is_refused():
         reader.validate_python({"method": "xtb_md", "spacing_fs": 0.5})
     with pytest.raises(ValidationError, match="temperatures_K"):
         reader.validate_python({"method": "xtb_md", "temperatures_K": []})
+
+
+def test_crystals_are_displaced_and_strained_without_turning():
+    diamond = Frame.from_atoms(bulk("C", cubic=True))
+    still = make_frames([diamond], 4, RandomDisplacement(std_A=0.02), seed=0)
+    assert all(np.array_equal(frame.cell, diamond.cell) and all(frame.pbc) for frame in still)
+
+    frames = make_frames([diamond], 200, RandomDisplacement(std_A=0.02, strain_std=0.01), seed=0)
+    strains = np.array([np.linalg.solve(diamond.cell, frame.cell) - np.eye(3) for frame in frames])
+    assert np.abs(strains - strains.transpose(0, 2, 1)).max() < 1e-8
+    assert np.allclose(strains[:, *np.triu_indices(3)].std(axis=0), 0.01, rtol=0.25)
+    # Atoms follow the cell: what is left of their movement is the displacement.
+    fractional = np.array([frame.positions @ np.linalg.inv(frame.cell) for frame in frames])
+    moved = (fractional - diamond.positions @ np.linalg.inv(diamond.cell)) @ diamond.cell
+    assert moved.std() == pytest.approx(0.02, rel=0.1)
+
+
+def test_strain_of_a_molecule_is_refused():
+    with pytest.raises(ValueError, match="write strain_std: 0"):
+        make_frames([molecule("H2O")], 1, RandomDisplacement(strain_std=0.01), seed=0)
+
+
+def test_xtb_refuses_a_cell_that_the_gamma_point_cannot_sample():
+    with pytest.raises(ValueError, match=r"Gamma point only.*3\.6 Å thin.*method: displacement"):
+        make_frames([Frame.from_atoms(bulk("C", cubic=True))], 1, XtbMD(), seed=0)
+    slab = Frame.of([6], [[0, 0, 0]], np.diag([2.5, 20, 20]), pbc=(True, False, False))
+    with pytest.raises(ValueError, match=r"2\.5 Å thin"):
+        make_frames([slab], 1, XtbMD(), seed=0)
