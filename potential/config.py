@@ -50,6 +50,10 @@ class TrainingConfig(Config):
         Literal["least_squares", "isolated_atoms"],
         Field(description="energy per atom of each element: fitted to the labels, or labelled alone"),
     ] = "least_squares"
+    energy_scales: Annotated[
+        Literal["forces_rms", "per_type_forces_rms"],
+        Field(description="scale of the atomic energies: RMS of all forces, or of each element's"),
+    ] = "forces_rms"
     learning_rate: PositiveFloat = 0.02
     schedule: Annotated[
         Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")

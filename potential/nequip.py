@@ -22,7 +22,7 @@ from potential.linear import CommitteeLinear, normal
 class NequIP(torch.nn.Module):
     """Atomic energies from the geometry of the edges.
 
-    E_i = scale * readout(features_i) + shift(species_i), E = sum_i E_i. The interaction part is
+    E_i = scale(species_i) readout(features_i) + shift(species_i), E = sum_i E_i. The interaction part is
     computed in the dtype of the weights, the shifts are added in float64 (total energies of DFT
     exceed what float32 resolves).
 
@@ -31,11 +31,11 @@ class NequIP(torch.nn.Module):
         numbers: the atomic numbers the model knows; sorted.
         seed: member g starts from weights drawn with (seed, g).
         avg_num_neighbors: mean number of neighbours within r_max in the training set.
-        energy_scale: eV; typically the RMS of the training forces.
+        energy_scales: eV for each of `numbers`; typically the RMS of the training forces.
         energy_shifts: eV for each of `numbers`.
     """
 
-    energy_scale: Tensor
+    energy_scales: Tensor
     energy_shifts: Tensor
     numbers: Tensor
 
@@ -46,7 +46,7 @@ class NequIP(torch.nn.Module):
         *,
         seed: int = 0,
         avg_num_neighbors: float = 16.0,
-        energy_scale: float = 1.0,
+        energy_scales: Sequence[float] | None = None,
         energy_shifts: Sequence[float] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -55,6 +55,11 @@ class NequIP(torch.nn.Module):
         self.avg_num_neighbors = float(avg_num_neighbors)
         known = sorted({int(z) for z in numbers})
         shifts = [0.0] * len(known) if energy_shifts is None else list(energy_shifts)
+        scales = [1.0] * len(known) if energy_scales is None else list(energy_scales)
+        if len(scales) != len(known):
+            raise ValueError(
+                f"got {len(scales)} energy scales for {len(known)} species {known}; give one each"
+            )
         if len(shifts) != len(known):
             raise ValueError(
                 f"got {len(shifts)} energy shifts for {len(known)} species {known}; give one each"
@@ -82,7 +87,7 @@ class NequIP(torch.nn.Module):
         self.to(dtype)
         # After the cast: the constants of the total energy stay in float64.
         self.register_buffer("numbers", torch.tensor(known, dtype=torch.int64))
-        self.register_buffer("energy_scale", torch.tensor(float(energy_scale), dtype=torch.float64))
+        self.register_buffer("energy_scales", torch.tensor(scales, dtype=torch.float64))
         self.register_buffer("energy_shifts", torch.tensor(shifts, dtype=torch.float64))
 
     @property
@@ -138,7 +143,7 @@ class NequIP(torch.nn.Module):
                 same numbers, but one backward pass then gives the slopes of every member.
         """
         energy = self.readout(self.features(species, edges)).squeeze(-1)
-        return energy * self.energy_scale.to(energy.dtype)
+        return energy * self.energy_scales[species].to(energy.dtype)
 
     def shift_energy(self, species: Int[Tensor, "atoms"]) -> Float64[Tensor, "atoms"]:
         """The constant part of each atom's energy, eV."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -39,10 +40,24 @@ def energy_shifts(
     return [float(shift) for shift in solution]
 
 
-def force_rms(dataset: Dataset) -> float:
-    """Root mean square of the force components, eV/Angstrom; 1 if all forces vanish."""
-    forces = np.concatenate([label.forces.ravel() for label in dataset.labels])
-    return float(np.sqrt(np.mean(forces**2))) or 1.0
+def energy_scales(
+    dataset: Dataset, numbers: Sequence[int], kind: Literal["forces_rms", "per_type_forces_rms"]
+) -> list[float]:
+    """Scale of the atomic energies of each species, eV: the RMS of force components x 1 Angstrom.
+
+    Of all atoms, or of the atoms of each species apart. Where there are no forces to go by (an
+    element that is not in the data, forces that vanish) it is that of all atoms, or 1.
+    """
+    forces = np.concatenate([label.forces for label in dataset.labels])
+    owners = np.concatenate([frame.numbers for frame in dataset.frames])
+    overall = _rms(forces) or 1.0
+    if kind == "forces_rms":
+        return [overall] * len(numbers)
+    return [_rms(forces[owners == z]) or overall for z in numbers]
+
+
+def _rms(forces: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(forces**2))) if forces.size else 0.0
 
 
 def average_number_of_neighbors(frames: Sequence[Frame], r_max: float) -> float:

@@ -89,7 +89,7 @@ def train_committee(
         known,
         seed=seed,
         avg_num_neighbors=statistics.average_number_of_neighbors(train.frames, model.r_max),
-        energy_scale=statistics.force_rms(train),
+        energy_scales=statistics.energy_scales(train, known, training.energy_scales),
         energy_shifts=statistics.energy_shifts(train, known, isolated_atom_energies),
         dtype=torch.float64 if training.dtype == "float64" else torch.float32,
     ).to(training.device)

@@ -50,7 +50,7 @@ def model(numbers: list[int], *, members: int = 2, seed: int = 0, **settings) ->
         numbers,
         seed=seed,
         avg_num_neighbors=8.0,
-        energy_scale=1.7,
+        energy_scales=[1.7 + 0.1 * i for i in range(len(numbers))],
         energy_shifts=[-3.0 * (i + 1) for i in range(len(numbers))],
         dtype=torch.float64,
     )

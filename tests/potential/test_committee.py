@@ -21,7 +21,7 @@ def member(committee: NequIP, g: int) -> NequIP:
         committee.config.model_copy(update={"committee_size": 1}),
         committee.numbers.tolist(),
         avg_num_neighbors=committee.avg_num_neighbors,
-        energy_scale=float(committee.energy_scale),
+        energy_scales=committee.energy_scales.tolist(),
         energy_shifts=committee.energy_shifts.tolist(),
         dtype=committee.dtype,
     )

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
-from systems import batch, ethanol, water
+from systems import ethanol, water
 
 from potential.batch import CommitteePrediction, Structures
 from potential.dataset import Dataset, Label, LabelledFrame
 from potential.metrics import evaluate
-from potential.statistics import average_number_of_neighbors, energy_shifts, force_rms
+from potential.statistics import average_number_of_neighbors, energy_scales, energy_shifts
 
 
 def dataset(energies=(-1.0, -5.0, -1.5)) -> Dataset:
@@ -75,9 +75,12 @@ def test_shifts_reproduce_a_sum_of_atomic_energies():
         energy_shifts(data, [1, 6, 8], {1: 0.0, 8: 0.0})
 
 
-def test_force_scale_and_neighbours():
+def test_energy_scales_and_neighbours():
     data = dataset()
     forces = np.concatenate([label.forces for label in data.labels])
-    assert force_rms(data) == pytest.approx(np.sqrt((forces**2).mean()))
+    owners = np.concatenate([frame.numbers for frame in data.frames])
+    overall = np.sqrt((forces**2).mean())
+    assert energy_scales(data, [1, 6, 8], "forces_rms") == pytest.approx([overall] * 3)
+    each = [np.sqrt((forces[owners == z] ** 2).mean()) for z in (1, 6, 8)]
+    assert energy_scales(data, [1, 6, 8, 14], "per_type_forces_rms") == pytest.approx([*each, overall])
     assert average_number_of_neighbors([water()], 5.0) == 2.0
-    assert len(batch(water()).numbers) == 3

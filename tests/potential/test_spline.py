@@ -69,7 +69,7 @@ def twins(knots: int = 128) -> tuple[NequIP, NequIP]:
         config,
         [1, 6, 8],
         avg_num_neighbors=exact.avg_num_neighbors,
-        energy_scale=float(exact.energy_scale),
+        energy_scales=exact.energy_scales.tolist(),
         energy_shifts=exact.energy_shifts.tolist(),
         dtype=torch.float64,
     )
