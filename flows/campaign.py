@@ -35,6 +35,8 @@ from flows.stages import write_atomically
 from flows.summary import markdown_table, round_table, verdict
 from flows.tracking import Tracker
 from flows.training import evaluate_on_test, load_committee, train
+from labeling.failure import CannotLabelError
+from labeling.gpu import require_gpu4pyscf
 from labeling.isolated_atoms import isolated_atom, isolated_atom_energies
 from labeling.store import LabelStore
 from labeling.workers import LabelWorkers, available_cores
@@ -231,6 +233,11 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
                     config.level.check(isolated_atom(number))
     except (ValueError, OSError) as error:
         raise ConfigError(f"campaign {config.name}", [f"structure: {error}"]) from error
+    if config.labeling.backend == "gpu":
+        try:
+            require_gpu4pyscf()
+        except CannotLabelError as error:
+            raise ConfigError(f"campaign {config.name}", [str(error)]) from error
     return frames
 
 

@@ -13,11 +13,13 @@ from prefect.states import Completed, Failed
 
 from flows.confirming import Expectation, confirmed, expectations
 from flows.console import say
+from flows.errors import CampaignError
 from flows.exploring import frames_digest
 from flows.folder import CampaignFolder
 from flows.progress import progress
 from flows.stages import is_finished, run_stage
 from flows.summary import duration
+from labeling.failure import CannotLabelError
 from labeling.level import LevelOfTheory, PySCFLevel, settings
 from labeling.store import LabelStore
 from labeling.workers import LabelWorkers
@@ -136,7 +138,10 @@ def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:
 def _raise_unless_recorded(state: State) -> None:
     """A label that failed is on record; any other failure of its task is an error of ours."""
     if (state.is_failed() and state.name != "No label") or state.is_crashed() or state.is_cancelled():
-        state.result(raise_on_failure=True)
+        try:
+            state.result(raise_on_failure=True)
+        except CannotLabelError as error:
+            raise CampaignError(str(error)) from error
 
 
 def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) -> pd.DataFrame:

@@ -9,13 +9,14 @@ from typing import Literal
 
 from labeling import lennard_jones, periodic_labeler, pyscf_labeler
 from labeling.checks import CheckLimits, RejectedByCheckError, checked
-from labeling.failure import FailureKind, LabelFailure
+from labeling.failure import CannotLabelError, FailureKind, LabelFailure
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
 from labeling.periodic_level import PeriodicLevel
 from potential.dataset import Label
 from potential.frame import Frame
 
 Guess = Literal["standard", "second"]
+Backend = Literal["cpu", "gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +27,20 @@ class Conditions:
         limits: what the label must satisfy.
         guess: where the SCF starts; "second" is another start than usual, to find out whether the SCF
             ended in the ground state.
+        backend: PySCF or, where it has the level, gpu4pyscf.
     """
 
     limits: CheckLimits = field(default_factory=CheckLimits)
     guess: Guess = "standard"
+    backend: Backend = "cpu"
 
 
 def compute(frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label:
     """Energy and forces of `frame` at `level`; raises whatever the labeler raises."""
     match level:
         case PySCFLevel():
-            return pyscf_labeler.compute(frame, level, second_guess=conditions.guess == "second")
+            second = conditions.guess == "second"
+            return pyscf_labeler.compute(frame, level, second_guess=second, backend=conditions.backend)
         case PeriodicLevel():
             return periodic_labeler.compute(frame, level, second_guess=conditions.guess == "second")
         case LennardJonesLevel():
@@ -44,9 +48,12 @@ def compute(frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label
 
 
 def attempt(frame: Frame, level: LevelOfTheory, conditions: Conditions | None = None) -> Label | LabelFailure:
-    """A checked label, or the failure that says why there is none. Never raises.
+    """A checked label, or the failure that says why there is none.
 
     It has no limit of time or memory and dies with the process; `labeling.workers` gives it both.
+
+    Raises:
+        CannotLabelError: if no label can be computed here at all, for want of a package or a card.
     """
     conditions = conditions or Conditions()
     started = time.perf_counter()
@@ -71,6 +78,10 @@ def attempt(frame: Frame, level: LevelOfTheory, conditions: Conditions | None = 
         return failed("not_converged", str(error))
     except RejectedByCheckError as error:
         return failed("rejected_by_check", str(error), error.label)
+    except ImportError as error:
+        raise CannotLabelError(f"{level.name} needs a package that is not there: {error}") from error
+    except CannotLabelError:
+        raise
     except MemoryError as error:
         return failed("out_of_memory", f"{frame.formula} at {level.name}: {error or 'allocation refused'}")
     except Exception as error:  # noqa: BLE001 - one bad frame must not end the campaign

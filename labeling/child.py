@@ -17,6 +17,8 @@ import time
 from multiprocessing.connection import Connection
 
 from labeling.attempt import attempt
+from labeling.failure import CannotLabelError, LabelFailure
+from potential.dataset import Label
 
 ORPHAN_CHECK_S = 1.0
 GRACE_S = 60
@@ -33,7 +35,11 @@ def main(descriptor: int, parent: int, scratch: str) -> None:
             # The parent enforces the time limit. Should it be gone while compiled code holds the
             # interpreter, the kernel ends this process: SIGALRM has no handler.
             signal.alarm(int(timeout_s) + GRACE_S)
-            outcome = attempt(frame, level, conditions)
+            outcome: Label | LabelFailure | CannotLabelError
+            try:
+                outcome = attempt(frame, level, conditions)
+            except CannotLabelError as error:
+                outcome = CannotLabelError(str(error))
             signal.alarm(0)
             connection.send(outcome)
 

@@ -34,6 +34,10 @@ ADVICE: dict[FailureKind, str] = {
 }
 
 
+class CannotLabelError(Exception):
+    """No frame can be labelled here, whatever it is: something is missing or set wrong. Not retried."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LabelFailure:
     """Why a frame has no label at one level of theory.

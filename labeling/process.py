@@ -18,7 +18,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from labeling.attempt import Conditions
-from labeling.failure import LabelFailure
+from labeling.failure import CannotLabelError, LabelFailure
 from labeling.level import LevelOfTheory
 from potential.dataset import Label
 from potential.frame import Frame
@@ -94,6 +94,7 @@ class WorkerProcess:
             OutOfMemoryError: above the memory limit.
             TimedOutError: after `timeout_s`.
             CrashedError: if the process died.
+            CannotLabelError: if it can label nothing.
         """
         try:
             self._connection.send((frame, level, conditions, timeout_s))
@@ -105,12 +106,15 @@ class WorkerProcess:
                     raise OutOfMemoryError(
                         f"{frame.formula} at {level.name} had taken {used:.2f} GB of {self._memory_GB:g} GB"
                     )
-            outcome: Label | LabelFailure = self._connection.recv()
+            outcome: Label | LabelFailure | CannotLabelError = self._connection.recv()
         except (EOFError, OSError) as error:
             raise CrashedError(f"{frame.formula} at {level.name}: {self._ending()}") from error
         except BaseException:
             self.kill()
             raise
+        if isinstance(outcome, CannotLabelError):
+            self.kill()
+            raise outcome
         return outcome
 
     def kill(self) -> None:

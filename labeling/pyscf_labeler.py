@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from labeling.gpu import converge_on_gpu
 from labeling.level import PySCFLevel
 from labeling.provenance import where_and_with
 from labeling.scf import NotConvergedError, converge, gap_hartree
@@ -23,12 +24,21 @@ from potential.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 __all__ = ["NotConvergedError", "compute", "converge"]
 
 
-def compute(frame: Frame, level: PySCFLevel, *, second_guess: bool = False) -> Label:
+def compute(
+    frame: Frame,
+    level: PySCFLevel,
+    *,
+    second_guess: bool = False,
+    density: Any = None,
+    backend: Literal["cpu", "gpu"] = "cpu",
+) -> Label:
     """Kohn-Sham energy and forces of `frame`: RKS for spin 0, else UKS.
 
     Args:
         second_guess: start from Hueckel orbitals, instead of atomic densities, and leave unstable
             solutions, to see whether that leads to another state.
+        density: start from this density matrix.
+        backend: where the SCF and the gradient are computed; what the card cannot do, the CPU does.
 
     Raises:
         NotConvergedError: if no rung of the SCF ladder converges.
@@ -36,7 +46,12 @@ def compute(frame: Frame, level: PySCFLevel, *, second_guess: bool = False) -> L
     """
     level.check(frame)
     started = time.perf_counter()
-    scf, rung, cycles = converge(frame, level, second_guess=second_guess)
+    scf, rung = None, "gpu"
+    cycles: dict[str, int] = {}
+    if backend == "gpu" and not (second_guess or level.stability):
+        scf = converge_on_gpu(frame, level)
+    if scf is None:
+        scf, rung, cycles = converge(frame, level, density=density, second_guess=second_guess)
     scf_seconds = time.perf_counter() - started
 
     gradient = scf.nuc_grad_method()
@@ -44,6 +59,8 @@ def compute(frame: Frame, level: PySCFLevel, *, second_guess: bool = False) -> L
     gradient.grid_response = True
     forces = -np.asarray(gradient.kernel(), dtype=np.float64) * HARTREE_PER_BOHR_EV_PER_ANGSTROM
     seconds = time.perf_counter() - started
+    if rung == "gpu":
+        scf = scf.to_cpu()
     return Label(
         frame_id=frame.id,
         level_key=level.key,
@@ -58,6 +75,7 @@ def compute(frame: Frame, level: PySCFLevel, *, second_guess: bool = False) -> L
             "seconds": seconds,
             "gap_eV": _gap(scf),
             "spin_square": float(scf.spin_square()[0]) if frame.spin else None,
+            "backend": "gpu" if rung == "gpu" else "cpu",
             **where_and_with("pyscf", "pyscf-dispersion"),
         },
     )

@@ -12,9 +12,10 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from labeling.attempt import Conditions, Guess
+from labeling.attempt import Backend, Conditions, Guess
 from labeling.checks import CheckLimits
 from labeling.failure import FailureKind, LabelFailure
+from labeling.gpu import require_gpu4pyscf
 from labeling.level import LevelOfTheory
 from labeling.process import CrashedError, OutOfMemoryError, TimedOutError, WorkerProcess
 from potential.config import Config
@@ -36,6 +37,9 @@ class LabelingConfig(Config):
     backoff_s: Annotated[
         NonNegativeFloat, Field(description="wait before the second try, twice as long before the third, ...")
     ] = 1.0
+    backend: Annotated[
+        Backend, Field(description="cpu, or gpu with gpu4pyscf: the same labels, compared before it begins")
+    ] = "cpu"
     store: Annotated[
         str | None,
         Field(description="URL of a shared label store, postgresql://user@host/name; null: labels.db"),
@@ -56,10 +60,15 @@ class LabelWorkers:
     `attempts` times, a timeout once); what would come out the same (SCF not converged, rejected by a
     check, out of memory) is not. Leaving the context, also by Ctrl-C, kills the processes; if this
     process is killed, they end by themselves within seconds.
+
+    Raises:
+        CannotLabelError: for `backend: gpu` without gpu4pyscf.
     """
 
     def __init__(self, config: LabelingConfig | None = None) -> None:
         self.config = config or LabelingConfig()
+        if self.config.backend == "gpu":
+            require_gpu4pyscf()
         self.workers = self.config.workers or available_cores()
         # Last in, first out: a started process is used again before a new one is started.
         self._slots: LifoQueue[WorkerProcess | None] = LifoQueue()
@@ -80,6 +89,7 @@ class LabelWorkers:
 
         Raises:
             LabelingStoppedError: if the workers are closed meanwhile.
+            CannotLabelError: if no frame can be labelled here.
             RuntimeError: if no worker process can start.
         """
         key = (frame.id, level.key, guess)
@@ -90,7 +100,9 @@ class LabelWorkers:
         if not mine:
             return future.result()
         try:
-            future.set_result(self._try(frame, level, Conditions(limits=self.config.checks, guess=guess)))
+            config = self.config
+            conditions = Conditions(limits=config.checks, guess=guess, backend=config.backend)
+            future.set_result(self._try(frame, level, conditions))
         except BaseException as error:
             future.set_exception(error)
             raise
