@@ -103,6 +103,7 @@ def test_more_plane_waves_make_the_net_force_vanish_and_too_few_are_no_label() -
     assert isinstance(rejected, LabelFailure)
     assert rejected.kind == "rejected_by_check"
     assert "net_force" in rejected.message
+    assert "ke_cutoff_hartree" in rejected.advice
     fine, _, _ = converge(crystal(), with_(ke_cutoff_hartree=160.0, k_mesh=(1, 1, 1)))
     net_force = RestrictedGradients(fine).kernel().sum(axis=0) * HARTREE_PER_BOHR_EV_PER_ANGSTROM
     assert np.linalg.norm(net_force) < 5e-3
