@@ -276,9 +276,10 @@ def labels_verify(source: Stored) -> None:
 
 def run_command(tokens: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # Read when torch loads its OpenMP: threads that spin while they wait are fine on an idle machine,
-    # and slow small models down more than tenfold as soon as anything else wants the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Read when torch loads its OpenMP (libgomp): threads that wait spin for about 0.1 ms, then sleep.
+    # By default they spin on, which slows small models down more than tenfold as soon as anything
+    # else wants the cores; if they never spin, each of the many short parallel parts wakes them anew.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app(tokens, exit_on_error=False)
     except (CycloptsError, ConfigError) as error:

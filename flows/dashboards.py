@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -41,8 +42,8 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
     folder = Path("campaigns", "any") if campaign is None else CampaignFolder.open(campaign).path
     uri = default_tracking_uri(folder)
     prefect_api = os.environ.get("PREFECT_API_URL")
-    prefect = ("prefect", "server", "start")
-    mlflow = ("mlflow", "ui", "--backend-store-uri", uri, "--port", str(MLFLOW_PORT))
+    prefect = (_program("prefect"), "server", "start")
+    mlflow = (_program("mlflow"), "ui", "--backend-store-uri", uri, "--port", str(MLFLOW_PORT))
     served = uri.startswith(("http://", "https://"))
     server = uri if served else f"http://127.0.0.1:{MLFLOW_PORT}"
     return [
@@ -93,3 +94,12 @@ def _wait_for(dashboard: Dashboard) -> None:
         except (URLError, OSError):
             time.sleep(1.0)
     raise CampaignError(f"{dashboard.what} does not answer at {dashboard.url}")
+
+
+def _program(name: str) -> str:
+    """The program of this environment, by name where the shell finds the same one."""
+    ours = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not ours.exists() or (found and Path(found).samefile(ours)):
+        return name
+    return str(ours.relative_to(Path.cwd()) if ours.is_relative_to(Path.cwd()) else ours)

@@ -37,7 +37,7 @@ class CheckLimits(Config):
     ] = 5.0
     committee_floor_meV_per_atom: Annotated[
         NonNegativeFloat, Field(description="and no energy nearer to the committee's mean than this is")
-    ] = 5.0
+    ] = 10.0
     state_tolerance_meV: Annotated[
         PositiveFloat, Field(description="two SCFs from different guesses that differ by more: another state")
     ] = 1.0
