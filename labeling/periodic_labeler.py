@@ -15,6 +15,7 @@ import numpy as np
 from labeling.periodic_level import PeriodicLevel
 from labeling.provenance import where_and_with
 from labeling.pyscf_labeler import NotConvergedError
+from labeling.scf import run_counting_cycles
 from potential.dataset import Label
 from potential.frame import Frame
 from potential.units import (
@@ -101,10 +102,10 @@ def converge(
             case "second_order":
                 newton = scf.newton()
                 newton.verbose, newton.max_cycle = 0, level.max_scf_cycles
-                cycles[rung] = _run(newton, density)
+                cycles[rung] = run_counting_cycles(newton, density)
                 scf = mean_field(frame, level)  # its last steps, where orbital energies are defined
                 density = newton.make_rdm1()
-        cycles[rung] = cycles.get(rung, 0) + _run(scf, density)
+        cycles[rung] = cycles.get(rung, 0) + run_counting_cycles(scf, density)
         if scf.converged:
             return scf, rung, cycles
         density = scf.make_rdm1()
@@ -141,20 +142,6 @@ def mean_field(frame: Frame, level: PeriodicLevel) -> Any:
     scf.max_cycle = level.max_scf_cycles
     scf.chkfile = None
     return scf
-
-
-def _run(scf: Any, density: Any) -> int:
-    """Run the SCF; returns the cycles, counted here because not every solver reports them."""
-    cycles = 0
-
-    def count(_: Any) -> None:
-        nonlocal cycles
-        cycles += 1
-
-    scf.callback = count
-    scf.kernel(dm0=density)
-    scf.callback = None
-    return cycles
 
 
 def _gap(scf: Any) -> float | None:

@@ -65,7 +65,7 @@ def converge(
             case "smeared":
                 density = _smeared_density(mean_field(frame, level))
                 scf = _second_order(mean_field(frame, level), level)
-        cycles[rung] = _run(scf, density)
+        cycles[rung] = run_counting_cycles(scf, density)
         if scf.converged:
             if fallback is None or scf.e_tot < fallback[0].e_tot:
                 fallback = scf, rung
@@ -121,7 +121,7 @@ def mean_field(frame: Frame, level: PySCFLevel) -> Any:
     return scf
 
 
-def _run(scf: Any, density: Any) -> int:
+def run_counting_cycles(scf: Any, density: Any) -> int:
     """Run the SCF; returns the cycles, counted here because not every solver reports them."""
     cycles = 0
 
@@ -167,7 +167,7 @@ def _leave_instabilities(
             return scf, left
         density = scf.make_rdm1(orbitals, scf.mo_occ)
         scf = _second_order(mean_field(frame, level), level)
-        cycles["instability"] = cycles.get("instability", 0) + _run(scf, density)
+        cycles["instability"] = cycles.get("instability", 0) + run_counting_cycles(scf, density)
         if not scf.converged:
             break
     raise NotConvergedError(f"{_what(frame, level)}: no stable SCF solution after {_spent(cycles)}")
