@@ -40,7 +40,7 @@ def inputs(channels: int, dtype: torch.dtype = torch.float64, members: int = 2):
 def test_every_channel_count_equals_the_plain_form(channels):
     arguments = inputs(channels)
     convolution = Convolution(TABLE)
-    torch.testing.assert_close(convolution(*arguments), convolution.plain(*arguments), rtol=0, atol=1e-12)
+    torch.testing.assert_close(convolution(*arguments), convolution.plain(*arguments), rtol=1e-12, atol=1e-12)
 
 
 def test_float32_is_exact_to_rounding():
