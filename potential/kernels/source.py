@@ -13,38 +13,22 @@ transposed CSR), so no two threads write to one place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from potential.irreps import PathTable, dimension
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One number of R: row `k` and column `m1` of a path, at `index` in the buffer of an edge."""
-
-    k: int
-    m1: int
-    index: int
-    terms: tuple[tuple[int, float], ...]  # (m2, coefficient)
-
-
-@dataclass(frozen=True)
-class _PathCode:
-    row: int
-    dim: int
-    column: int
-    entries: tuple[_Entry, ...]
+from potential.kernels.couplings import (
+    PathCode,
+    by_degrees,
+    entry_count,
+    path_codes,
+    rotation_code,
+    vector_lanes,
+)
 
 
 def convolution_source(table: PathTable, channels: int, dtype: str) -> str:
     """C++ of F, B and A for `channels` channels; `dtype` is "float" or "double"."""
     size = {"float": 4, "double": 8}[dtype]
-    lanes = next(n for n in (64 // size, 32 // size, 16 // size, 1) if channels % n == 0)
-    paths, order = _paths(table)
+    lanes, codes = vector_lanes(channels, size), path_codes(table)
     components, harmonics = dimension(table.irreps_in), (table.l_max + 1) ** 2
-    coupling = _coupling_rows(order, harmonics)
     return _TEMPLATE.format(
         dtype=dtype,
         lanes=lanes,
@@ -54,65 +38,20 @@ def convolution_source(table: PathTable, channels: int, dtype: str) -> str:
         rows=table.rows,
         paths=len(table.paths),
         harmonics=harmonics,
-        entries=len(order),
-        rotation=coupling,
+        entries=entry_count(codes),
+        rotation=rotation_code(codes, harmonics),
         zeros_h=", ".join(f"h{m} = {{}}" for m in range(components)),
         store_h=" ".join(f"O({m}) = h{m};" for m in range(components)),
         zeros_y=", ".join(f"y{m} = {{}}" for m in range(harmonics)),
         store_y=" ".join(f"y_[{m}] = sum(y{m});" for m in range(harmonics)),
-        forward="\n".join(_forward(i, p) for i, p in enumerate(paths)),
-        backward="\n".join(_backward(i, p) for i, p in enumerate(paths)),
-        adjoint="\n".join(_adjoint(group) for group in _by_degrees(table, paths)),
+        forward="\n".join(map(_forward, codes)),
+        backward="\n".join(map(_backward, codes)),
+        adjoint="\n".join(map(_adjoint, by_degrees(codes))),
     )
 
 
-def _paths(table: PathTable) -> tuple[list[_PathCode], list[_Entry]]:
-    """Non-zero entries of every path; in the buffer they are sorted by the degree of Y."""
-    coupling = table.coupling().numpy()
-    offsets, start = {}, 0
-    for ir in table.irreps_in:
-        offsets[ir], start = start, start + ir.dim
-    found: list[tuple[int, int, int, int, tuple[tuple[int, float], ...]]] = []
-    heads, row = [], 0
-    for i, path in enumerate(table.paths):
-        column = offsets[path.source]
-        heads.append((row, path.target.dim, column))
-        for k in range(path.target.dim):
-            for m1 in range(path.source.dim):
-                values = coupling[:, row + k, column + m1]
-                terms = tuple((int(m2), float(values[m2])) for m2 in np.flatnonzero(np.abs(values) > 1e-12))
-                if terms:
-                    found.append((path.l_edge, i, k, m1, terms))
-        row += path.target.dim
-    found.sort(key=lambda item: item[0])
-    entries = [_Entry(k, m1, index, terms) for index, (_, _, k, m1, terms) in enumerate(found)]
-    owner = [i for _, i, *_ in found]
-    codes = [
-        _PathCode(r, dim, column, tuple(e for e, o in zip(entries, owner, strict=True) if o == i))
-        for i, (r, dim, column) in enumerate(heads)
-    ]
-    return codes, entries
-
-
-def _coupling_rows(order: list[_Entry], n_harmonics: int) -> str:
-    """R[:] += Y[m2] * C[m2][:], over the contiguous range of entries that each m2 touches."""
-    lines = []
-    for m2 in range(n_harmonics):
-        touched = [e.index for e in order if any(m == m2 for m, _ in e.terms)]
-        if not touched:
-            continue
-        first, last = min(touched), max(touched) + 1
-        values = [dict(order[i].terms).get(m2, 0.0) for i in range(first, last)]
-        numbers = ", ".join(f"{v:.17g}" for v in values)
-        lines.append(
-            f"  {{ static const T c[] = {{{numbers}}}; const T y = Y[{m2}];\n"
-            f"    for (int i = 0; i < {last - first}; ++i) R[{first} + i] += y * c[i]; }}"
-        )
-    return "\n".join(lines)
-
-
-def _forward(i: int, path: _PathCode) -> str:
-    lines = [f"      {{ const V w = W({i});"]
+def _forward(path: PathCode) -> str:
+    lines = [f"      {{ const V w = W({path.number});"]
     for k in range(path.dim):
         terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
         if terms:
@@ -120,8 +59,8 @@ def _forward(i: int, path: _PathCode) -> str:
     return "\n".join([*lines, "      }"])
 
 
-def _backward(i: int, path: _PathCode) -> str:
-    lines = [f"      {{ const V w = W({i});"]
+def _backward(path: PathCode) -> str:
+    lines = [f"      {{ const V w = W({path.number});"]
     lines += [f"        const V g{k} = w * G({path.row + k});" for k in range(path.dim)]
     for m1 in sorted({e.m1 for e in path.entries}):
         terms = [f"R[{e.index}] * g{e.k}" for e in path.entries if e.m1 == m1]
@@ -129,14 +68,14 @@ def _backward(i: int, path: _PathCode) -> str:
     return "\n".join([*lines, "      }"])
 
 
-def _adjoint(group: list[tuple[int, _PathCode]]) -> str:
+def _adjoint(group: list[PathCode]) -> str:
     """dw of each path, and dY through S[k, m1] = sum_u w g_k h_m1, which paths of equal degrees share."""
-    first = group[0][1]
+    first = group[0]
     cells = [(e.k, e.m1) for e in first.entries]
     names = ", ".join(f"s{k}_{m1} = {{}}" for k, m1 in cells)
     lines = [f"      {{ V {names};", "        for (int64_t u = 0; u < U; u += LANES) {", _POINTERS]
-    for i, path in group:
-        lines.append(f"          {{ const V w = W({i}); V dw = {{}};")
+    for path in group:
+        lines.append(f"          {{ const V w = W({path.number}); V dw = {{}};")
         for k in sorted({e.k for e in path.entries}):
             mine = [e for e in path.entries if e.k == k]
             terms = " + ".join(f"R[{e.index}] * H({path.column + e.m1})" for e in mine)
@@ -144,7 +83,7 @@ def _adjoint(group: list[tuple[int, _PathCode]]) -> str:
             lines.append(
                 f"            {{ const V g = G({path.row + k}), wg = w * g; dw += g * ({terms}); {sums} }}"
             )
-        lines.append(f"            DW({i}) = dw; }}")
+        lines.append(f"            DW({path.number}) = dw; }}")
     lines.append("        }")
     for m2 in sorted({m for e in first.entries for m, _ in e.terms}):
         terms = " + ".join(
@@ -152,14 +91,6 @@ def _adjoint(group: list[tuple[int, _PathCode]]) -> str:
         )
         lines.append(f"        y{m2} += {terms};")
     return "\n".join([*lines, "      }"])
-
-
-def _by_degrees(table: PathTable, codes: list[_PathCode]) -> list[list[tuple[int, _PathCode]]]:
-    """Paths of equal degrees (source, edge, target) have equal coefficients, whatever the parities."""
-    groups: dict[tuple[int, int, int], list[tuple[int, _PathCode]]] = {}
-    for i, (path, code) in enumerate(zip(table.paths, codes, strict=True)):
-        groups.setdefault((path.source.l, path.l_edge, path.target.l), []).append((i, code))
-    return list(groups.values())
 
 
 _POINTERS = """\
