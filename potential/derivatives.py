@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from potential.batch import CommitteePrediction, Structures
+from potential.frozen import FrozenNequIP
 from potential.geometry import Geometry
 from potential.graph import EdgeTensors, Topology
 from potential.neighbors import Edges, neighbor_list
@@ -20,13 +21,19 @@ from potential.nequip import NequIP
 
 
 def energy_and_forces(
-    model: NequIP, structures: Structures, edges: Edges | None = None, *, stress: bool = False
+    model: NequIP,
+    structures: Structures,
+    edges: Edges | None = None,
+    *,
+    stress: bool = False,
+    frozen: FrozenNequIP | None = None,
 ) -> CommitteePrediction:
     """Evaluate `model` on a batch, in float64 (the total energies include the shifts).
 
     Args:
         edges: the neighbour list, searched here if not given.
         stress: also compute the stress (zero for structures without a volume).
+        frozen: the compiled form of `model`, which then does the work.
     """
     if edges is None:
         edges = neighbor_list(structures, model.config.r_max)
@@ -34,7 +41,10 @@ def energy_and_forces(
     geometry = Geometry.of(vectors, model.config).to(model.dtype)
     topology = Topology.of(edges.sender, edges.receiver, len(structures.numbers))
     species = model.species_of(structures.numbers)
-    energy, slope = energy_and_slope(model, species, topology, geometry)
+    if frozen is None:
+        energy, slope = energy_and_slope(model, species, topology, geometry)
+    else:
+        energy, slope = frozen.energy_and_slope(species, topology, geometry)
     shift = model.shift_energy(species).unsqueeze(0)
     return CommitteePrediction(
         energy=sum_structures(energy.detach().double() + shift, structures),

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from potential.batch import CommitteePrediction, Structures
 from potential.derivatives import energy_and_forces
 from potential.frame import Frame
+from potential.frozen import freeze
 from potential.geometry import Geometry
 from potential.graph import EdgeTensors, Topology
 from potential.neighbors import NeighborList, neighbor_list
@@ -21,7 +22,8 @@ class Evaluator:
     """A force model: `Structures` in, `CommitteePrediction` out.
 
     Args:
-        model: a trained committee; its gradients are switched off.
+        model: a trained committee; its gradients are switched off, and on the CPU its compiled form
+            (`potential.frozen`) does the work.
         skin: Angstrom; in molecular dynamics the neighbour list is reused while atoms stay within
             half the skin.
         device: where to compute; predictions come back on the device of the input.
@@ -29,12 +31,15 @@ class Evaluator:
 
     def __init__(self, model: NequIP, *, skin: float = 0.0, device: str = "cpu") -> None:
         self.model = model.to(device).eval().requires_grad_(False)
+        self._frozen = freeze(self.model)
         self._neighbors = NeighborList(model.config.r_max, skin=skin)
 
     def __call__(self, structures: Structures, *, stress: bool = False) -> CommitteePrediction:
         home, there = structures.positions.device, self.model.device
         moved = structures.to(there)
-        prediction = energy_and_forces(self.model, moved, self._neighbors(moved), stress=stress)
+        prediction = energy_and_forces(
+            self.model, moved, self._neighbors(moved), stress=stress, frozen=self._frozen
+        )
         return prediction.to(home)
 
     def descriptors(
@@ -62,7 +67,11 @@ class Evaluator:
         geometry = Geometry.of(edges.vectors(structures.positions), model.config).to(model.dtype)
         topology = Topology.of(edges.sender, edges.receiver, len(species))
         with torch.no_grad():
-            features = model.features(species, EdgeTensors.of(topology, geometry, model.config)).double()
+            if self._frozen is None:
+                features = model.features(species, EdgeTensors.of(topology, geometry, model.config))
+            else:
+                features = self._frozen.features(species, topology, geometry)
+        features = features.double()
         n_species = len(model.numbers)
         slot = structures.structure * n_species + species
         n_slots = structures.n_structures * n_species

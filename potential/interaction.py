@@ -58,18 +58,21 @@ class Update(torch.nn.Module):
         super().__init__()
         self.table = table
         self.targets = table.irreps_out
-        self.message_scale = avg_num_neighbors**-0.5
         self.weights = torch.nn.ParameterList()
         for i, target in enumerate(self.targets):
             n_paths = len(table.paths_into(target))
             n_self = n_species if target in table.irreps_in else 0
             rows = [normal(generators, n_paths * channels, widths[target])]
-            scale = [_column(n_paths * channels, (n_paths * channels) ** -0.5)]
+            scale = [_column(n_paths * channels, (n_paths * channels * avg_num_neighbors) ** -0.5)]
             if n_self:
                 rows.append(normal(generators, n_self * channels, widths[target]))
                 scale.append(_column(n_self * channels, channels**-0.5))
             self.weights.append(torch.nn.Parameter(torch.cat(rows, dim=1)))
             self.register_buffer(f"scale_{i}", torch.cat(scale), persistent=False)
+
+    def scaled_weights(self) -> list[Float[Tensor, "members rows width"]]:
+        """The matrix of each target: rows of its paths, then of its self-connection by species."""
+        return [weight * self.get_buffer(f"scale_{i}") for i, weight in enumerate(self.weights)]
 
     def forward(
         self,
@@ -87,15 +90,13 @@ class Update(torch.nn.Module):
         )
         sizes = [len(self.table.paths_into(ir)) * ir.dim for ir in self.targets]
         out = []
-        for i, (target, messages) in enumerate(
-            zip(self.targets, aggregated.split(sizes, dim=2), strict=True)
-        ):
+        split = aggregated.split(sizes, dim=2)
+        for target, messages, weight in zip(self.targets, split, self.scaled_weights(), strict=True):
             k = target.dim
-            x = messages.view(members, atoms, -1, k, channels).transpose(2, 3).flatten(3) * self.message_scale
+            x = messages.view(members, atoms, -1, k, channels).transpose(2, 3).flatten(3)
             if target in own:
                 slots = own[target].unsqueeze(3) * species.view(1, atoms, 1, -1, 1)
                 x = torch.cat([x, slots.flatten(3)], dim=3)
-            weight = self.weights[i] * self.get_buffer(f"scale_{i}")
             out.append(torch.bmm(x.flatten(1, 2), weight).view(members, atoms, k, -1))
         return out
 

@@ -18,16 +18,16 @@ Generators = Sequence[torch.Generator]
 
 # Activations scaled so that a unit normal input gives an output of unit second moment (e3nn's
 # `normalize2mom`): sqrt(1 / E[f(z)^2]), z ~ N(0, 1).
-_SILU_SCALE = 1.6765324703310907
-_TANH_SCALE = 1.5925374197228312
+SILU_SCALE = 1.6765324703310907
+TANH_SCALE = 1.5925374197228312
 
 
 def silu(x: Tensor) -> Tensor:
-    return _SILU_SCALE * torch.nn.functional.silu(x)
+    return SILU_SCALE * torch.nn.functional.silu(x)
 
 
 def tanh(x: Tensor) -> Tensor:
-    return _TANH_SCALE * torch.tanh(x)
+    return TANH_SCALE * torch.tanh(x)
 
 
 def normal(generators: Generators, *shape: int) -> Float[Tensor, "members ..."]:

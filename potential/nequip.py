@@ -102,6 +102,10 @@ class NequIP(torch.nn.Module):
     def device(self) -> torch.device:
         return self.embedding.device
 
+    def interactions(self) -> list[Interaction]:
+        """The interaction blocks, in order."""
+        return [block for block in self.blocks if isinstance(block, Interaction)]
+
     def species_of(self, numbers: Int[Tensor, "atoms"]) -> Int[Tensor, "atoms"]:
         """Index of each atomic number among the model's species.
 

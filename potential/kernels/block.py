@@ -1,0 +1,133 @@
+"""C++ source of a whole interaction block, for evaluation with fixed weights.
+
+`block.cpp` holds what is the same for all blocks; here the sums over the Clebsch-Gordan table are
+written out, and its tables filled in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from potential.irreps import SCALAR, Irrep, PathTable, dimension
+from potential.kernels.couplings import (
+    PathCode,
+    by_degrees,
+    entry_count,
+    path_codes,
+    rotation_code,
+    vector_lanes,
+)
+from potential.linear import SILU_SCALE, TANH_SCALE
+
+
+def block_source(table: PathTable, channels: int, n_species: int, dtype: str) -> str:
+    """C++ of `block_forward` and `block_backward`; `dtype` is "float" or "double".
+
+    Weights are flat, for each member: of the linear map [irreps_in, U, U]; of the update, for each
+    target, [paths, U, width] and then, where the target is among `irreps_in`, [species, U, width].
+    The scalar target is the wide one: its own channels, then a gate for each irrep with l > 0.
+    """
+    size = {"float": 4, "double": 8}[dtype]
+    lanes, codes = vector_lanes(channels, size), path_codes(table)
+    out, harmonics = table.irreps_out, (table.l_max + 1) ** 2
+    gated = [ir for ir in out if ir.l > 0]
+    targets, n_weights = _targets(table, channels, n_species, len(gated))
+    return Template((Path(__file__).parent / "block.cpp").read_text()).substitute(
+        dtype=dtype,
+        bytes=lanes * size,
+        lanes=lanes,
+        channels=channels,
+        components=dimension(table.irreps_in),
+        components_out=dimension(out),
+        rows=table.rows,
+        paths=len(table.paths),
+        gates=len(gated),
+        harmonics=harmonics,
+        entries=entry_count(codes),
+        species=n_species,
+        largest_dim=max(ir.dim for ir in (*out, *table.irreps_in)),
+        silu=repr(SILU_SCALE),
+        tanh=repr(TANH_SCALE),
+        sources=", ".join(f"{{{ir.dim}, {_row(table.irreps_in, ir)}}}" for ir in table.irreps_in),
+        targets=", ".join(targets),
+        gated=", ".join(_gate(out, gated, ir) for ir in out),
+        linear_weights=len(table.irreps_in) * channels**2,
+        update_weights=n_weights,
+        rotation=rotation_code(codes, harmonics),
+        gather="\n".join(map(_gather, codes)),
+        scatter="\n".join(map(_scatter, by_degrees(codes))),
+        zeros_y=", ".join(f"y{m} = {{}}" for m in range(harmonics)),
+        store_y=" ".join(f"y_[{m}] += sum(y{m});" for m in range(harmonics)),
+    )
+
+
+def _row(irreps: tuple[Irrep, ...], wanted: Irrep) -> int:
+    return dimension(irreps[: irreps.index(wanted)])
+
+
+def _pre_row(out: tuple[Irrep, ...], n_gates: int, ir: Irrep) -> int:
+    """Row before the gate: the scalar, the gates, the other irreps in their order."""
+    return 0 if ir == SCALAR else n_gates + _row(out, ir)
+
+
+def _targets(table: PathTable, channels: int, n_species: int, n_gates: int) -> tuple[list[str], int]:
+    found, row, weights = [], 0, 0
+    for ir in table.irreps_out:
+        paths = len(table.paths_into(ir))
+        width = channels * (1 + n_gates if ir == SCALAR else 1)
+        own = _row(table.irreps_in, ir) if ir in table.irreps_in else -1
+        pre = _pre_row(table.irreps_out, n_gates, ir)
+        found.append(f"{{{ir.dim}, {row}, {paths}, {pre}, {width}, {own}, {weights}}}")
+        row += paths * ir.dim
+        weights += (paths + (n_species if own >= 0 else 0)) * channels * width
+    return found, weights
+
+
+def _gate(out: tuple[Irrep, ...], gated: list[Irrep], ir: Irrep) -> str:
+    gate = "SILU_ROW" if ir == SCALAR else "TANH_ROW" if ir.l == 0 else 1 + gated.index(ir)
+    return f"{{{ir.dim}, {_row(out, ir)}, {_pre_row(out, len(gated), ir)}, {gate}}}"
+
+
+def _gather(path: PathCode) -> str:
+    lines = [f"    {{ const V w = WEIGHT({path.number});"]
+    for k in range(path.dim):
+        terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
+        if terms:
+            lines.append(f"      O({path.row + k}) += w * ({' + '.join(terms)});")
+    return "\n".join([*lines, "    }"])
+
+
+def _scatter(group: list[PathCode]) -> str:
+    """With q = R^T g: dh += w q, dw = h . q; and dY through S[k, m1] = sum_u w g_k h_m1."""
+    entries = group[0].entries
+    lines = [
+        f"  {{ V {', '.join(f's{e.k}_{e.m1} = {{}}' for e in entries)};",
+        "    for (int64_t u = 0; u < U; u += LANES) {",
+        "      const T *h_ = h + u, *g_ = g + u, *c_ = c + u;",
+        "      T* d_ = dh + u;",
+    ]
+    for path in group:
+        p, rows, columns = path.number, {e.k for e in entries}, {e.m1 for e in entries}
+        knots = ", ".join(f"k{j} = KNOT({j}, {p})" for j in range(4))
+        lines += [
+            f"      {{ const V {knots};",
+            "        const V w = b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3;",
+            "        V dw = {};",
+        ]
+        lines += [f"        const V g{k} = G({path.row + k});" for k in sorted(rows)]
+        lines += [f"        const V wg{k} = w * g{k};" for k in sorted(rows)]
+        for m1 in sorted(columns):
+            mine = [e for e in entries if e.m1 == m1]
+            q = " + ".join(f"R[{e.index}] * g{e.k}" for e in mine)
+            sums = " ".join(f"s{e.k}_{m1} += wg{e.k} * x;" for e in mine)
+            lines.append(
+                f"        {{ const V x = H({path.column + m1}), q = {q}; "
+                f"D({path.column + m1}) += w * q; dw += x * q; {sums} }}"
+            )
+        lines.append("        r += (t0 * k0 + t1 * k1 + t2 * k2 + t3 * k3) * dw; }")
+    lines.append("    }")
+    for m2 in sorted({m for e in entries for m, _ in e.terms}):
+        terms = " + ".join(f"T({c:.17g}) * s{e.k}_{e.m1}" for e in entries for m, c in e.terms if m == m2)
+        lines.append(f"    y{m2} += {terms};")
+    return "\n".join([*lines, "  }"])
