@@ -28,6 +28,7 @@ LEVEL_SHIFT_HARTREE = 0.3
 DAMPING = 0.4
 SMEARING_HARTREE = 0.02
 MAX_INSTABILITIES = 5
+SHARE_OF_MEMORY = 0.25
 
 
 class NotConvergedError(Exception):
@@ -51,6 +52,7 @@ def converge(
         NotConvergedError: if no rung converges.
     """
     scf = mean_field(frame, level)
+    _keep_integrals(scf)
     if second_guess:
         density = _second_guess(scf)
     cycles: dict[str, int] = {}
@@ -63,8 +65,8 @@ def converge(
                 scf.level_shift, scf.damp = 0.0, 0.0
                 scf = _second_order(scf, level)
             case "smeared":
-                density = _smeared_density(mean_field(frame, level))
-                scf = _second_order(mean_field(frame, level), level)
+                density = _smeared_density(_anew(scf, frame, level))
+                scf = _second_order(_anew(scf, frame, level), level)
         cycles[rung] = run_counting_cycles(scf, density)
         if scf.converged:
             if fallback is None or scf.e_tot < fallback[0].e_tot:
@@ -121,6 +123,29 @@ def mean_field(frame: Frame, level: PySCFLevel) -> Any:
     return scf
 
 
+def _keep_integrals(scf: Any) -> None:
+    """Three-index integrals once, where a part of PySCF's memory holds them.
+
+    Without exact exchange PySCF would form them twice in every SCF cycle.
+    """
+    from pyscf.df.addons import make_auxmol
+
+    if (fit := getattr(scf, "with_df", None)) is None:
+        return
+    n, n_fit = scf.mol.nao, make_auxmol(scf.mol, fit.auxbasis).nao
+    if 8e-6 * n_fit * n * (n + 1) / 2 < SHARE_OF_MEMORY * scf.max_memory:
+        fit.build()
+
+
+def _anew(scf: Any, frame: Frame, level: PySCFLevel) -> Any:
+    """The mean field set up again, with the grids and integrals that `scf` has."""
+    fresh = mean_field(frame, level)
+    fresh.grids, fresh.nlcgrids = scf.grids, scf.nlcgrids
+    if level.density_fit:
+        fresh.with_df = scf.with_df
+    return fresh
+
+
 def run_counting_cycles(scf: Any, density: Any) -> int:
     """Run the SCF; returns the cycles, counted here because not every solver reports them."""
     cycles = 0
@@ -166,7 +191,7 @@ def _leave_instabilities(
         if stable:
             return scf, left
         density = scf.make_rdm1(orbitals, scf.mo_occ)
-        scf = _second_order(mean_field(frame, level), level)
+        scf = _second_order(_anew(scf, frame, level), level)
         cycles["instability"] = cycles.get("instability", 0) + run_counting_cycles(scf, density)
         if not scf.converged:
             break
