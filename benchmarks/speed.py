@@ -28,8 +28,9 @@ from potential.config import ModelConfig, TrainingConfig
 from potential.dataset import Dataset, Label, LabelledFrame
 from potential.derivatives import energy_and_forces
 from potential.frame import Frame
+from potential.frozen import freeze
+from potential.gradient import losses_and_gradient
 from potential.loader import Loader
-from potential.loss import committee_loss, predict
 from potential.neighbors import neighbor_list
 from potential.nequip import NequIP
 
@@ -72,7 +73,8 @@ def our_case(
         model.requires_grad_(False)
         structures = Structures.of(frames)
         edges = neighbor_list(structures, config.r_max)
-        return lambda: energy_and_forces(model, structures, edges)
+        frozen = freeze(model)
+        return lambda: energy_and_forces(model, structures, edges, frozen=frozen)
 
     rng = np.random.default_rng(0)
     dataset = Dataset.of(
@@ -91,7 +93,7 @@ def our_case(
     def step() -> None:
         batch = loader.batch(range(len(frames)))
         optimizer.zero_grad(set_to_none=True)
-        committee_loss(predict(model, batch, training=True), batch, weights, training).sum().backward()
+        losses_and_gradient(model, batch, weights, training)
         optimizer.step()
 
     return step

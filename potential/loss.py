@@ -11,6 +11,7 @@ from torch import Tensor
 from potential.batch import CommitteePrediction
 from potential.config import TrainingConfig
 from potential.derivatives import energy_and_slope, forces_from, stress_from, sum_structures
+from potential.frozen import freeze
 from potential.loader import Loader, TrainingBatch
 from potential.nequip import NequIP
 
@@ -39,14 +40,14 @@ def committee_loss(
     return (weights * per_structure).mean(1)
 
 
-def predict(
-    model: NequIP, batch: TrainingBatch, *, stress: bool = False, training: bool = False
+def assemble(
+    energy: Float[Tensor, "members atoms"],
+    slope: Float[Tensor, "members edges 3"],
+    batch: TrainingBatch,
+    *,
+    stress: bool,
 ) -> CommitteePrediction:
-    """Energies without the constant shifts (as the batch's references), forces and stress.
-
-    With `training`, all of them can be differentiated by the weights.
-    """
-    energy, slope = energy_and_slope(model, batch.species, batch.topology, batch.geometry, training=training)
+    """Energies without the constant shifts (as the batch's references), forces and stress."""
     return CommitteePrediction(
         energy=sum_structures(energy, batch.structures),
         forces=forces_from(slope, batch.topology),
@@ -79,8 +80,11 @@ class Errors(NamedTuple):
 def errors(model: NequIP, loader: Loader, batch_size: int) -> Errors:
     """Errors of the committee's mean on all frames of `loader`."""
     force_sum, energy_sum, n_components = 0.0, 0.0, 0
+    frozen = freeze(model)
     for batch in loader.ordered(batch_size):
-        prediction = predict(model, batch)
+        edges = batch.species, batch.topology, batch.geometry
+        found = energy_and_slope(model, *edges) if frozen is None else frozen.energy_and_slope(*edges)
+        prediction = assemble(*found, batch, stress=False)
         energy_error = (prediction.mean_energy - batch.energy).abs() / batch.structures.n_atoms
         energy_sum += float(energy_error.detach().sum())
         force_sum += float((prediction.mean_forces - batch.forces).detach().abs().sum())

@@ -20,8 +20,9 @@ from potential import schedule, statistics
 from potential.checkpoint import load_checkpoint, save_checkpoint
 from potential.config import ModelConfig, TrainingConfig
 from potential.dataset import Dataset
+from potential.gradient import losses_and_gradient
 from potential.loader import Loader
-from potential.loss import bootstrap_weights, committee_loss, errors, predict
+from potential.loss import bootstrap_weights, errors
 from potential.nequip import NequIP
 from potential.schedule import Progress
 
@@ -180,16 +181,14 @@ class _Run:
             rate = schedule.learning_rate(config, progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            want_stress = config.stress_weight > 0
-            prediction = predict(self.network, batch, stress=want_stress, training=True)
-            loss = committee_loss(prediction, batch, self.weights[:, batch.index], config)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
+            weights = self.weights[:, batch.index]
+            loss, prediction = losses_and_gradient(self.network, batch, weights, config)
             if config.max_gradient_norm is not None:
                 _clip_each_member(self.network, config.max_gradient_norm)
             self.optimizer.step()
             self.averaged.update_parameters(self.network)
-            losses.append(float(loss.detach().mean()))
+            losses.append(float(loss.mean()))
             absolute += float((prediction.forces.detach().mean(0) - batch.forces).abs().sum())
             components += batch.forces.numel()
             progress.step += 1

@@ -1,15 +1,23 @@
-"""C++ source of a whole interaction block, for evaluation with fixed weights.
+"""Generated C++ of a whole interaction block: `evaluate.cpp` with fixed weights, `dual.cpp` for training.
 
-`block.cpp` holds what is the same for all blocks; here the sums over the Clebsch-Gordan table are
-written out, and its tables filled in.
+The files hold what is the same for all blocks; here the sums over the Clebsch-Gordan table are
+written out, and the sizes filled in.
 """
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from string import Template
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from potential.irreps import SCALAR, Irrep, PathTable, dimension
+from potential.kernels.build import load
 from potential.kernels.couplings import (
     PathCode,
     by_degrees,
@@ -20,9 +28,34 @@ from potential.kernels.couplings import (
 )
 from potential.linear import SILU_SCALE, TANH_SCALE
 
+Part = Literal["evaluate", "dual"]
 
-def block_source(table: PathTable, channels: int, n_species: int, dtype: str) -> str:
-    """C++ of `block_forward` and `block_backward`; `dtype` is "float" or "double".
+
+@cache
+def block_library(
+    part: Part, table: PathTable, channels: int, n_species: int, dtype: torch.dtype
+) -> ctypes.CDLL:
+    """The compiled block.
+
+    Raises:
+        CompilerError: without a working compiler.
+    """
+    names = {torch.float32: "float", torch.float64: "double"}
+    return load(block_source(part, table, channels, n_species, names[dtype]))
+
+
+def call(function: Any, tensors: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
+    """Call compiled code with the addresses of `tensors`, then `sizes`, then the number of threads."""
+    function.restype = None
+    function(
+        *(ctypes.c_void_p(None if t is None else t.data_ptr()) for t in tensors),
+        *map(ctypes.c_int64, sizes),
+        ctypes.c_int(torch.get_num_threads()),
+    )
+
+
+def block_source(part: Part, table: PathTable, channels: int, n_species: int, dtype: str) -> str:
+    """C++ of the block's `part`; `dtype` is "float" or "double".
 
     Weights are flat, for each member: of the linear map [irreps_in, U, U]; of the update, for each
     target, [paths, U, width] and then, where the target is among `irreps_in`, [species, U, width].
@@ -33,7 +66,9 @@ def block_source(table: PathTable, channels: int, n_species: int, dtype: str) ->
     out, harmonics = table.irreps_out, (table.l_max + 1) ** 2
     gated = [ir for ir in out if ir.l > 0]
     targets, n_weights = _targets(table, channels, n_species, len(gated))
-    return Template((Path(__file__).parent / "block.cpp").read_text()).substitute(
+    here = Path(__file__).parent
+    template = (here / "block.h").read_text() + (here / f"{part}.cpp").read_text()
+    return Template(template).substitute(
         dtype=dtype,
         bytes=lanes * size,
         lanes=lanes,
@@ -57,6 +92,8 @@ def block_source(table: PathTable, channels: int, n_species: int, dtype: str) ->
         rotation=rotation_code(codes, harmonics),
         gather="\n".join(map(_gather, codes)),
         scatter="\n".join(map(_scatter, by_degrees(codes))),
+        dual_gather="\n".join(map(_dual_gather, codes)),
+        dual_scatter="\n".join(map(_dual_scatter, codes)),
         zeros_y=", ".join(f"y{m} = {{}}" for m in range(harmonics)),
         store_y=" ".join(f"y_[{m}] += sum(y{m});" for m in range(harmonics)),
     )
@@ -90,7 +127,7 @@ def _gate(out: tuple[Irrep, ...], gated: list[Irrep], ir: Irrep) -> str:
 
 
 def _gather(path: PathCode) -> str:
-    lines = [f"    {{ const V w = WEIGHT({path.number});"]
+    lines = [f"    {{ const V w = SPLINE(b, {path.number});"]
     for k in range(path.dim):
         terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
         if terms:
@@ -109,10 +146,9 @@ def _scatter(group: list[PathCode]) -> str:
     ]
     for path in group:
         p, rows, columns = path.number, {e.k for e in entries}, {e.m1 for e in entries}
-        knots = ", ".join(f"k{j} = KNOT({j}, {p})" for j in range(4))
         lines += [
-            f"      {{ const V {knots};",
-            "        const V w = b0 * k0 + b1 * k1 + b2 * k2 + b3 * k3;",
+            f"      {{ {_knots(p)}",
+            f"        const V w = {_spline('b')};",
             "        V dw = {};",
         ]
         lines += [f"        const V g{k} = G({path.row + k});" for k in sorted(rows)]
@@ -125,9 +161,59 @@ def _scatter(group: list[PathCode]) -> str:
                 f"        {{ const V x = H({path.column + m1}), q = {q}; "
                 f"D({path.column + m1}) += w * q; dw += x * q; {sums} }}"
             )
-        lines.append("        r += (t0 * k0 + t1 * k1 + t2 * k2 + t3 * k3) * dw; }")
+        lines.append(f"        r += ({_spline('t')}) * dw; }}")
     lines.append("    }")
     for m2 in sorted({m for e in entries for m, _ in e.terms}):
         terms = " + ".join(f"T({c:.17g}) * s{e.k}_{e.m1}" for e in entries for m, c in e.terms if m == m2)
         lines.append(f"    y{m2} += {terms};")
     return "\n".join([*lines, "  }"])
+
+
+def _dual_gather(path: PathCode) -> str:
+    """With q = R h: out += w q, outd += wd q + w (R hd + Rd h)."""
+    lines = [
+        f"    {{ {_knots(path.number)}",
+        f"      const V w = {_spline('b')}, wd = {_spline('t')};",
+    ]
+    for k in range(path.dim):
+        mine = [(e.index, path.column + e.m1) for e in path.entries if e.k == k]
+        if mine:
+            q = " + ".join(f"R[{i}] * H({m})" for i, m in mine)
+            tangent = " + ".join(f"R[{i}] * HD({m}) + S[{i}] * H({m})" for i, m in mine)
+            row = path.row + k
+            lines.append(
+                f"      {{ const V q = {q}; O({row}) += w * q; OD({row}) += wd * q + w * ({tangent}); }}"
+            )
+    return "\n".join([*lines, "    }"])
+
+
+def _dual_scatter(path: PathCode) -> str:
+    """With q = R^T g, qd = R^T gd, s = q + Rd^T gd:
+
+    dh += w s + wd qd, dhd += w qd, dw = h . s + hd . qd, dwd = h . qd; b_j dw + t_j dwd to coefficient j.
+    """
+    p, rows = path.number, sorted({e.k for e in path.entries})
+    lines = [
+        f"    {{ {_knots(p)}",
+        f"      const V w = {_spline('b')}, wd = {_spline('t')};",
+        f"      const V {', '.join(f'g{k} = G({path.row + k}), gd{k} = GD({path.row + k})' for k in rows)};",
+        "      V dw = {}, dwd = {};",
+    ]
+    for m1 in sorted({e.m1 for e in path.entries}):
+        mine, m = [e for e in path.entries if e.m1 == m1], path.column + m1
+        tangent = " + ".join(f"R[{e.index}] * gd{e.k}" for e in mine)
+        both = " + ".join(f"R[{e.index}] * g{e.k} + S[{e.index}] * gd{e.k}" for e in mine)
+        lines.append(
+            f"      {{ const V x = H({m}), xd = HD({m}), qd = {tangent}, s = {both};\n"
+            f"        D({m}) += w * s + wd * qd; DD({m}) += w * qd; dw += x * s + xd * qd; dwd += x * qd; }}"
+        )
+    lines += [f"      GRADIENT({j}, {p}) += b{j} * dw + t{j} * dwd;" for j in range(4)]
+    return "\n".join([*lines, "    }"])
+
+
+def _knots(path: int) -> str:
+    return f"const V {', '.join(f'k{j} = KNOT({j}, {path})' for j in range(4))};"
+
+
+def _spline(basis: str) -> str:
+    return " + ".join(f"{basis}{j} * k{j}" for j in range(4))

@@ -8,10 +8,11 @@ import torch
 from systems import batch, crystal, ethanol, model, water
 
 from potential.batch import CommitteePrediction
+from potential.config import TrainingConfig
 from potential.dataset import Dataset, Label, LabelledFrame
 from potential.derivatives import energy_and_forces
+from potential.gradient import losses_and_gradient
 from potential.loader import Loader
-from potential.loss import predict
 from potential.nequip import NequIP
 
 
@@ -44,8 +45,9 @@ def test_a_committee_equals_its_members_one_by_one(l_max):
     assert together.forces.std(0).max() > 1e-3, "members must differ"
 
 
-def test_the_loss_gradient_of_each_member_is_its_own():
-    committee = model([1, 8], members=3)
+@pytest.mark.parametrize("radial", ["spline", "mlp"])
+def test_the_loss_gradient_of_each_member_is_its_own(radial):
+    committee = model([1, 8], members=3, radial=radial)
     data = Dataset.of(
         LabelledFrame(
             frame=f, label=Label(frame_id=f.id, level_key="x", energy=0.0, forces=np.zeros((len(f), 3)))
@@ -54,9 +56,9 @@ def test_the_loss_gradient_of_each_member_is_its_own():
     )
 
     def gradients(network: NequIP, columns: slice) -> list[torch.Tensor]:
-        prediction = predict(network, Loader(data, network).batch([0, 1]), training=True)
-        loss = prediction.forces.square().sum() + prediction.energy.square().sum()
-        return [g[columns] for g in torch.autograd.grad(loss, list(network.parameters()))]
+        batch, weights = Loader(data, network).batch([0, 1]), torch.ones(network.members, 2)
+        losses_and_gradient(network, batch, weights, TrainingConfig())
+        return [p.grad[columns] for p in network.parameters()]
 
     for g in range(3):
         ours = gradients(committee, slice(g, g + 1))

@@ -1,0 +1,178 @@
+// What evaluate.cpp and dual.cpp share: sizes, tables, matrix products. block.py fills in the dollar names.
+//
+// Features are [members, atoms, rows, U], row-major. Work is split into (member, chunk of atoms); in a
+// backward pass an edge belongs to its sender, so no two threads write to one place.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+typedef $dtype T;
+typedef T V __attribute__((vector_size($bytes), aligned(sizeof(T)), may_alias));
+
+constexpr int64_t LANES = $lanes, U = $channels;
+constexpr int64_t M = $components, ROWS = $rows, P = $paths;  // features in, messages, paths
+constexpr int64_t GATES = $gates, OUT = $components_out, PRE = GATES + OUT;  // before the gate: gates, features
+constexpr int64_t Q = $harmonics, N_R = $entries, SPECIES = $species;
+constexpr int64_t CHUNK = 8, MOST = CHUNK * $largest_dim;  // atoms, rows of one product
+constexpr T SILU = $silu, TANH = $tanh;
+
+struct Source { int64_t dim, row; };                             // irrep of the input
+struct Target {                                                  // irrep of the output
+  int64_t dim, row, paths, pre, width, own, weights;             // own: row of the input, or -1
+};
+struct Gate { int64_t dim, out, pre, gate; };                    // gate: row, or SILU_ROW, TANH_ROW
+constexpr int64_t SILU_ROW = -1, TANH_ROW = -2;
+constexpr Source SOURCES[] = {$sources};
+constexpr Target TARGETS[] = {$targets};
+constexpr Gate GATED[] = {$gated};
+constexpr int64_t LINEAR_WEIGHTS = $linear_weights, UPDATE_WEIGHTS = $update_weights;
+
+#define LOAD(p) (*(const V*)(p))
+#define STORE(p) (*(V*)(p))
+#define UNROLL _Pragma("GCC unroll 8")
+
+static inline T sum(V v) { T s = 0; for (int i = 0; i < LANES; ++i) s += ((T*)&v)[i]; return s; }
+
+// f, f' and f'' of an activation.
+struct Activation { T f, f1, f2; };
+static inline Activation activation(int64_t gate, T v) {
+  if (gate == TANH_ROW) {
+    const T y = std::tanh(v), f1 = TANH * (1 - y * y);
+    return {TANH * y, f1, -2 * y * f1};
+  }
+  const T y = T(1) / (T(1) + std::exp(-v)), y1 = y * (1 - y);
+  return {SILU * v * y, SILU * (y + v * y1), SILU * y1 * (2 + v * (1 - 2 * y))};
+}
+
+// R[k,m1] = sum_m2 C[m2,k,m1] Y[m2]
+static inline void rotation(const T* __restrict__ Y, T* __restrict__ R) {
+  std::memset(R, 0, N_R * sizeof(T));
+$rotation
+}
+
+// ---- rows times a matrix ----
+
+template <int N, int W>
+static inline void tile(const T* const* a, T* const* c, const T* b, int64_t inner, int64_t width) {
+  V s[N][W];
+  UNROLL for (int r = 0; r < N; ++r) UNROLL for (int v = 0; v < W; ++v) s[r][v] = LOAD(c[r] + v * LANES);
+  for (int64_t k = 0; k < inner; ++k) {
+    V x[W];
+    UNROLL for (int v = 0; v < W; ++v) x[v] = LOAD(b + k * width + v * LANES);
+    UNROLL for (int r = 0; r < N; ++r) {
+      const T y = a[r][k];
+      UNROLL for (int v = 0; v < W; ++v) s[r][v] += y * x[v];
+    }
+  }
+  UNROLL for (int r = 0; r < N; ++r) UNROLL for (int v = 0; v < W; ++v) STORE(c[r] + v * LANES) = s[r][v];
+}
+
+template <int W>
+static void columns(int64_t n, const T* const* a, T* const* c, const T* b, int64_t inner, int64_t width,
+                    int64_t first) {
+  T* moved[8];
+  for (int64_t r = 0; r < n;) {
+    const int64_t step = n - r >= 8 ? 8 : n - r >= 4 ? 4 : n - r >= 2 ? 2 : 1;
+    for (int64_t i = 0; i < step; ++i) moved[i] = c[r + i] + first;
+    switch (step) {
+      case 8: tile<8, W>(a + r, moved, b + first, inner, width); break;
+      case 4: tile<4, W>(a + r, moved, b + first, inner, width); break;
+      case 2: tile<2, W>(a + r, moved, b + first, inner, width); break;
+      default: tile<1, W>(a + r, moved, b + first, inner, width);
+    }
+    r += step;
+  }
+}
+
+// c[r][:] += sum_k a[r][k] b[k][:] for n rows; b is [inner, width].
+static void product(int64_t n, const T* const* a, T* const* c, const T* b, int64_t inner, int64_t width) {
+  int64_t first = 0;
+  for (; first + 2 * LANES <= width; first += 2 * LANES) columns<2>(n, a, c, b, inner, width, first);
+  for (; first < width; first += LANES) columns<1>(n, a, c, b, inner, width, first);
+}
+
+// The rows of one irrep in the atoms of a chunk.
+struct Rows {
+  const T* a[MOST];
+  T* c[MOST];
+  int64_t n = 0;
+  void add(const T* from, T* to, int64_t dim) {
+    for (int64_t k = 0; k < dim; ++k, ++n) a[n] = from + k * U, c[n] = to + k * U;
+  }
+};
+
+// The linear map of the channels, or its transpose, added to `to`.
+static void linear(const T* from, T* to, int64_t atoms, const T* weights) {
+  for (const Source& s : SOURCES) {
+    Rows rows;
+    for (int64_t i = 0; i < atoms; ++i) rows.add(from + (i * M + s.row) * U, to + (i * M + s.row) * U, s.dim);
+    product(rows.n, rows.a, rows.c, weights + (&s - SOURCES) * U * U, U, U);
+  }
+}
+
+// The update of n atoms: pre += its matrices times [messages of each path | own features, by species].
+static void update(const T* messages, const T* x, T* pre, int64_t n, const int64_t* species, const T* weights) {
+  for (const Target& t : TARGETS) {
+    const T* w = weights + t.weights;
+    for (int64_t path = 0; path < t.paths; ++path, w += U * t.width) {
+      Rows rows;
+      for (int64_t i = 0; i < n; ++i)
+        rows.add(messages + (i * ROWS + t.row + path * t.dim) * U, pre + (i * PRE + t.pre) * U, t.dim);
+      product(rows.n, rows.a, rows.c, w, U, t.width);
+    }
+    for (int64_t s = 0; s < SPECIES && t.own >= 0; ++s, w += U * t.width) {
+      Rows rows;
+      for (int64_t i = 0; i < n; ++i)
+        if (species[i] == s) rows.add(x + (i * M + t.own) * U, pre + (i * PRE + t.pre) * U, t.dim);
+      product(rows.n, rows.a, rows.c, w, U, t.width);
+    }
+  }
+}
+
+// Its transpose, of transposed matrices: g and dx (if there is one) += from the cotangent of pre.
+static void update_transposed(const T* dpre, T* g, T* dx, int64_t n, const int64_t* species, const T* weights) {
+  for (const Target& t : TARGETS) {
+    const T* w = weights + t.weights;
+    for (int64_t path = 0; path < t.paths; ++path, w += U * t.width) {
+      Rows rows;
+      for (int64_t i = 0; i < n; ++i)
+        rows.add(dpre + (i * PRE + t.pre) * U, g + (i * ROWS + t.row + path * t.dim) * U, t.dim);
+      product(rows.n, rows.a, rows.c, w, t.width, U);
+    }
+    for (int64_t s = 0; s < SPECIES && t.own >= 0 && dx; ++s, w += U * t.width) {
+      Rows rows;
+      for (int64_t i = 0; i < n; ++i)
+        if (species[i] == s) rows.add(dpre + (i * PRE + t.pre) * U, dx + (i * M + t.own) * U, t.dim);
+      product(rows.n, rows.a, rows.c, w, t.width, U);
+    }
+  }
+}
+
+static inline void zero(T* x, int64_t n) { std::memset(x, 0, n * sizeof(T)); }
+
+// Names of the generated sums over a block's paths, at the channels of one vector.
+#define H(m) LOAD(h_ + (m) * U)
+#define G(r) LOAD(g_ + (r) * U)
+#define O(r) STORE(o_ + (r) * U)
+#define D(m) STORE(d_ + (m) * U)
+#define KNOT(j, p) LOAD(c_ + ((j) * P + (p)) * U)
+#define SPLINE(b, p) (b##0 * KNOT(0, p) + b##1 * KNOT(1, p) + b##2 * KNOT(2, p) + b##3 * KNOT(3, p))
+
+static int64_t chunks_of(int64_t members, int64_t atoms, int64_t threads) {
+  const int64_t most = std::max((atoms + CHUNK - 1) / CHUNK, (threads + members - 1) / members);
+  return std::max<int64_t>(1, std::min(most, atoms));
+}
+
+// In a parallel region: body(member, first atom, number of atoms, first atom in a [members, atoms] array).
+template <class Body>
+static inline void for_chunks(int64_t members, int64_t atoms, int64_t threads, const Body& body) {
+  const int64_t chunks = chunks_of(members, atoms, threads);
+  #pragma omp for schedule(dynamic, 1)
+  for (int64_t task = 0; task < members * chunks; ++task) {
+    const int64_t m = task / chunks, k = task % chunks, from = k * atoms / chunks;
+    body(m, from, (k + 1) * atoms / chunks - from, m * atoms + from);
+  }
+}

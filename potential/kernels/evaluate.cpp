@@ -1,0 +1,121 @@
+// The block with fixed weights: forward, and backward to features and edges.
+//
+// The messages of a chunk stay in cache: nothing with an axis of edges times channels is ever stored.
+
+struct Edges {
+  const T *Y, *b, *slope, *table;  // harmonics, B-splines and their slopes, coefficients of this member
+  const int64_t *interval, *send, *receive;
+};
+
+// out += the messages of one edge to its receiver
+static inline void gather(const Edges& E, int64_t e, const T* __restrict__ h, T* __restrict__ out) {
+  T R[N_R];
+  rotation(E.Y + e * Q, R);
+  const T *b = E.b + e * 4, *c = E.table + E.interval[e] * P * U;
+  const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
+  for (int64_t u = 0; u < U; u += LANES) {
+    const T *h_ = h + u, *c_ = c + u;
+    T* o_ = out + u;
+$gather
+  }
+}
+
+// dh += the cotangent of the sender's features, dY and dr += those of the edge, from g of its receiver
+static inline void scatter(const Edges& E, int64_t e, const T* __restrict__ h, const T* __restrict__ g,
+                           T* __restrict__ dh, T* __restrict__ dY, T* __restrict__ dr) {
+  T R[N_R];
+  rotation(E.Y + e * Q, R);
+  const T *b = E.b + e * 4, *s = E.slope + e * 4, *c = E.table + E.interval[e] * P * U;
+  const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3], t0 = s[0], t1 = s[1], t2 = s[2], t3 = s[3];
+  V $zeros_y, r = {};
+$scatter
+  T* y_ = dY + e * Q;
+  $store_y
+  dr[e] += sum(r);
+}
+
+static void gate(const T* a, T* out) {
+  for (const Gate& q : GATED)
+    for (int64_t u = 0; u < U; ++u) {
+      const T f = activation(q.gate, a[(q.gate >= 0 ? q.gate : q.pre) * U + u]).f;
+      if (q.gate < 0) out[q.out * U + u] = f;
+      else
+        for (int64_t k = 0; k < q.dim; ++k) out[(q.out + k) * U + u] = f * a[(q.pre + k) * U + u];
+    }
+}
+
+// a becomes its own cotangent, from that of the gate's output.
+static void gate_backward(T* a, const T* d) {
+  for (const Gate& q : GATED)
+    for (int64_t u = 0; u < U; ++u) {
+      const int64_t v = (q.gate >= 0 ? q.gate : q.pre) * U + u;
+      const Activation f = activation(q.gate, a[v]);
+      T dot = q.gate < 0 ? d[q.out * U + u] : T(0);
+      for (int64_t k = 0; k < q.dim && q.gate >= 0; ++k) {
+        const int64_t i = (q.pre + k) * U + u, o = (q.out + k) * U + u;
+        dot += a[i] * d[o];
+        a[i] = f.f * d[o];
+      }
+      a[v] = f.f1 * dot;
+    }
+}
+
+// x [M] -> out [OUT]; h [M] and pre [PRE] are kept for the backward pass.
+extern "C" void block_forward(const T* x, T* h, T* pre, T* out, const T* linear_weights, const T* update_weights,
+                              const T* Y, const T* b, const T* table, const int64_t* interval,
+                              const int64_t* species, const int64_t* row, const int64_t* send, int64_t members,
+                              int64_t atoms, int64_t coefficients, int threads) {
+  #pragma omp parallel num_threads(threads)
+  {
+    std::vector<T> buffer(CHUNK * ROWS * U);
+    T* messages = buffer.data();
+    for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
+      zero(h + first * M * U, n * M * U);
+      linear(x + first * M * U, h + first * M * U, n, linear_weights + m * LINEAR_WEIGHTS);
+    });
+    for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
+      const Edges E = {Y, b, nullptr, table + m * coefficients * P * U, interval, send, nullptr};
+      zero(messages, n * ROWS * U);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t e = row[from + i]; e < row[from + i + 1]; ++e)
+          gather(E, e, h + (m * atoms + send[e]) * M * U, messages + i * ROWS * U);
+
+      T* p = pre + first * PRE * U;
+      zero(p, n * PRE * U);
+      update(messages, x + first * M * U, p, n, species + from, update_weights + m * UPDATE_WEIGHTS);
+      for (int64_t i = 0; i < n; ++i) gate(p + i * PRE * U, out + (first + i) * OUT * U);
+    });
+  }
+}
+
+// From dout the cotangents dx of x (none with dx = nullptr), dY [members, edges, Q] and dr
+// [members, edges], the last two added to what is there. pre is overwritten; g [ROWS] is scratch.
+extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T* dY, T* dr, const T* linear_transposed,
+                               const T* update_transposed_weights, const T* Y, const T* b, const T* slope, const T* table,
+                               const int64_t* interval, const int64_t* species, const int64_t* column,
+                               const int64_t* order, const int64_t* receive, int64_t members, int64_t atoms,
+                               int64_t edges, int64_t coefficients, int threads) {
+  #pragma omp parallel num_threads(threads)
+  {
+    T dh[CHUNK * M * U];
+    for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
+      T* p = pre + first * PRE * U;
+      for (int64_t i = 0; i < n; ++i) gate_backward(p + i * PRE * U, dout + (first + i) * OUT * U);
+      zero(g + first * ROWS * U, n * ROWS * U);
+      if (dx) zero(dx + first * M * U, n * M * U);
+      update_transposed(p, g + first * ROWS * U, dx ? dx + first * M * U : nullptr, n, species + from,
+                        update_transposed_weights + m * UPDATE_WEIGHTS);
+    });
+    for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
+      const Edges E = {Y, b, slope, table + m * coefficients * P * U, interval, nullptr, receive};
+      zero(dh, n * M * U);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t k = column[from + i]; k < column[from + i + 1]; ++k) {
+          const int64_t e = order[k];
+          scatter(E, e, h + (first + i) * M * U, g + (m * atoms + receive[e]) * ROWS * U, dh + i * M * U,
+                  dY + m * edges * Q, dr + m * edges);
+        }
+      if (dx) linear(dh, dx + first * M * U, n, linear_transposed + m * LINEAR_WEIGHTS);
+    });
+  }
+}

@@ -1,0 +1,118 @@
+"""The gradient of the loss in dual numbers against double backward by autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from systems import crystal, ethanol, model, water
+
+from potential.config import TrainingConfig
+from potential.dataset import Dataset, Label, LabelledFrame
+from potential.derivatives import energy_and_slope
+from potential.gradient import losses_and_gradient
+from potential.kernels.build import warn_once
+from potential.loader import Loader
+from potential.loss import assemble, committee_loss
+
+CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7)
+
+
+def labelled(*frames, stress: bool = False) -> Dataset:
+    rng = np.random.default_rng(0)
+    return Dataset.of(
+        LabelledFrame(
+            frame=frame,
+            label=Label(
+                frame_id=frame.id,
+                level_key="x",
+                energy=float(rng.normal()),
+                forces=rng.normal(size=(len(frame), 3)),
+                stress=rng.normal(0, 0.01, (3, 3)) if stress else None,
+            ),
+        )
+        for frame in frames
+    )
+
+
+def by_double_backward(network, batch, weights, config):
+    energy, slope = energy_and_slope(network, batch.species, batch.topology, batch.geometry, training=True)
+    prediction = assemble(energy, slope, batch, stress=config.stress_weight > 0)
+    losses = committee_loss(prediction, batch, weights, config)
+    return losses, torch.autograd.grad(losses.sum(), list(network.parameters()))
+
+
+def in_dual_numbers(network, batch, weights, config):
+    for parameter in network.parameters():
+        parameter.grad = None
+    losses, _ = losses_and_gradient(network, batch, weights, config)
+    return losses, [parameter.grad for parameter in network.parameters()]
+
+
+def compare(network, data, config=CONFIG) -> None:
+    batch = Loader(data, network).batch(range(len(data)))
+    weights = torch.rand(network.members, len(data), dtype=torch.float64)
+    expected_losses, expected = by_double_backward(network, batch, weights, config)
+    losses, gradients = in_dual_numbers(network, batch, weights, config)
+    torch.testing.assert_close(losses, expected_losses.detach(), rtol=1e-12, atol=0)
+    for found, exact in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, exact, rtol=0, atol=1e-11 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("parity", [True, False])
+@pytest.mark.parametrize("l_max", [0, 1, 2, 3])
+def test_equals_double_backward(l_max, parity):
+    network = model([1, 6, 8], l_max=l_max, parity=parity, num_layers=3)
+    compare(network, labelled(ethanol(), water(), water(1)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 24])
+def test_every_channel_count(channels):
+    compare(model([1, 8], num_features=channels), labelled(water(), water(1)))
+
+
+def test_with_stress():
+    config = CONFIG.model_copy(update={"stress_weight": 50.0})
+    compare(model([6, 14]), labelled(crystal(), crystal(1), stress=True), config)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_is_the_same_in_every_run_and_right_for_any_number_of_threads(threads):
+    network, data = model([1, 6, 8], members=3), labelled(ethanol(), water())
+    batch, weights = Loader(data, network).batch([0, 1]), torch.ones(3, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        compare(network, data)
+        runs = [in_dual_numbers(network, batch, weights, CONFIG)[1] for _ in range(5)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for run in runs for a, b in zip(run, runs[0], strict=True))
+
+
+def test_the_gradient_is_the_slope_of_the_loss():
+    network, data = model([1, 8], members=1), labelled(water(), water(1))
+    batch, weights = Loader(data, network).batch([0, 1]), torch.ones(1, 2)
+    _, gradients = in_dual_numbers(network, batch, weights, CONFIG)
+    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+        direction, ends = torch.randn_like(parameter), []
+        for step in (1e-5, -1e-5):
+            with torch.no_grad():
+                parameter += step * direction
+                ends.append(float(loss_alone(network, batch, weights)))
+                parameter -= step * direction
+        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(float((gradient * direction).sum()), rel=1e-5)
+
+
+def loss_alone(network, batch, weights) -> torch.Tensor:
+    with torch.enable_grad():
+        return by_double_backward(network, batch, weights, CONFIG)[0].sum()
+
+
+def test_without_a_compiler_double_backward_takes_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    warn_once.cache_clear()
+    network, data = model([1, 8], num_features=7), labelled(water())
+    with pytest.warns(RuntimeWarning, match="slower double backward"):
+        compare(network, data)
