@@ -57,6 +57,7 @@ def test_the_loss_gradient_of_each_member_is_its_own(radial):
 
     def gradients(network: NequIP, columns: slice) -> list[torch.Tensor]:
         batch, weights = Loader(data, network).batch([0, 1]), torch.ones(network.members, 2)
+        network.zero_grad()
         losses_and_gradient(network, batch, weights, TrainingConfig())
         return [p.grad[columns] for p in network.parameters()]
 
