@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labeling.checks import CheckLimits, RejectedByCheckError, in_one_state
+from labeling.cost import with_seconds
 from labeling.failure import LabelFailure
 from labeling.level import LevelOfTheory
 from labeling.workers import LabelWorkers
@@ -62,6 +63,8 @@ def confirmed(
     if not is_unexpected(label.energy, len(frame), expected, limits):
         return label
     second = workers.label(frame, level, guess="second")
+    seconds = second.seconds if isinstance(second, LabelFailure) else second.provenance.get("seconds", 0.0)
+    label = dataclasses.replace(label, provenance=with_seconds(label.provenance, "second_guess", seconds))
     # A second SCF that fails says nothing about the first, which converged and passed its checks.
     if isinstance(second, LabelFailure):
         second = second.label or label
@@ -74,6 +77,6 @@ def confirmed(
             kind="rejected_by_check",
             message=f"{error}; the committee expected {expected.energy:.4f} ± {expected.deviation:.4f} eV",
             attempts=2,
-            seconds=label.provenance.get("seconds", 0.0) + second.provenance.get("seconds", 0.0),
+            seconds=label.provenance["seconds"],
             label=error.label,
         )

@@ -41,6 +41,20 @@ def print_rounds(results: Sequence[RoundResult], console: Console | None = None)
     console.print(verdict(results), highlight=False)
 
 
+def print_costs(costs: Sequence[dict[str, str]], console: Console | None = None) -> None:
+    """What the labels cost by stage, if there are any."""
+    if not costs:
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+    where, *titles = costs[0]
+    table.add_column(where)
+    for title in titles:
+        table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=len(titles) < 7)
+    for row in costs:
+        table.add_row(*row.values())
+    (console or Console()).print(table)
+
+
 TITLES = {
     "round": "round",
     "labels": "labels",

@@ -19,6 +19,7 @@ from flows.folder import CampaignFolder
 from flows.progress import progress
 from flows.stages import is_finished, run_stage
 from flows.summary import duration
+from labeling.cost import STAGES, stage_seconds
 from labeling.failure import CannotLabelError
 from labeling.level import LevelOfTheory, PySCFLevel, settings
 from labeling.store import LabelStore
@@ -71,8 +72,8 @@ def label_stage(
         committee: whose energies the labels are compared with; called only if there is anything to do.
 
     Returns:
-        One row a frame: frame_id, outcome (labelled or failed), seconds, and of failures the kind,
-        message and advice; on disk as `outcomes.csv`.
+        One row a frame: frame_id, outcome (labelled or failed), seconds, in all and by stage, and of
+        failures the kind, message and advice; on disk as `outcomes.csv`.
     """
     level = campaign.config.level
     inputs = {
@@ -148,15 +149,19 @@ def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) 
     return pd.DataFrame([_outcome(store, frame, level) for frame in frames], columns=COLUMNS)
 
 
-COLUMNS = ["frame_id", "outcome", "seconds", "kind", "message", "advice", "attempts"]
+SECONDS = [f"{stage}_seconds" for stage in STAGES]
+COLUMNS = ["frame_id", "outcome", "seconds", "kind", "message", "advice", "attempts", *SECONDS]
 
 
 def _outcome(store: LabelStore, frame: Frame, level: LevelOfTheory) -> dict[str, object]:
     label = store.get(frame.id, level.key)
     if label is not None:
-        seconds = label.provenance.get("seconds", 0.0)
-        return dict(zip(COLUMNS, (frame.id, "labelled", seconds, "", "", "", 1), strict=True))
+        made = label.provenance
+        stages = stage_seconds(made).values()
+        what = (frame.id, "labelled", made.get("seconds", 0.0), "", "", "", made.get("attempts", 1), *stages)
+        return dict(zip(COLUMNS, what, strict=True))
     failure = store.failure(frame.id, level.key)
     assert failure is not None, f"frame {frame.id} has neither a label nor a failure"
     why = (failure.kind, failure.message, failure.advice, failure.attempts)
-    return dict(zip(COLUMNS, (frame.id, "failed", failure.seconds, *why), strict=True))
+    nothing = [0.0 for _ in STAGES]
+    return dict(zip(COLUMNS, (frame.id, "failed", failure.seconds, *why, *nothing), strict=True))

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from flows.figures import campaign_figures, round_figures
+from flows.label_cost import cost_table, label_costs, label_outcomes
 from flows.results import RoundResult, read_results
 from flows.stages import write_atomically
 from flows.summary import best_round, duration, round_table, verdict
@@ -50,7 +51,7 @@ def write_report(folder: Path) -> Path:
     if not config_path.exists():
         raise FileNotFoundError(f"no campaign.yaml in {folder}; give the folder of a campaign")
     config = yaml.safe_load(config_path.read_text())
-    results = read_results(folder)
+    results, costs = read_results(folder), label_costs(folder)
     rounds = {r.round: folder / "rounds" / f"{r.round:02d}" for r in results}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -65,13 +66,14 @@ def write_report(folder: Path) -> Path:
         verdict=verdict(results),
         table=round_table(results),
         best=best_round(results).round if results else None,
-        totals=_totals(results),
+        totals=_totals(results, costs),
         learning_curve=overall.pop("learning_curve", None),
         overall=overall,
         rounds={n: {k: _figure(f) for k, f in round_figures(p).items()} for n, p in rounds.items()},
         captions=CAPTIONS,
         selection=_selection(rounds),
         failures=_failures(folder),
+        costs=cost_table(costs),
         level=_rows(config.get("level", {})),
         settings={key: _rows(value) for key, value in config.items() if isinstance(value, dict)},
         plain=_rows({key: value for key, value in config.items() if not isinstance(value, dict)}),
@@ -90,7 +92,7 @@ def _figure(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(drawing.getvalue()).decode()}"
 
 
-def _totals(results: list[RoundResult]) -> dict[str, str]:
+def _totals(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
     if not results:
         return {}
     last = results[-1]
@@ -98,7 +100,7 @@ def _totals(results: list[RoundResult]) -> dict[str, str]:
         "labels to learn from": f"{last.n_labels}",
         "frozen test frames": f"{last.test.n_frames}",
         "label failures": f"{sum(r.n_label_failures or 0 for r in results)}",
-        "time in labelling": duration(sum(r.label_seconds or 0.0 for r in results)),
+        "time in labelling": duration(float(costs["total"].sum())),
         "time in training": duration(sum(r.train_seconds for r in results)),
     }
 
@@ -117,13 +119,8 @@ def _selection(rounds: Mapping[int, Path]) -> list[dict[str, str]]:
 
 def _failures(folder: Path) -> list[dict[str, str]]:
     """Every frame without a label, with what went wrong and what to do, of all rounds."""
-    places = {"initial and test": folder / "labels" / "outcomes.csv"}
-    places |= {
-        f"round {int(path.name)}": path / "label" / "outcomes.csv"
-        for path in sorted((folder / "rounds").glob("[0-9]*"))
-    }
     rows = []
-    for place, path in places.items():
+    for place, _, path in label_outcomes(folder):
         for row in _read_table(path).to_dict("records"):
             if row["outcome"] == "failed":
                 rows.append({"where": place} | {k: row[k] for k in ("frame_id", "kind", "message", "advice")})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.console import print_rounds
+from flows.console import print_costs, print_rounds
 from flows.folder import CampaignFolder
+from flows.label_cost import cost_table, label_costs
 from flows.lock import is_locked
 from flows.results import read_results
 from flows.stages import is_finished, is_started
@@ -13,7 +14,7 @@ from labeling.store import LabelStore, is_there
 
 
 def print_status(source: Path) -> None:
-    """The round table, the stage it is in, the labels in the store, the verdict."""
+    """The round table, the stage it is in, the labels in the store and their cost, the verdict."""
     folder = CampaignFolder.open(source)
     print(f"campaign {folder.config.name} in {folder.path}")
     if not folder.config_file.exists():
@@ -21,6 +22,7 @@ def print_status(source: Path) -> None:
         return
     print(f"{state_of(folder)}; {labels_of(folder)}\n")
     print_rounds(read_results(folder.path))
+    print_costs(cost_table(label_costs(folder.path)))
     if (folder.potential / "config.json").exists():
         print(f"\npotential  {folder.potential}\nreport     {folder.report}")
 

@@ -22,10 +22,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 from flows.config import CampaignConfig
 from flows.figures import campaign_figures, round_figures
+from flows.label_cost import label_costs
+from flows.metrics import points, round_metrics, training_history
 from flows.mlflow_store import CampaignRuns, patience
 from flows.results import RESULT_FILE, RoundResult, read_results
 from flows.stages import write_atomically
@@ -33,7 +33,7 @@ from flows.summary import markdown_table, round_table, verdict
 from potential.dataset import Dataset
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Run
 
 logger = logging.getLogger(__name__)
 
@@ -209,10 +209,11 @@ class Tracker:
         digest = _digest(result.model_dump_json().encode())
         if child.data.tags.get("result_digest") == digest:
             return False
-        metrics = _points(round_metrics(results), step=result.n_labels, timestamp_ms=ended_ms)
+        found = round_metrics(results, label_costs(self.folder))
+        metrics = points(found, step=result.n_labels, timestamp_ms=ended_ms)
         runs.log_metrics(child, metrics)
         runs.log_metrics(parent, metrics)
-        runs.log_metrics(child, _history(folder / "train" / "history.csv", ended_ms))
+        runs.log_metrics(child, training_history(folder / "train" / "history.csv", ended_ms))
         for run in (child, parent):
             for context, fingerprint, n in (
                 ("training", result.dataset_fingerprint, result.n_labels),
@@ -234,60 +235,6 @@ class Tracker:
         name = f"{runs.name}-{context}"
         source = (self.folder / "labels.db").as_uri()
         runs.log_dataset(run, name, fingerprint, source=source, context=context, n=n)
-
-
-def round_metrics(results: list[RoundResult]) -> dict[str, float]:
-    """Metrics of the last of `results` by their MLflow names; what did not run is left out."""
-    r = results[-1]
-    metrics: dict[str, float | None] = {
-        "Learning curve/test_force_mae_meV_per_A": 1000 * r.test.force_mae,
-        "Learning curve/test_force_rmse_meV_per_A": 1000 * r.test.force_rmse,
-        "Learning curve/test_energy_mae_meV_per_atom": 1000 * r.test.energy_mae,
-        "Learning curve/test_energy_rmse_meV_per_atom": 1000 * r.test.energy_rmse,
-        "uncertainty/mean_force_disagreement_meV_per_A": 1000 * r.uncertainty.mean_force_disagreement,
-        "uncertainty/max_force_disagreement_meV_per_A": 1000 * r.uncertainty.max_force_disagreement,
-        "uncertainty/spearman": r.uncertainty.spearman,
-        "labels/n_labels": r.n_labels,
-        "labels/n_selected": r.n_selected,
-        "labels/n_labelled": r.n_labelled,
-        "labels/n_label_failures": r.n_label_failures,
-        "exploration/surviving_replicas": r.surviving_replicas,
-        "cost/train_seconds": r.train_seconds,
-        "cost/explore_seconds": r.explore_seconds,
-        "cost/label_seconds": r.label_seconds,
-        "cost/cumulative_train_seconds": sum(done.train_seconds for done in results),
-        "cost/cumulative_label_seconds": sum(done.label_seconds or 0.0 for done in results),
-    }
-    if r.ledger is not None:
-        for name in ("accurate", "candidate", "failed"):
-            count = getattr(r.ledger, name)
-            metrics[f"exploration/{name}"] = count
-            metrics[f"exploration/{name}_fraction"] = count / r.ledger.total if r.ledger.total else None
-    return {name: float(value) for name, value in metrics.items() if value is not None}
-
-
-def _history(path: Path, timestamp_ms: int) -> list[Metric]:
-    """The training history over the epochs."""
-    if not path.exists():
-        return []
-    columns = {
-        "train_loss": ("training/loss", 1.0),
-        "train_force_mae": ("training/force_mae_meV_per_A", 1000.0),
-        "validation_force_mae": ("training/validation_force_mae_meV_per_A", 1000.0),
-        "validation_energy_mae_per_atom": ("training/validation_energy_mae_meV_per_atom", 1000.0),
-        "learning_rate": ("training/learning_rate", 1.0),
-    }
-    points: list[Metric] = []
-    for row in pd.read_csv(path).to_dict("records"):
-        values = {name: f * row[c] for c, (name, f) in columns.items() if pd.notna(row.get(c))}
-        points += _points(values, step=int(row["epoch"]), timestamp_ms=timestamp_ms)
-    return points
-
-
-def _points(values: Mapping[str, float], *, step: int, timestamp_ms: int) -> list[Metric]:
-    from mlflow.entities import Metric
-
-    return [Metric(name, value, timestamp_ms, step) for name, value in values.items()]
 
 
 def _modified_ms(path: Path) -> int:

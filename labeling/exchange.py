@@ -18,6 +18,7 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from pydantic import TypeAdapter, ValidationError
 
 from labeling.checks import CheckLimits, RejectedByCheckError, checked
+from labeling.cost import STAGES, stage_seconds
 from labeling.failure import LabelFailure
 from labeling.level import LevelOfTheory
 from labeling.store import LabelStore
@@ -75,7 +76,8 @@ class LevelStatistics:
         labels: how many.
         failures: kind to number.
         rungs: SCF rung to number of labels.
-        seconds: of all labels together, by stage ("scf", "gradient", "total"), and of the failures.
+        seconds: of all labels together, by stage ("scf", "gradient", ...) and in all ("total"), and of the
+            failures ("failures").
     """
 
     level: str
@@ -187,14 +189,14 @@ def _statistics(
 ) -> LevelStatistics:
     labels = [item.label for item in items if item.label.level_key == key]
     failed = [failure for failure in failures if failure.level_key == key]
+    spent = [stage_seconds(label.provenance) for label in labels]
     return LevelStatistics(
         level=describe(labels[0]) if labels else key,
         labels=len(labels),
         failures=_counts(failure.kind for failure in failed),
         rungs=_counts(label.provenance.get("scf_rung", "-") for label in labels),
         seconds={
-            "scf": sum((label.provenance.get("scf_seconds", 0.0) for label in labels), start=0.0),
-            "gradient": sum((label.provenance.get("gradient_seconds", 0.0) for label in labels), start=0.0),
+            **{stage: sum((each[stage] for each in spent), start=0.0) for stage in STAGES},
             "total": sum((label.provenance.get("seconds", 0.0) for label in labels), start=0.0),
             "failures": sum((failure.seconds for failure in failed), start=0.0),
         },

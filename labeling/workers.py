@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from labeling.attempt import Backend, Conditions, Guess
 from labeling.checks import CheckLimits
+from labeling.cost import with_seconds
 from labeling.failure import FailureKind, LabelFailure
 from labeling.gpu import require_gpu4pyscf
 from labeling.level import LevelOfTheory
@@ -137,7 +138,7 @@ class LabelWorkers:
             attempts += 1
             outcome = self._attempt(frame, level, conditions)
             if isinstance(outcome, Label):
-                return outcome
+                return outcome if attempts == 1 else _after(outcome, attempts, seconds)
             seconds += outcome.seconds
             if attempts >= self._allowed_attempts(outcome.kind):
                 return dataclasses.replace(outcome, attempts=attempts, seconds=seconds)
@@ -198,6 +199,12 @@ class LabelWorkers:
         with self._lock:
             if process is not None:
                 self._processes.discard(process)
+
+
+def _after(label: Label, attempts: int, seconds: float) -> Label:
+    """A label whose attempts before the last failed, and took so long."""
+    provenance = with_seconds(label.provenance, "failed_attempts", seconds)
+    return dataclasses.replace(label, provenance={**provenance, "attempts": attempts})
 
 
 def _kind(error: CrashedError | OutOfMemoryError | TimedOutError) -> FailureKind:

@@ -12,6 +12,7 @@ import yaml
 from flows.config import CampaignConfig
 from flows.report import write_report
 from flows.results import RESULT_FILE, ErrorMetrics, LedgerCounts, RoundResult, UncertaintyMetrics
+from labeling.cost import stage_seconds
 
 CONFIG = CampaignConfig.model_validate(
     {
@@ -34,6 +35,8 @@ def build_campaign(folder: Path, *, finished_rounds: int = 4, potential: bool = 
     rng = np.random.default_rng(7)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "campaign.yaml").write_text(yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False))
+    (folder / "labels").mkdir()
+    _labelled(40, "f").to_csv(folder / "labels" / "outcomes.csv", index=False)
     for number in range(finished_rounds):
         build_round(folder / "rounds" / f"{number:02d}", number, rng, last=number == len(FORCE_MAE) - 1)
     if potential:
@@ -88,7 +91,7 @@ def build_round(folder: Path, number: int, rng: np.random.Generator, *, last: bo
             "n_selected": 9 if number == 1 else 8,
             "n_labelled": 8,
             "n_label_failures": 1 if number == 1 else 0,
-            "label_seconds": 8 * 5.8,
+            "label_seconds": 8 * 5.8 + (41.0 if number == 1 else 0.0),
         }
     result = RoundResult.model_validate(values)
     (folder / RESULT_FILE).write_text(result.model_dump_json(indent=2))
@@ -159,30 +162,27 @@ def _selection(number: int) -> pd.DataFrame:
     )
 
 
+def _labelled(n: int, first_digit: str) -> pd.DataFrame:
+    """Labels of 5.8 s: 4.2 of SCF, 1.6 of gradient."""
+    row = {"outcome": "labelled", "kind": "", "message": "", "advice": "", "seconds": 5.8}
+    made = {"scf_seconds": 4.2, "gradient_seconds": 1.6, "seconds": 5.8}
+    row |= {f"{stage}_seconds": seconds for stage, seconds in stage_seconds(made).items()}
+    return pd.DataFrame([{"frame_id": f"{first_digit}{i:015x}", **row} for i in range(n)])
+
+
 def _outcomes(number: int) -> pd.DataFrame:
-    rows = [
-        {
-            "frame_id": f"{number}{i:015x}",
-            "outcome": "labelled",
-            "kind": "",
-            "message": "",
-            "advice": "",
-            "seconds": 5.8,
-        }
-        for i in range(8)
-    ]
+    outcomes = _labelled(8, str(number))
     if number == 1:
-        rows.append(
-            {
-                "frame_id": "1234e00000000000",
-                "outcome": "failed",
-                "kind": "not_converged",
-                "message": "SCF did not converge in 100 cycles; <b>last</b> change 3e-4 Ha",
-                "advice": "raise max_cycles or lower the exploration temperature",
-                "seconds": 41.0,
-            }
-        )
-    return pd.DataFrame(rows)
+        failure = {
+            "frame_id": "1234e00000000000",
+            "outcome": "failed",
+            "kind": "not_converged",
+            "message": "SCF did not converge in 100 cycles; <b>last</b> change 3e-4 Ha",
+            "advice": "raise max_cycles or lower the exploration temperature",
+            "seconds": 41.0,
+        }
+        outcomes = pd.concat([outcomes, pd.DataFrame([failure])])
+    return outcomes
 
 
 @pytest.fixture(scope="session")

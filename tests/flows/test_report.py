@@ -97,7 +97,9 @@ def test_report_before_the_first_round(first_round_only: Path):
 def test_a_round_that_selected_and_labelled_nothing(finished_campaign: Path):
     """pandas writes a table without columns as a lone newline."""
     (finished_campaign / "rounds" / "01" / "select" / "selection.csv").write_text("\n")
-    (finished_campaign / "rounds" / "02" / "label" / "outcomes.csv").write_text("frame_id,outcome,kind\n")
+    (finished_campaign / "rounds" / "02" / "label" / "outcomes.csv").write_text(
+        "frame_id,outcome,seconds,kind\n"
+    )
     titles = Page(write_report(finished_campaign).read_text()).text["th"]
     assert "round 0" in titles
     assert "round 1" not in titles

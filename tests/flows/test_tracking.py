@@ -111,7 +111,13 @@ def test_metrics_are_learning_curves_over_the_labels(tracked):
     assert np.allclose(curve(uri, parent, FORCE_MAE), expected)
     assert np.allclose(curve(uri, runs["round 2"], FORCE_MAE), expected[2:3])
     assert curve(uri, parent, "exploration/failed_fraction")[0] == (20, pytest.approx(20 / 300))
-    assert curve(uri, parent, "cost/cumulative_label_seconds")[-1] == (44, pytest.approx(3 * 8 * 5.8))
+    # 40 initial and test labels, 8 of each round but the last, one failure of 41 s in round 1
+    total = curve(uri, parent, "cost/cumulative_label_seconds")
+    labels = [(20 + 8 * number, 40 + 8 * min(number + 1, 3)) for number in range(4)]
+    assert total == [(n, pytest.approx(made * 5.8 + 41 * (n > 20))) for n, made in labels]
+    scf = curve(uri, parent, "cost/cumulative_label_scf_seconds")
+    assert scf == [(n, pytest.approx(made * 4.2)) for n, made in labels]
+    assert curve(uri, runs["round 1"], "cost/label_failures_seconds") == [(28, 41.0)]
     assert "exploration/failed" not in runs["round 3"].data.metrics
 
 

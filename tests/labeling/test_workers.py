@@ -96,8 +96,47 @@ def test_a_killed_worker_costs_one_attempt_of_one_label() -> None:
         (first,) = workers.pids
         os.kill(first, signal.SIGKILL)
         assert isinstance(workers.label(argon(), LJ), Label)
-        assert isinstance(future.result(), Label)
+        label = future.result()
+        assert isinstance(label, Label)
         assert first not in workers.pids
+    assert label.provenance["attempts"] == 2
+    lost = label.provenance["failed_attempts_seconds"]
+    assert lost > 0
+    assert label.provenance["seconds"] == pytest.approx(
+        lost + label.provenance["scf_seconds"] + label.provenance["gradient_seconds"]
+    )
+
+
+def test_the_wait_before_another_attempt_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = LabelingConfig(workers=1, attempts=3, backoff_s=1.2)
+    waits, starts, killed = list[float](), list[float](), set[int]()
+    with LabelWorkers(config) as workers, ThreadPoolExecutor(1) as threads:
+        wait = workers._closed.wait
+        monkeypatch.setattr(workers._closed, "wait", lambda seconds: (waits.append(seconds), wait(seconds)))
+        future = threads.submit(workers.label, BENZENE, SLOW)
+        for _ in range(config.attempts):
+            wait_until(lambda: bool(set(workers.pids) - killed))
+            starts.append(time.monotonic())
+            (pid,) = set(workers.pids) - killed
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        failure = future.result()
+    assert isinstance(failure, LabelFailure)
+    assert (failure.kind, failure.attempts) == ("crashed", 3)
+    assert waits == [1.2, 2.4]
+    assert all(gap >= wait for gap, wait in zip(np.diff(starts), waits, strict=True))
+
+
+def test_closing_ends_the_wait_before_another_attempt() -> None:
+    workers = LabelWorkers(LabelingConfig(workers=1, attempts=2, backoff_s=600))
+    with ThreadPoolExecutor(1) as threads:
+        future = threads.submit(workers.label, BENZENE, SLOW)
+        wait_until(lambda: bool(workers.pids))
+        os.kill(workers.pids[0], signal.SIGKILL)
+        wait_until(lambda: not workers.pids)  # from here on it waits
+        assert not future.done()
+        workers.close()
+        assert isinstance(future.exception(timeout=10), LabelingStoppedError)
 
 
 def test_a_label_that_crashes_every_time_is_a_failure() -> None:
