@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
+from flows.cli_stores import CAMPAIGNS, TOOLS, labels, quarantine
 from flows.errors import CampaignError, ConfigError
-
-CAMPAIGNS, TOOLS = Group("Campaigns", sort_key=0), Group("Single steps", sort_key=1)
 
 app = App(
     name="alnico",
@@ -120,7 +119,8 @@ def label(
     xc: Annotated[str, Parameter(help="without a campaign: functional")] = "PBE",
     basis: Annotated[str, Parameter(help="without a campaign: basis set")] = "def2-SVP",
     dispersion: Annotated[str | None, Parameter(help="without a campaign: d3bj, d3zero or d4")] = None,
-    store: Annotated[Path, Parameter(help="without a campaign: label store")] = Path("labels.db"),
+    grid_level: Annotated[int, Parameter(help="without a campaign: PySCF's integration grid, 1 to 9")] = 3,
+    store: Annotated[str, Parameter(help="without a campaign: label store, file or URL")] = "labels.db",
     workers: Annotated[int | None, Parameter(help="labels at once; default: one per core")] = None,
     output: Annotated[Path, Parameter(help="extxyz with the labelled frames")] = Path("labelled.extxyz"),
 ) -> None:
@@ -130,8 +130,8 @@ def label(
     label_file(
         structures,
         campaign=campaign,
-        given={"xc": xc, "basis": basis, "dispersion": dispersion},
-        store_path=store,
+        given={"xc": xc, "basis": basis, "dispersion": dispersion, "grid_level": grid_level},
+        store=store,
         workers=workers,
         output=output,
     )
@@ -202,76 +202,8 @@ def evaluate(
     evaluate_on_file(potential, data, energy=energy, forces=forces, output=output)
 
 
-quarantine = App(
-    name="quarantine",
-    help="Frames that could not be labelled, and what to do with them.",
-    group=CAMPAIGNS,
-)
 app.command(quarantine)
-
-Stored = Annotated[Path, Parameter(help="a campaign's YAML file or folder, or a label store (labels.db)")]
-Ids = Annotated[list[str], Parameter(help="frame ids, or their first digits, or `all`", negative=())]
-
-
-@quarantine.command(name="list")
-def quarantine_list(source: Stored) -> None:
-    """Show the frames in quarantine, each with what was wrong, its numbers and advice."""
-    from flows.quarantine import print_quarantine
-
-    print_quarantine(source)
-
-
-@quarantine.command(name="release")
-def quarantine_release(source: Stored, frames: Ids) -> None:
-    """Take the numbers of frames that a check rejected as labels all the same."""
-    from flows.quarantine import release
-
-    release(source, frames)
-
-
-@quarantine.command(name="relabel")
-def quarantine_relabel(source: Stored, frames: Ids) -> None:
-    """Forget that labelling these frames failed, so that the next run tries again."""
-    from flows.quarantine import relabel
-
-    relabel(source, frames)
-
-
-labels = App(name="labels", help="Look into a label store; take labels out of it and in.", group=CAMPAIGNS)
 app.command(labels)
-File = Annotated[Path, Parameter(help="extxyz with units, level of theory and provenance of each label")]
-
-
-@labels.command(name="stats")
-def labels_stats(source: Stored) -> None:
-    """Labels, failures and seconds spent, by level of theory."""
-    from flows.label_store import print_statistics
-
-    print_statistics(source)
-
-
-@labels.command(name="export")
-def labels_export(source: Stored, file: File) -> None:
-    """Write all labels to a file."""
-    from flows.label_store import export_to
-
-    export_to(source, file)
-
-
-@labels.command(name="import")
-def labels_import(source: Stored, file: File) -> None:
-    """Take in the labels of a file; those of another level of theory are refused."""
-    from flows.label_store import import_from
-
-    import_from(source, file)
-
-
-@labels.command(name="verify")
-def labels_verify(source: Stored) -> None:
-    """Check every label anew: content, level of theory, finiteness, net force and the rest."""
-    from flows.label_store import verify_store
-
-    verify_store(source)
 
 
 def run_command(tokens: Sequence[str] | None = None) -> int:

@@ -6,19 +6,21 @@ from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError
 from flows.folder import CampaignFolder
-from flows.quarantine import open_store
+from flows.stores import is_store, open_location, open_store
 from flows.summary import duration
 from flows.tools import reading
+from labeling.agreement import agreement
+from labeling.cost import STAGES
 from labeling.exchange import LevelStatistics, export_labels, import_labels, read_labels, statistics, verify
-from labeling.store import LabelStore
+from potential.structures import read_dataset
 
 
-def export_to(source: Path, file: Path) -> None:
+def export_to(source: Path | str, file: Path) -> None:
     """Write all labels of a store as extxyz, with units and provenance."""
     print(f"wrote {export_labels(open_store(source), file)} labels to {file}")
 
 
-def import_from(source: Path, file: Path) -> None:
+def import_from(source: Path | str, file: Path) -> None:
     """Take labels of the same level of theory into a store.
 
     The level is the campaign's; that of a store by itself is the one of its labels, or, while it is
@@ -27,28 +29,28 @@ def import_from(source: Path, file: Path) -> None:
     Raises:
         ConfigError: for a file that is none of ours, or labels of another level.
     """
-    if source.suffix == ".db":
-        store = LabelStore(source)
+    if is_store(source):
+        store = open_location(source)
         with reading(file):
             keys = {i.label.level_key for i in store} or {i.label.level_key for i in read_labels(file)}
         if len(keys) != 1:
             raise ConfigError(source, [f"labels of {len(keys)} levels, {sorted(keys)}; give a campaign"])
         (level_key,) = keys
     else:
-        folder = CampaignFolder.open(source)
-        store, level_key = LabelStore(folder.label_store), folder.config.level.key
+        folder = CampaignFolder.open(Path(source))
+        store, level_key = open_location(folder.label_store), folder.config.level.key
     with reading(file):
         new = import_labels(store, file, level_key)
     print(f"{new} new labels; labels that were there already are kept")
 
 
-def print_statistics(source: Path) -> None:
+def print_statistics(source: Path | str) -> None:
     """Print, for each level of theory, what there is and what it cost."""
     found = statistics(open_store(source))
     print("\n\n".join(map(_lines, found)) or "no labels yet")
 
 
-def verify_store(source: Path) -> None:
+def verify_store(source: Path | str) -> None:
     """Read and check every label anew.
 
     Raises:
@@ -59,6 +61,26 @@ def verify_store(source: Path) -> None:
     if problems:
         raise CampaignError("\n".join([f"{source}: {len(problems)} problems", *problems]))
     print(f"{len(store)} labels, all sound")
+
+
+def print_agreement(file: Path, reference: Path, *, energy: str, forces: str) -> None:
+    """Print how far labels are from reference labels of the same structures.
+
+    Raises:
+        ConfigError: for a file without labels, or files that share no structure.
+    """
+    with reading(file):
+        labels = read_dataset(file, file.name)
+    with reading(reference):
+        others = read_dataset(reference, reference.name, energy=energy, forces=forces)
+        found = agreement(labels, others)
+    alone = f", {found.n_alone} in one file only" if found.n_alone else ""
+    print(
+        f"{found.n_frames} frames compared{alone}\n"
+        f"forces  MAE {1000 * found.force_mae:.2f}, RMSE {1000 * found.force_rmse:.2f}, "
+        f"largest {1000 * found.largest_force_difference:.2f} meV/Å\n"
+        f"energy  offset {1000 * found.energy_offset:.2f}, spread {1000 * found.energy_spread:.3f} meV"
+    )
 
 
 def _lines(level: LevelStatistics) -> str:
@@ -72,8 +94,6 @@ def _lines(level: LevelStatistics) -> str:
     ]
     if seconds["scf"]:
         rungs = ", ".join(f"{count} {rung}" for rung, count in level.rungs.items())
-        lines += [
-            f"  stages      SCF {duration(seconds['scf'])}, gradient {duration(seconds['gradient'])}",
-            f"  SCF ladder  {rungs}",
-        ]
+        stages = ", ".join(f"{name} {duration(seconds[s])}" for s, name in STAGES.items() if seconds[s])
+        lines += [f"  stages      {stages}", f"  SCF ladder  {rungs}"]
     return "\n".join(lines)

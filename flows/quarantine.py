@@ -8,27 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from flows.errors import CampaignError, ConfigError
-from flows.folder import CampaignFolder
+from flows.stores import open_store
 from labeling.failure import LabelFailure
-from labeling.store import LabelStore, is_there
+from labeling.store import LabelStore
 from potential.frame import Frame
 
-
-def open_store(source: Path) -> LabelStore:
-    """The label store of a campaign (its YAML file or folder), or a store itself (labels.db).
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    path: Path | str = source if source.suffix == ".db" else CampaignFolder.open(source).label_store
-    if not is_there(path):
-        raise ConfigError(source, [f"no label store {path}; `alnico run` or `alnico label` makes one"])
-    return LabelStore(path)
+Source: TypeAlias = Path | str
 
 
-def print_quarantine(source: Path) -> None:
+def print_quarantine(source: Source) -> None:
     """Print every frame in quarantine: id, kind, message with the numbers, advice."""
     found = open_store(source).failures()
     for frame, failure in found:
@@ -41,7 +32,7 @@ def print_quarantine(source: Path) -> None:
     print(f"{len(found)} in quarantine, {n_releasable} of them with numbers that can be released")
 
 
-def release(source: Path, frames: Sequence[str]) -> None:
+def release(source: Source, frames: Sequence[str]) -> None:
     """Take the numbers of quarantined frames as labels.
 
     Raises:
@@ -57,7 +48,7 @@ def release(source: Path, frames: Sequence[str]) -> None:
         print(f"released {frame.id}: {label.energy:.6f} eV, in spite of: {failure.message}")
 
 
-def relabel(source: Path, frames: Sequence[str]) -> None:
+def relabel(source: Source, frames: Sequence[str]) -> None:
     """Have quarantined frames labelled again, by the next run.
 
     Raises:
@@ -69,7 +60,7 @@ def relabel(source: Path, frames: Sequence[str]) -> None:
         print(f"{frame.id} will be labelled anew")
 
 
-def _chosen(source: Path, store: LabelStore, prefixes: Sequence[str]) -> list[tuple[Frame, LabelFailure]]:
+def _chosen(source: Source, store: LabelStore, prefixes: Sequence[str]) -> list[tuple[Frame, LabelFailure]]:
     """By the first digits of their ids; `all` takes all."""
     found = store.failures()
 

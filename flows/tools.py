@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from flows.errors import CampaignError, ConfigError
 from flows.folder import CampaignFolder
+from flows.stores import open_location
 from labeling.level import LevelOfTheory, PySCFLevel
 from labeling.store import LabelStore
 from labeling.workers import LabelingConfig, LabelWorkers
@@ -40,7 +41,7 @@ def label_file(
     *,
     campaign: Path | None,
     given: Mapping[str, Any],
-    store_path: Path,
+    store: Path | str,
     workers: int | None,
     output: Path,
 ) -> None:
@@ -51,7 +52,7 @@ def label_file(
         CampaignError: if a frame could not be labelled; the others are written.
     """
     level: LevelOfTheory
-    location: Path | str = store_path
+    location = store
     labeling = LabelingConfig(workers=workers)
     if campaign is not None:
         folder = CampaignFolder.open(campaign)
@@ -64,11 +65,11 @@ def label_file(
         frames = read_frames(structures)
         for frame in frames:
             level.check(frame)
-    store = LabelStore(location)
-    missing = list({frame.id: frame for frame in frames if not store.get(frame.id, level.key)}.values())
+    labelled = open_location(location)
+    missing = list({frame.id: frame for frame in frames if not labelled.get(frame.id, level.key)}.values())
     print(f"{len(frames)} frames at {level.name}, {len(frames) - len(missing)} labelled before")
-    failed = _label_all(missing, level, labeling, store)
-    write_frames(output, store.dataset(frames, level.key))
+    failed = _label_all(missing, level, labeling, labelled)
+    write_frames(output, labelled.dataset(frames, level.key))
     print(f"wrote {output}; labels are in {location}")
     if failed:
         raise CampaignError(f"{failed} of {len(frames)} frames have no label")

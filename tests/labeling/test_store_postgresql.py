@@ -102,3 +102,45 @@ def test_concurrent_writers_make_one_row_each(store: LabelStore) -> None:
         written = list(threads.map(lambda frame: LabelStore(URL).add(frame, compute(frame, LEVEL)), frames))
     assert sum(written) == 6
     assert store.counts() == {"labelled": 6}
+
+
+@needs_server
+def test_the_commands_take_the_url(
+    store: LabelStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from flows.cli import run_command
+
+    frame, failed = cluster(0), cluster(1)
+    store.add(frame, compute(frame, LEVEL))
+    store.add_failure(
+        failed, LabelFailure(frame_id=failed.id, level_key=LEVEL.key, kind="timeout", message="slow")
+    )
+    file = tmp_path / "labels.extxyz"
+    for command, told in (
+        (["labels", "stats", URL], "labels      1, "),
+        (["labels", "verify", URL], "1 labels, all sound"),
+        (["labels", "export", URL, str(file)], "wrote 1 labels"),
+        (["labels", "import", URL, str(file)], "0 new labels"),
+        (["quarantine", "list", URL], f"{failed.id}  Ar3  timeout"),
+        (["quarantine", "relabel", URL, failed.id[:6]], "labelled anew"),
+    ):
+        assert run_command(command) == 0
+        assert told in capsys.readouterr().out
+    assert store.counts() == {"labelled": 1}
+
+
+@needs_server
+def test_label_writes_into_a_database(
+    store: LabelStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ase.build import molecule
+
+    from flows.cli import run_command
+    from potential.structures import write_frames
+
+    write_frames(tmp_path / "water.xyz", [Frame.from_atoms(molecule("H2O"))])
+    command = ["label", str(tmp_path / "water.xyz"), "--store", URL, "--workers", "1", "--grid-level", "1"]
+    for before in (0, 1):
+        assert run_command([*command, "--output", str(tmp_path / "out.extxyz")]) == 0
+        assert f"{before} labelled before" in capsys.readouterr().out
+    assert store.counts() == {"labelled": 1}
