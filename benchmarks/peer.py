@@ -1,7 +1,10 @@
 """nequip 0.19, timed from another process: `python peer.py` in an environment that has nequip.
 
-Reads one JSON request a line: {"system", "l_max", "features", "task"} prepares a case and answers
-{"ready": edges}; {"run": true} runs the prepared case once and answers {"seconds": t}.
+Reads one JSON request a line: {"system", "l_max", "features", "task", "compiled"} prepares a case and
+answers {"ready": edges, "peak_MB": how much its first run added to the process}; {"run": compiled} runs
+it once and answers {"seconds": t}. Compiled means AOTInductor for energies and forces (as
+`nequip-compile --target ase`, or `batch`), torch.compile for training; the first takes minutes, and
+is kept in build/peer.
 """
 
 from __future__ import annotations
@@ -16,9 +19,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
+from memory import Peak
 from nequip.data import AtomicDataDict, from_ase
 from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 from nequip.model import NequIPGNNModel
+from nequip.nn.compile import DictInputOutputWrapper
+from nequip.scripts._compile_utils import COMPILE_TARGET_DICT
+from nequip.utils.aot import aot_export_model
 from nequip.utils.global_state import set_global_state
 from systems import SYSTEMS
 
@@ -50,12 +57,14 @@ def prepare(request: dict[str, Any]) -> tuple[Callable[[], None], int]:
         avg_num_neighbors=16.0,
         per_type_energy_scales=dict.fromkeys(TYPES, 1.0),
         per_type_energy_shifts=dict.fromkeys(TYPES, 0.0),
-        compile_mode=request.get("compile_mode", "eager"),
+        compile_mode="compile" if training and request["compiled"] else "eager",
     )
     if not training:
         model.eval()
         for parameter in model.parameters():
             parameter.requires_grad_(False)
+        if request["compiled"]:
+            return ahead_of_time(model, data, f"l{request['l_max']}f{request['features']}"), edges
         return lambda: model(dict(data)), edges
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -75,20 +84,50 @@ def prepare(request: dict[str, Any]) -> tuple[Callable[[], None], int]:
     return step, edges
 
 
+def ahead_of_time(model: torch.nn.Module, data: dict[str, Any], name: str) -> Callable[[], None]:
+    """The model as `nequip-compile --mode aotinductor` makes it, called on `data`."""
+    target = "batch" if "batch" in data else "ase"
+    settings = COMPILE_TARGET_DICT[target]
+    n_frames = int(data["num_atoms"].shape[0]) if "num_atoms" in data else 1
+    if "cell" not in data:
+        data["cell"] = torch.zeros(n_frames, 3, 3, dtype=torch.float64)
+        data["edge_cell_shift"] = torch.zeros(data["edge_index"].shape[1], 3, dtype=torch.float64)
+    file = Path("build/peer") / f"{name}_{target}.nequip.pt2"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sizes = {"graph": "num_frames", "node": "num_nodes", "edge": "num_edges"}
+        dims = {key: torch.export.dynamic_shapes.Dim(size, min=2, max=None) for key, size in sizes.items()}
+        aot_export_model(
+            model=model,
+            device=torch.device("cpu"),
+            input_fields=settings["input"],
+            output_fields=settings["output"],
+            data=dict(data),
+            batch_map=settings["batch_map_settings"](dims),
+            output_path=str(file),
+            inductor_configs={},
+            seed=1,
+        )
+    package = torch._inductor.aoti_load_package(str(file))
+    compiled = DictInputOutputWrapper(package, settings["input"], settings["output"])
+    return lambda: compiled(data)
+
+
 def main() -> None:
     set_global_state()
-    run: Callable[[], None] | None = None
+    prepared: dict[bool, Callable[[], None]] = {}
     for line in sys.stdin:
         request = json.loads(line)
         if "run" in request:
-            assert run is not None
             start = time.perf_counter()
-            run()
+            prepared[request["run"]]()
             answer: dict[str, float] = {"seconds": time.perf_counter() - start}
         else:
             run, edges = prepare(request)
-            run()
-            answer = {"ready": edges}
+            prepared[request["compiled"]] = run
+            with Peak() as peak:
+                run()
+            answer = {"ready": edges, "peak_MB": peak.megabytes}
         print("PEER " + json.dumps(answer), flush=True)
 
 

@@ -1,10 +1,12 @@
-"""Speed of the model: `python -m benchmarks.speed [--json FILE] [--peer PYTHON]`.
+"""Speed and memory of the model: `python -m benchmarks.speed [--json FILE] [--peer PYTHON [--compiled]]`.
 
-Energies with forces, and training steps: of one member in plain torch, with the fused kernels, with
-these and radial splines; and of a committee of four with both. `--peer` names the python of an
-environment with nequip 0.19, which is then timed on the same systems with the same architecture (4
-layers, parity, r_max 5, 8 Bessel functions, radial network 128), its runs interleaved with ours.
-Times are medians in milliseconds.
+Energies with forces, and training steps: of one member in plain torch (`plain`), with the fused
+convolution of the radial network (`fused`), compiled with radial splines, the default (`ours`); and of
+a committee of four of these. `--peer` names the python of an environment with nequip 0.19, which is
+then timed on the same systems with the same architecture (4 layers, parity, r_max 5, 8 Bessel
+functions, radial network 128), its runs interleaved with ours; `--compiled` adds its compiled form,
+which takes minutes to make. Times are medians in milliseconds; `roof` is the arithmetic of `ours` over
+its time, as a fraction of the rate of large matrix products.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from benchmarks.roofline import matrix_rate, operations
 from benchmarks.systems import SYSTEMS
 from potential.batch import Structures
 from potential.config import ModelConfig, TrainingConfig
+from potential.convolution import Backend
 from potential.dataset import Dataset, Label, LabelledFrame
 from potential.derivatives import energy_and_forces
 from potential.frame import Frame
@@ -34,8 +38,8 @@ from potential.loader import Loader
 from potential.neighbors import neighbor_list
 from potential.nequip import NequIP
 
-CASES = [
-    (system, task, l_max, features)
+CASES: list[dict[str, Any]] = [
+    {"system": system, "task": task, "l_max": l_max, "features": features}
     for l_max, features in [(2, 32), (1, 64), (0, 64)]
     for system, task in [
         ("ethanol", "energy and forces"),
@@ -46,16 +50,15 @@ CASES = [
 ]
 
 
-def our_case(
+def our_model(
     system: str,
-    task: str,
     l_max: int,
     features: int,
     members: int = 1,
-    backend: str = "auto",
-    radial: str = "mlp",
-) -> Callable[[], None]:
-    """A function that runs the case once with our model."""
+    backend: Backend = "auto",
+    radial: str = "spline",
+) -> tuple[NequIP, Structures]:
+    """A model with random weights, and the structures to run it on."""
     config = ModelConfig(
         num_layers=4,
         l_max=l_max,
@@ -66,17 +69,27 @@ def our_case(
         committee_size=members,
     )
     model = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0)
-    for block in model.blocks:
+    for block in model.interactions():
         block.convolution.backend = backend
-    frames = [Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()]
-    if task == "energy and forces":
+    return model, Structures.of([Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()])
+
+
+def our_case(
+    case: dict[str, Any],
+    *,
+    members: int = 1,
+    backend: Backend = "auto",
+    radial: Literal["mlp", "spline"] = "spline",
+) -> Callable[[], object]:
+    """A function that runs the case once with our model."""
+    model, structures = our_model(case["system"], case["l_max"], case["features"], members, backend, radial)
+    if case["task"] == "energy and forces":
         model.requires_grad_(False)
-        structures = Structures.of(frames)
-        edges = neighbor_list(structures, config.r_max)
-        frozen = freeze(model)
+        edges, frozen = neighbor_list(structures, model.config.r_max), freeze(model)
         return lambda: energy_and_forces(model, structures, edges, frozen=frozen)
 
     rng = np.random.default_rng(0)
+    frames = [Frame.from_atoms(atoms) for atoms in SYSTEMS[case["system"]]()]
     dataset = Dataset.of(
         LabelledFrame(
             frame=frame,
@@ -123,11 +136,13 @@ class Peer:
                 return json.loads(line.removeprefix("PEER "))
         raise RuntimeError(f"the peer's process ended with {self.process.wait()}")
 
-    def run(self) -> float:
-        return float(self.ask({"run": True})["seconds"])
+    def case(self, case: dict[str, Any], *, compiled: bool) -> Callable[[], float]:
+        """Prepare a case; the function runs it once and returns its seconds."""
+        self.ask({**case, "compiled": compiled})
+        return lambda: float(self.ask({"run": compiled})["seconds"])
 
 
-def timed(function: Callable[[], None]) -> Callable[[], float]:
+def timed(function: Callable[[], object]) -> Callable[[], float]:
     def run() -> float:
         start = time.perf_counter()
         function()
@@ -148,10 +163,20 @@ def interleave(runs: dict[str, Callable[[], float]], budget_s: float) -> dict[st
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def share_of_the_machine(case: dict[str, Any], seconds: float) -> float:
+    """Arithmetic of the compiled form over its time, as a fraction of the rate of matrix products."""
+    model, structures = our_model(case["system"], case["l_max"], case["features"])
+    edges = len(neighbor_list(structures, model.config.r_max).sender)
+    atoms = len(structures.numbers)
+    work = operations(model, atoms, edges, training=case["task"] == "train")
+    return work / seconds / matrix_rate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--peer", help="python of an environment with nequip 0.19")
+    parser.add_argument("--compiled", action="store_true", help="also time the peer's compiled form")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=6.0, help="time spent on each case")
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
@@ -160,30 +185,36 @@ def main() -> None:
     peer = Peer(arguments.peer, arguments.threads) if arguments.peer else None
 
     rows = []
-    columns = ["plain", "fused", "spline", "committee", "nequip", "ratio 1", "ratio 4"]
-    print(f"{'case (times in ms)':56s}" + "".join(f"{c:>10s}" for c in columns), flush=True)
-    for system, task, l_max, features in CASES:
-        name = f"{task}, {system}, l_max {l_max}, {features} features"
+    columns = ["plain", "fused", "ours", "4 members", "roof"]
+    columns += ["nequip", "ratio", "ratio 4"] if peer else []
+    columns += ["compiled", "ratio", "ratio 4"] if peer and arguments.compiled else []
+    print(f"{'case (times in ms)':48s}" + "".join(f"{c:>10s}" for c in columns), flush=True)
+    for case in CASES:
+        name = "{task}, {system}, l_max {l_max}, {features} features".format(**case)
         if arguments.only not in name:
             continue
         runs = {
-            "plain": timed(our_case(system, task, l_max, features, backend="torch")),
-            "fused": timed(our_case(system, task, l_max, features)),
-            "spline": timed(our_case(system, task, l_max, features, radial="spline")),
-            "committee": timed(our_case(system, task, l_max, features, members=4, radial="spline")),
+            "plain": timed(our_case(case, backend="torch", radial="mlp")),
+            "fused": timed(our_case(case, radial="mlp")),
+            "ours": timed(our_case(case)),
+            "committee": timed(our_case(case, members=4)),
         }
         if peer is not None:
-            peer.ask({"system": system, "task": task, "l_max": l_max, "features": features})
-            runs["nequip"] = peer.run
-        ms = {key: 1e3 * value for key, value in interleave(runs, arguments.seconds).items()}
-        row = {"case": name, "threads": arguments.threads, "ms": ms}
-        row["committee_over_one"] = ms["committee"] / ms["spline"]
-        if peer is not None:
-            row["nequip_over_one"] = ms["nequip"] / ms["spline"]
-            row["nequip_over_committee"] = ms["nequip"] / ms["committee"]
+            runs["nequip"] = peer.case(case, compiled=False)
+            if arguments.compiled:
+                runs["nequip compiled"] = peer.case(case, compiled=True)
+        times = interleave(runs, arguments.seconds)
+        row = {"case": name, "threads": arguments.threads, "ms": {k: 1e3 * v for k, v in times.items()}}
+        row["roof"] = share_of_the_machine(case, times["ours"])
+        cells = [f"{1e3 * times[k]:10.2f}" for k in ("plain", "fused", "ours", "committee")]
+        cells.append(f"{row['roof']:10.0%}")
+        for form in ("nequip", "nequip compiled"):
+            if form in times:
+                ratios = [times[form] / times[k] for k in ("ours", "committee")]
+                row[f"{form} over ours, over committee"] = ratios
+                cells += [f"{1e3 * times[form]:10.1f}", *(f"{ratio:10.1f}" for ratio in ratios)]
         rows.append(row)
-        ratios = [row[key] for key in ("nequip_over_one", "nequip_over_committee") if key in row]
-        print(f"{name:56s}" + "".join(f"{x:10.1f}" for x in [*ms.values(), *ratios]), flush=True)
+        print(f"{name:48s}" + "".join(cells), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 

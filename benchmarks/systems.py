@@ -63,4 +63,9 @@ def water_box(molecules_per_side: int = 4) -> list[Atoms]:
     return [box]
 
 
-SYSTEMS = {"ethanol": ethanol, "5 x 21 atoms": aspirin_batch, "water 192": water_box}
+SYSTEMS = {
+    "ethanol": ethanol,
+    "5 x 21 atoms": aspirin_batch,
+    "water 192": water_box,
+    "water 1536": lambda: water_box(8),
+}
