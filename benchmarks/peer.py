@@ -90,7 +90,7 @@ def ahead_of_time(model: torch.nn.Module, data: dict[str, Any], name: str) -> Ca
     settings = COMPILE_TARGET_DICT[target]
     n_frames = int(data["num_atoms"].shape[0]) if "num_atoms" in data else 1
     if "cell" not in data:
-        data["cell"] = torch.zeros(n_frames, 3, 3, dtype=torch.float64)
+        data["cell"] = 100 * torch.eye(3, dtype=torch.float64).repeat(n_frames, 1, 1)
         data["edge_cell_shift"] = torch.zeros(data["edge_index"].shape[1], 3, dtype=torch.float64)
     file = Path("build/peer") / f"{name}_{target}.nequip.pt2"
     if not file.exists():

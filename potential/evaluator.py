@@ -29,7 +29,7 @@ class Evaluator:
         device: where to compute; predictions come back on the device of the input.
     """
 
-    def __init__(self, model: NequIP, *, skin: float = 0.0, device: str = "cpu") -> None:
+    def __init__(self, model: NequIP, *, skin: float = 0.5, device: str = "cpu") -> None:
         self.model = model.to(device).eval().requires_grad_(False)
         self._frozen = freeze(self.model)
         self._neighbors = NeighborList(model.config.r_max, skin=skin)
