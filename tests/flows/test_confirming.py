@@ -4,6 +4,7 @@ import pytest
 
 from flows.confirming import Expectation, confirmed, expectations, is_unexpected
 from labeling.checks import CheckLimits
+from labeling.cost import stage_seconds
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
 from labeling.workers import LabelingConfig, LabelWorkers
@@ -48,10 +49,14 @@ def test_a_sound_label_stands_even_if_the_committee_is_wrong():
         far = confirmed(water, label, Expectation(energy=-2000.0, deviation=0.1), COARSE, workers)
     assert isinstance(near, Label)
     assert "second_guess_eV" not in near.provenance["checks"]
+    assert stage_seconds(near.provenance)["second_guess"] == 0
     assert isinstance(far, Label)
     assert far.energy == label.energy
     assert abs(far.provenance["checks"]["second_guess_eV"]) < 1e-4
     assert far.provenance["checks"]["committee_energy_eV"] == -2000.0
+    spent = stage_seconds(far.provenance)["second_guess"]
+    assert spent > 0
+    assert far.provenance["seconds"] == pytest.approx(label.provenance["seconds"] + spent)
 
 
 def test_an_excited_state_is_found_out_and_quarantined():
