@@ -62,6 +62,8 @@ def main() -> None:
         f"test ({found.n_frames} frames): force MAE {1000 * found.force_mae:.1f} meV/Å, "
         f"energy MAE {1000 * found.frames['n_atoms'].iloc[0] * found.energy_mae:.1f} meV"
     )
+    if found.spearman is not None:
+        print(f"Spearman correlation of disagreement and force error {found.spearman:.2f}")
     if n == 50 and arguments.molecule in PUBLISHED:
         for name, error in PUBLISHED[arguments.molecule].items():
             print(f"published, {name}: force MAE {error} meV/Å")

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from potential.config import ModelConfig
 from potential.geometry import Geometry
-from potential.kernels.spline import Intervals
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,18 +52,16 @@ class EdgeTensors:
     topology: Topology
     harmonics: Float[Tensor, "members edges harmonics"]
     basis: Float[Tensor, "members edges radial"]
-    intervals: Intervals | None
+    interval: Int[Tensor, "edges"] | None
 
     @classmethod
     def of(cls, topology: Topology, geometry: Geometry, config: ModelConfig) -> EdgeTensors:
-        members, intervals = config.committee_size, None
-        if geometry.interval is not None:
-            intervals = Intervals.of(geometry.interval, config.radial_knots - 1)
+        members = config.committee_size
         return cls(
             topology=topology,
             harmonics=geometry.harmonics.expand(members, -1, -1),
             basis=geometry.basis.expand(members, -1, -1),
-            intervals=intervals,
+            interval=geometry.interval,
         )
 
 

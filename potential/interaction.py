@@ -138,7 +138,7 @@ class Interaction(torch.nn.Module):
         species: Float[Tensor, "atoms species"],
         edges: EdgeTensors,
     ) -> Float[Tensor, "members atoms components_out channels"]:
-        weights = self.radial(edges.basis, edges.intervals).unflatten(2, (-1, self.channels))
+        weights = self.radial(edges.basis, edges.interval).unflatten(2, (-1, self.channels))
         aggregated = self.convolution(self.linear(features), edges.harmonics, weights, edges.topology)
         return self._gate(self.update(aggregated, features, species))
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from potential import spline
 from potential.config import ModelConfig
 from potential.geometry import radial_basis
-from potential.kernels.spline import Intervals, evaluate_spline
 from potential.linear import CommitteeLinear, Generators, silu
 
 
@@ -34,11 +33,11 @@ class RadialNetwork(torch.nn.Module):
             self.register_buffer("fit", fit, persistent=False)
 
     def forward(
-        self, basis: Float[Tensor, "members edges radial"], intervals: Intervals | None
+        self, basis: Float[Tensor, "members edges radial"], interval: Int[Tensor, "edges"] | None
     ) -> Float[Tensor, "members edges n_out"]:
-        if intervals is None:
+        if interval is None:
             return self.network(basis)
-        return evaluate_spline(basis, self.coefficients(), intervals)
+        return spline.evaluate(basis, self.coefficients(), interval)
 
     def network(self, basis: Float[Tensor, "members points n_in"]) -> Float[Tensor, "members points n_out"]:
         """The MLP itself."""

@@ -67,3 +67,13 @@ def coefficients_from_values(n_knots: int) -> Float64[Tensor, "coefficients knot
     system[n_knots, 0], system[n_knots, 2] = -1.0, 1.0
     system[n_knots + 1, n - 3], system[n_knots + 1, n - 1] = -1.0, 1.0
     return torch.linalg.inv(system)[:, :n_knots].contiguous()
+
+
+def evaluate(
+    b: Float[Tensor, "members edges 4"],
+    c: Float[Tensor, "members coefficients columns"],
+    interval: Int[Tensor, "edges"],
+) -> Float[Tensor, "members edges columns"]:
+    """The splines of coefficients `c` at edges with the values `b` of the four B-splines."""
+    terms = [b[:, :, j : j + 1] * c.index_select(1, interval + j) for j in range(4)]
+    return terms[0] + terms[1] + terms[2] + terms[3]
