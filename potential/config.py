@@ -76,8 +76,11 @@ class TrainingConfig(Config):
     checkpoint_every_epochs: PositiveInt = 20
     warm_start: Annotated[bool, Field(description="begin from the last round's committee")] = False
     bootstrap: Annotated[
-        Literal["bayesian", "none"],
-        Field(description="random weights of the frames for each member (Rubin, Ann. Stat. 9, 130 (1981))"),
-    ] = "bayesian"
+        Literal["none", "bayesian"],
+        Field(
+            description="members differ by their initial weights alone, or also by random weights of the "
+            "frames (Rubin, Ann. Stat. 9, 130 (1981)), which costs accuracy"
+        ),
+    ] = "none"
     device: Annotated[str, Field(description="torch device, e.g. cpu or cuda")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"

@@ -105,14 +105,14 @@ def test_early_stop_and_plateau(tmp_path):
 
 
 def test_members_weigh_frames_differently_with_mean_one():
-    weights = bootstrap_weights(4, 200, SHORT, seed=0)
+    bayesian = SHORT.model_copy(update={"bootstrap": "bayesian"})
+    weights = bootstrap_weights(4, 200, bayesian, seed=0)
     assert weights.shape == (4, 200)
     torch.testing.assert_close(weights.mean(1), torch.ones(4))
     # Dirichlet(1, ..., 1) weights are exponential: their variance is one.
     assert weights.var(1).mean() == pytest.approx(1.0, abs=0.3)
-    assert torch.equal(weights, bootstrap_weights(4, 200, SHORT, seed=0))
-    none = SHORT.model_copy(update={"bootstrap": "none"})
-    assert torch.equal(bootstrap_weights(4, 3, none, seed=0), torch.ones(4, 3))
+    assert torch.equal(weights, bootstrap_weights(4, 200, bayesian, seed=0))
+    assert torch.equal(bootstrap_weights(4, 3, SHORT, seed=0), torch.ones(4, 3))
 
 
 def test_the_loss_is_its_formula():
