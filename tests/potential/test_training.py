@@ -89,19 +89,20 @@ def test_other_data_start_a_new_training(tmp_path):
     assert epochs[0] == 1
 
 
-def test_early_stop_and_plateau(tmp_path):
-    stopping = SHORT.model_copy(
-        update={
-            "max_epochs": 400,
-            "schedule": "plateau",
-            "plateau_patience_epochs": 2,
-            "early_stop_patience_epochs": 10,
-            "learning_rate": 0.05,
-        }
-    )
-    history = train(tmp_path, stopping).history
+def test_training_stops_early_when_the_validation_gets_no_better(tmp_path):
+    rough = {"max_epochs": 400, "schedule": "constant", "learning_rate": 0.1, "ema_decay": 0.0}
+    history = train(tmp_path, SHORT.model_copy(update={**rough, "early_stop_patience_epochs": 4})).history
     assert len(history) < 400
-    assert history[-1].learning_rate < 0.05
+    errors = [r.validation_force_mae for r in history if r.validation_force_mae is not None]
+    assert min(errors[-2:]) > min(errors), "the best was at least two validations ago"
+
+
+def test_the_rate_falls_on_a_plateau_of_the_loss(tmp_path):
+    settings = {"max_epochs": 60, "schedule": "plateau", "plateau_patience_epochs": 2, "learning_rate": 0.05}
+    history = train(tmp_path, SHORT.model_copy(update=settings)).history
+    rates = [r.learning_rate for r in history[20:]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.05
 
 
 def test_members_weigh_frames_differently_with_mean_one():
