@@ -15,8 +15,9 @@
 
 The paths into one target are kept apart: the linear map that follows mixes them.
 
-On the CPU the fused kernels of `potential.kernels` do the work. The plain torch form below runs on
-every device, can be differentiated any number of times, and is the reference they are tested with.
+On the CPU and on CUDA devices the fused kernels of `potential.kernels` do the work. The plain torch
+form below runs on every device, can be differentiated any number of times, and is the reference they
+are tested with.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Convolution(torch.nn.Module):
         weights: Float[Tensor, "members edges paths channels"],
         topology: Topology,
     ) -> Float[Tensor, "members atoms rows channels"]:
-        if self.backend == "auto" and features.device.type == "cpu":
+        if self.backend == "auto":
             out = fused_convolution(self.table, features, harmonics, weights, topology)
             if out is not None:
                 return out

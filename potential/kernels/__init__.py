@@ -1,1 +1,1 @@
-"""The fused convolution: C++ generated from the Clebsch-Gordan table, built on first use."""
+"""The fused convolution: C++ and Triton generated from the Clebsch-Gordan table, built on first use."""

@@ -26,7 +26,7 @@ class CompilerError(RuntimeError):
 def load(source: str) -> ctypes.CDLL:
     """The shared library of `source`, compiled if it is not in the cache yet.
 
-    The cache is $ALNICO_CACHE or ~/.cache/alnico; the file's name is a hash of source, compiler and
+    The file's name in the cache is a hash of source, compiler and
     processor. Several processes may build at once: each compiles apart and renames into place.
 
     Raises:
@@ -36,7 +36,7 @@ def load(source: str) -> ctypes.CDLL:
     gomp = _openmp_of_torch()
     identity = "\n".join([source, _version(compiler), _processor(), *_FLAGS, str(gomp)])
     name = hashlib.sha256(identity.encode()).hexdigest()[:20]
-    folder = Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
+    folder = cache_folder()
     library = folder / f"{name}.so"
     try:
         if not library.exists():
@@ -46,6 +46,11 @@ def load(source: str) -> ctypes.CDLL:
         raise CompilerError(
             f"cannot keep or load compiled kernels in {folder}: {error}; set ALNICO_CACHE"
         ) from error
+
+
+def cache_folder() -> Path:
+    """Where generated code and compiled libraries are kept: $ALNICO_CACHE or ~/.cache/alnico."""
+    return Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
 
 
 @cache

@@ -22,6 +22,7 @@ from potential.graph import Topology
 from potential.irreps import PathTable
 from potential.kernels.build import CompilerError, load, warn_once
 from potential.kernels.source import convolution_source
+from potential.kernels.triton_kernel import TritonKernel, shared
 
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 
@@ -33,15 +34,18 @@ def fused_convolution(
     weights: Float[Tensor, "members edges paths channels"],
     topology: Topology,
 ) -> Float[Tensor, "members atoms rows channels"] | None:
-    """The convolution by compiled kernels; None where they cannot be built (warned once)."""
-    kernel = _kernel(table, features.shape[3], features.dtype)
+    """The convolution by compiled kernels: C++ on the CPU, Triton on CUDA devices.
+
+    None where there are none for the device, or where they cannot be built (warned once).
+    """
+    kernel = _kernel(table, features.shape[3], features.dtype, features.device)
     if kernel is None:
         return None
     return _Forward.apply(features, harmonics, weights, topology, kernel)
 
 
-class _Kernel:
-    """The compiled primitives for one table, channel count and dtype."""
+class CppKernel:
+    """The primitives on the CPU for one table, channel count and dtype."""
 
     def __init__(self, table: PathTable, channels: int, dtype: torch.dtype) -> None:
         library = load(convolution_source(table, channels, _NAMES[dtype]))
@@ -53,14 +57,14 @@ class _Kernel:
             function.restype = None
 
     def forward(self, h: Tensor, y: Tensor, w: Tensor, topology: Topology) -> Tensor:
-        h, y, w = h.contiguous(), _shared(y), w.contiguous()
+        h, y, w = h.contiguous(), shared(y), w.contiguous()
         members, atoms, _, channels = h.shape
         out = h.new_empty(members, atoms, self.rows, channels)
         self._call(self._forward, [h, y, w, out, topology.row, topology.sender], h, w, y)
         return out
 
     def backward(self, g: Tensor, y: Tensor, w: Tensor, topology: Topology) -> Tensor:
-        g, y, w = g.contiguous(), _shared(y), w.contiguous()
+        g, y, w = g.contiguous(), shared(y), w.contiguous()
         members, atoms, _, channels = g.shape
         out = g.new_empty(members, atoms, self.components, channels)
         tensors = [g, y, w, out, topology.column, topology.order, topology.receiver]
@@ -70,7 +74,7 @@ class _Kernel:
     def adjoint(
         self, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology
     ) -> tuple[Tensor, Tensor]:
-        h, y, w, g = h.contiguous(), _shared(y), w.contiguous(), g.contiguous()
+        h, y, w, g = h.contiguous(), shared(y), w.contiguous(), g.contiguous()
         dw = torch.empty_like(w)
         dy = w.new_empty(w.shape[0], w.shape[1], self.harmonics)
         self._call(self._adjoint, [h, y, w, g, dw, dy, topology.row, topology.sender], h, w, y)
@@ -85,23 +89,27 @@ class _Kernel:
         )
 
 
+Kernel = CppKernel | TritonKernel
+
+
 @cache
-def _kernel(table: PathTable, channels: int, dtype: torch.dtype) -> _Kernel | None:
+def _kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> Kernel | None:
     try:
-        return _Kernel(table, channels, dtype)
+        match device.type:
+            case "cpu":
+                return CppKernel(table, channels, dtype)
+            case "cuda":
+                return TritonKernel(table, channels, dtype, device)
+            case _:
+                return None
     except CompilerError as error:
         warn_once(f"running the slower plain torch convolution: {error}")
         return None
 
 
-def _shared(y: Tensor) -> Tensor:
-    """Contiguous for each member; harmonics that all members share stay one copy (stride 0)."""
-    return y if y[0].is_contiguous() else y.contiguous()
-
-
 class _Forward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: _Kernel) -> Tensor:
+    def forward(ctx: Any, h: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: Kernel) -> Tensor:
         ctx.save_for_backward(h, y, w)
         ctx.rest = (topology, kernel)
         return kernel.forward(h, y, w, topology)
@@ -118,7 +126,7 @@ class _Forward(torch.autograd.Function):
 
 class _Backward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, g: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: _Kernel) -> Tensor:
+    def forward(ctx: Any, g: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: Kernel) -> Tensor:
         ctx.save_for_backward(g, y, w)
         ctx.rest = (topology, kernel)
         return kernel.backward(g, y, w, topology)
@@ -136,7 +144,7 @@ class _Backward(torch.autograd.Function):
 class _Adjoint(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology, kernel: _Kernel
+        ctx: Any, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology, kernel: Kernel
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(h, y, w, g)
         ctx.rest = (topology, kernel)
