@@ -9,6 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.lock)
+TRITON := $(shell sed -n 's/^\(triton==[^ ;]*\).*/\1/p' requirements.lock)
 
 # make PYTHON=/path/to/python3.12 demo     the interpreter that makes .venv
 PYTHON ?=
@@ -49,11 +50,12 @@ setup: $(INSTALLED)  ## .venv with the pinned packages, and nothing else
 
 lock:  ## resolve the dependencies of pyproject.toml anew and write requirements.lock
 	rm -rf build/lock && "$$(scripts/find-python)" -m venv build/lock
-	build/lock/bin/pip install --quiet $(or $(TORCH),torch)
+	build/lock/bin/pip install --quiet $(or $(TORCH),torch) $(TRITON)
 	build/lock/bin/pip install --quiet --editable '.[dev]'
 	{ sed -n '/^#/p;/^#/!q' requirements.lock; \
 	  build/lock/bin/pip freeze --all --exclude pip --exclude-editable \
-	  | sed 's/^\(torch==[^+]*\)+.*/\1/' | grep -Ev '^(nvidia-|cuda-|triton==)'; } > build/requirements.lock
+	  | sed -e 's/^\(torch==[^+]*\)+.*/\1/' -e 's/^triton==.*/& ; platform_system == "Linux"/' \
+	  | grep -Ev '^(nvidia-|cuda-)'; } > build/requirements.lock
 	mv build/requirements.lock requirements.lock && rm -rf build/lock
 
 clean:  ## remove caches and build products; campaigns and .venv stay
