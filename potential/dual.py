@@ -34,8 +34,6 @@ def weighted_energy_and_derivative(
     direction: Float[Tensor, "members edges 3"],
 ) -> Float[Tensor, ""]:
     """sum c E + D_v E, for c = `energy_weight` and v = `direction`; differentiable by the weights."""
-    harmonics_tangent = torch.einsum("emx,gex->gem", geometry.harmonics_slope, direction).contiguous()
-    distance_tangent = torch.einsum("ex,gex->ge", geometry.unit, direction).contiguous()
     x = weights.embedding.index_select(1, species).unsqueeze(2)
     tangent = torch.zeros_like(x)
     for block in weights.blocks:
@@ -46,7 +44,7 @@ def weighted_energy_and_derivative(
             block.update,
             block.coefficients,
             block,
-            (species, topology, geometry, harmonics_tangent, distance_tangent),
+            (species, topology, geometry, direction.contiguous()),
         )
     scale = weights.scales.index_select(0, species)
     features = (energy_weight.unsqueeze(2) * x.squeeze(2) + tangent.squeeze(2)) * scale.unsqueeze(1)
@@ -65,9 +63,9 @@ class _DualBlock(torch.autograd.Function):
         update: Tensor,
         coefficients: Tensor,
         block: PackedBlock,
-        edges: tuple[Tensor, Topology, Geometry, Tensor, Tensor],
+        edges: tuple[Tensor, Topology, Geometry, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        species, topology, geometry, *_ = edges
+        species, topology, geometry, direction = edges
         members, atoms = x.shape[:2]
         kept = [
             x.new_empty(members, atoms, rows, block.channels)
@@ -77,8 +75,9 @@ class _DualBlock(torch.autograd.Function):
         call(
             _library(block).dual_forward,
             [
-                *(x, tangent, *kept, linear, update, *_edge_arguments(geometry, edges)),
-                *(coefficients, geometry.interval, species, topology.row, topology.sender),
+                *(x, tangent, *kept, linear, update),
+                *_edge_arguments(coefficients, geometry, direction),
+                *(species, topology.row, topology.sender),
             ],
             [members, atoms, len(topology.sender), coefficients.shape[1]],
         )
@@ -92,7 +91,7 @@ class _DualBlock(torch.autograd.Function):
     def backward(ctx: Any, by_out: Tensor, by_tangent: Tensor) -> tuple[Tensor | None, ...]:
         x, tangent, coefficients, *kept = ctx.saved_tensors
         block, edges = ctx.rest
-        species, topology, geometry, *_ = edges
+        species, topology, geometry, direction = edges
         h, _, messages, _, before, _ = kept
         members, threads = len(x), torch.get_num_threads()
         # Each thread at work on a member sums the coefficients' gradient apart: the order of the
@@ -107,24 +106,20 @@ class _DualBlock(torch.autograd.Function):
             [
                 *(by_out.contiguous(), by_tangent.contiguous(), x, tangent, *kept, *scratch),
                 *(by_x, by_x_tangent, by_linear, by_update, by_coefficients),
-                *(block.linear_transposed, block.update_transposed, *_edge_arguments(geometry, edges)),
-                *(coefficients, geometry.interval, species),
-                *(topology.column, topology.order, topology.receiver),
+                *(block.linear_transposed, block.update_transposed),
+                *_edge_arguments(coefficients, geometry, direction),
+                *(species, topology.column, topology.order, topology.receiver),
             ],
             [members, x.shape[1], len(topology.sender), coefficients.shape[1], slabs],
         )
         return by_x, by_x_tangent, by_linear, by_update, by_coefficients.sum(1), None, None
 
 
-def _edge_arguments(geometry: Geometry, edges: tuple) -> tuple[Tensor, ...]:
-    *_, harmonics_tangent, distance_tangent = edges
-    return (
-        geometry.harmonics,
-        harmonics_tangent,
-        geometry.basis,
-        geometry.basis_slope,
-        distance_tangent,
-    )
+def _edge_arguments(coefficients: Tensor, geometry: Geometry, direction: Tensor) -> list[Tensor | None]:
+    return [
+        *(geometry.harmonics, geometry.basis, coefficients, geometry.interval),
+        *(geometry.harmonics_slope, geometry.basis_slope, geometry.unit, direction),
+    ]
 
 
 def _library(block: PackedBlock) -> Any:

@@ -70,8 +70,7 @@ class FrozenNequIP:
         energy = torch.bmm(features, readout.unsqueeze(2)).squeeze(2) * scale
 
         members, edges = len(readout), len(topology.sender)
-        by_harmonics = features.new_zeros(members, edges, geometry.harmonics.shape[1])
-        by_distance = features.new_zeros(members, edges)
+        slope = features.new_zeros(members, edges, 3)
         cotangent = scale.view(1, -1, 1, 1) * readout[:, None, None, :]
         for layer in reversed(range(len(kept))):
             block, (h, before) = self.weights.blocks[layer], kept[layer]
@@ -81,17 +80,17 @@ class FrozenNequIP:
             call(
                 self._libraries[layer].block_backward,
                 [
-                    *(cotangent, before, h, messages, into, by_harmonics, by_distance),
+                    *(cotangent, before, h, messages, into, slope),
                     *(block.linear_transposed, block.update_transposed),
-                    *(geometry.harmonics, geometry.basis, geometry.basis_slope),
-                    *(block.coefficients, geometry.interval, species),
+                    *(geometry.harmonics, geometry.basis, block.coefficients, geometry.interval),
+                    *(geometry.harmonics_slope, geometry.basis_slope, geometry.unit, species),
                     *(topology.column, topology.order, topology.receiver),
                 ],
                 [members, atoms, edges, block.coefficients.shape[1]],
             )
             if into is not None:
                 cotangent = into
-        return energy, geometry.slope_of(by_harmonics, by_distance)
+        return energy, slope
 
     def features(
         self, species: Int[Tensor, "atoms"], topology: Topology, geometry: Geometry

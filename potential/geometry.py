@@ -67,16 +67,9 @@ class Geometry:
         by_basis: Float[Tensor, "members edges radial"],
     ) -> Float[Tensor, "members edges 3"]:
         """dE/dd from dE/dY and dE/db."""
-        return self.slope_of(by_harmonics, (by_basis * self.basis_slope).sum(-1))
-
-    def slope_of(
-        self,
-        by_harmonics: Float[Tensor, "members edges harmonics"],
-        by_distance: Float[Tensor, "members edges"],
-    ) -> Float[Tensor, "members edges 3"]:
-        """dE/dd from dE/dY and dE/dr."""
         angular = torch.einsum("gem,emx->gex", by_harmonics, self.harmonics_slope)
-        return angular + by_distance.unsqueeze(-1) * self.unit
+        radial = (by_basis * self.basis_slope).sum(-1, keepdim=True)
+        return angular + radial * self.unit
 
     def to(self, dtype: torch.dtype) -> Geometry:
         """In the dtype of the model (computed from positions in float64)."""

@@ -95,7 +95,7 @@ def block_source(part: Part, table: PathTable, channels: int, n_species: int, dt
         dual_gather="\n".join(map(_dual_gather, codes)),
         dual_scatter="\n".join(map(_dual_scatter, codes)),
         zeros_y=", ".join(f"y{m} = {{}}" for m in range(harmonics)),
-        store_y=" ".join(f"y_[{m}] += sum(y{m});" for m in range(harmonics)),
+        sums_y=", ".join(f"sum(y{m})" for m in range(harmonics)),
     )
 
 
@@ -136,7 +136,7 @@ def _gather(path: PathCode) -> str:
 
 
 def _scatter(group: list[PathCode]) -> str:
-    """With q = R^T g: dh += w q, dw = h . q; and dY through S[k, m1] = sum_u w g_k h_m1."""
+    """With q = R^T g: dh += w q, dw = h . q; and dE/dY through S[k, m1] = sum_u w g_k h_m1."""
     entries = group[0].entries
     lines = [
         f"  {{ V {', '.join(f's{e.k}_{e.m1} = {{}}' for e in entries)};",

@@ -1,13 +1,22 @@
 // The block in dual numbers x + eps xd, forward, and the gradient of a function of both parts.
 //
-// The tangents Yd of the harmonics and rd of the distances move the edges; weights have none. The part
+// The tangent dd of the edge vectors moves the edges; weights have none. The part
 // in eps of the last block is then the directional derivative of the energy, and its gradient by the
 // weights is what a loss on forces needs (the mathematics: potential/dual.py).
 
 struct Edges {
-  const T *Y, *Yd, *b, *slope, *rd, *table;
-  const int64_t *interval;
+  const T *Y, *b, *table;             // harmonics, B-splines, coefficients of this member
+  const int64_t* interval;
+  const T *Y_slope, *b_slope, *unit;  // dY/dd, db/dr, d/r of the edge vectors d
+  const T* dd;                        // their tangent, of this member
 };
+
+// Yd and the tangent of the distance.
+static inline T tangent(const Edges& E, int64_t e, T* Yd) {
+  const T *dd = E.dd + e * 3, *slope = E.Y_slope + e * Q * 3, *unit = E.unit + e * 3;
+  for (int64_t m = 0; m < Q; ++m) Yd[m] = slope[m * 3] * dd[0] + slope[m * 3 + 1] * dd[1] + slope[m * 3 + 2] * dd[2];
+  return unit[0] * dd[0] + unit[1] * dd[1] + unit[2] * dd[2];
+}
 
 #define HD(m) LOAD(hd_ + (m) * U)
 #define GD(r) LOAD(gd_ + (r) * U)
@@ -16,11 +25,12 @@ struct Edges {
 #define GRADIENT(j, p) STORE(t_ + ((j) * P + (p)) * U)
 
 #define EDGE                                                                                          \
-  T R[N_R], S[N_R];                                                                                   \
+  T R[N_R], S[N_R], Yd[Q];                                                                            \
+  const T rd = tangent(E, e, Yd);                                                                     \
   rotation(E.Y + e * Q, R);                                                                           \
-  rotation(E.Yd + e * Q, S);                                                                          \
+  rotation(Yd, S);                                                                                    \
   const int64_t knot = E.interval[e] * P * U;                                                         \
-  const T *b = E.b + e * 4, *s = E.slope + e * 4, *c = E.table + knot, rd = E.rd[e];                  \
+  const T *b = E.b + e * 4, *s = E.b_slope + e * 4, *c = E.table + knot;                              \
   const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];                                                 \
   const T t0 = s[0] * rd, t1 = s[1] * rd, t2 = s[2] * rd, t3 = s[3] * rd;
 
@@ -139,9 +149,9 @@ constexpr int64_t n_matrices() {
 
 // x [M] -> out [OUT]; h [M], messages [ROWS] and pre [PRE] are kept. Names that end in d: the part in eps.
 extern "C" void dual_forward(const T* x, const T* xd, T* h, T* hd, T* messages, T* messagesd, T* pre, T* pred, T* out,
-                             T* outd, const T* linear_weights, const T* update_weights, const T* Y, const T* Yd,
-                             const T* b, const T* slope, const T* rd, const T* table, const int64_t* interval,
-                             const int64_t* species, const int64_t* row, const int64_t* send, int64_t members,
+                             T* outd, const T* linear_weights, const T* update_weights, const T* Y, const T* b,
+                             const T* table, const int64_t* interval, const T* Y_slope, const T* b_slope,
+                             const T* unit, const T* dd, const int64_t* species, const int64_t* row, const int64_t* send, int64_t members,
                              int64_t atoms, int64_t edges, int64_t coefficients, int threads) {
   #pragma omp parallel num_threads(threads)
   {
@@ -153,7 +163,7 @@ extern "C" void dual_forward(const T* x, const T* xd, T* h, T* hd, T* messages, 
       linear(xd + at, hd + at, n, linear_weights + m * LINEAR_WEIGHTS);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
-      const Edges E = {Y, Yd + m * edges * Q, b, slope, rd + m * edges, table + m * coefficients * P * U, interval};
+      const Edges E = {Y, b, table + m * coefficients * P * U, interval, Y_slope, b_slope, unit, dd + m * edges * 3};
       zero(messages + first * ROWS * U, n * ROWS * U);
       zero(messagesd + first * ROWS * U, n * ROWS * U);
       zero(pre + first * PRE * U, n * PRE * U);
@@ -177,9 +187,9 @@ extern "C" void dual_forward(const T* x, const T* xd, T* h, T* hd, T* messages, 
 extern "C" void dual_backward(const T* dout, const T* doutd, const T* x, const T* xd, const T* h, const T* hd,
                               const T* messages, const T* messagesd, const T* pre, const T* pred, T* dpre, T* dpred,
                               T* g, T* gd, T* dh, T* dhd, T* dx, T* dxd, T* dlinear, T* dupdate, T* dtable,
-                              const T* linear_transposed, const T* update_matrices, const T* Y, const T* Yd,
-                              const T* b, const T* slope, const T* rd, const T* table, const int64_t* interval,
-                              const int64_t* species, const int64_t* column, const int64_t* order,
+                              const T* linear_transposed, const T* update_matrices, const T* Y, const T* b,
+                              const T* table, const int64_t* interval, const T* Y_slope, const T* b_slope,
+                              const T* unit, const T* dd, const int64_t* species, const int64_t* column, const int64_t* order,
                               const int64_t* receive, int64_t members, int64_t atoms, int64_t edges,
                               int64_t coefficients, int64_t slabs, int threads) {
   #pragma omp parallel num_threads(threads)
@@ -200,7 +210,7 @@ extern "C" void dual_backward(const T* dout, const T* doutd, const T* x, const T
     #pragma omp for schedule(static, 1)
     for (int64_t task = 0; task < members * slabs; ++task) {
       const int64_t m = task / slabs, slab = task % slabs;
-      const Edges E = {Y, Yd + m * edges * Q, b, slope, rd + m * edges, table + m * coefficients * P * U, interval};
+      const Edges E = {Y, b, table + m * coefficients * P * U, interval, Y_slope, b_slope, unit, dd + m * edges * 3};
       T* own = dtable + task * coefficients * P * U;
       zero(own, coefficients * P * U);
       for (int64_t j = slab * atoms / slabs; j < (slab + 1) * atoms / slabs; ++j) {

@@ -3,8 +3,9 @@
 // The messages of a chunk stay in cache: nothing with an axis of edges times channels is ever stored.
 
 struct Edges {
-  const T *Y, *b, *slope, *table;  // harmonics, B-splines and their slopes, coefficients of this member
-  const int64_t *interval, *send, *receive;
+  const T *Y, *b, *table;              // harmonics, B-splines, coefficients of this member
+  const int64_t* interval;
+  const T *Y_slope, *b_slope, *unit;   // dY/dd, db/dr, d/r of the edge vectors d; for the backward pass
 };
 
 // out += the messages of one edge to its receiver
@@ -20,18 +21,21 @@ $gather
   }
 }
 
-// dh += the cotangent of the sender's features, dY and dr += those of the edge, from g of its receiver
+// dh += the cotangent of the sender's features, dE/dd += that of the edge, from g of its receiver
 static inline void scatter(const Edges& E, int64_t e, const T* __restrict__ h, const T* __restrict__ g,
-                           T* __restrict__ dh, T* __restrict__ dY, T* __restrict__ dr) {
+                           T* __restrict__ dh, T* __restrict__ dd) {
   T R[N_R];
   rotation(E.Y + e * Q, R);
-  const T *b = E.b + e * 4, *s = E.slope + e * 4, *c = E.table + E.interval[e] * P * U;
+  const T *b = E.b + e * 4, *s = E.b_slope + e * 4, *c = E.table + E.interval[e] * P * U;
   const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3], t0 = s[0], t1 = s[1], t2 = s[2], t3 = s[3];
   V $zeros_y, r = {};
 $scatter
-  T* y_ = dY + e * Q;
-  $store_y
-  dr[e] += sum(r);
+  const T y_[] = {$sums_y}, dr = sum(r), *Y_slope = E.Y_slope + e * Q * 3;
+  for (int x = 0; x < 3; ++x) {
+    T slope = dr * E.unit[e * 3 + x];
+    for (int64_t m = 0; m < Q; ++m) slope += y_[m] * Y_slope[m * 3 + x];
+    dd[e * 3 + x] += slope;
+  }
 }
 
 static void gate(const T* a, T* out) {
@@ -74,7 +78,7 @@ extern "C" void block_forward(const T* x, T* h, T* pre, T* out, const T* linear_
       linear(x + first * M * U, h + first * M * U, n, linear_weights + m * LINEAR_WEIGHTS);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
-      const Edges E = {Y, b, nullptr, table + m * coefficients * P * U, interval, send, nullptr};
+      const Edges E = {Y, b, table + m * coefficients * P * U, interval, nullptr, nullptr, nullptr};
       zero(messages, n * ROWS * U);
       for (int64_t i = 0; i < n; ++i)
         for (int64_t e = row[from + i]; e < row[from + i + 1]; ++e)
@@ -88,13 +92,14 @@ extern "C" void block_forward(const T* x, T* h, T* pre, T* out, const T* linear_
   }
 }
 
-// From dout the cotangents dx of x (none with dx = nullptr), dY [members, edges, Q] and dr
-// [members, edges], the last two added to what is there. pre is overwritten; g [ROWS] is scratch.
-extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T* dY, T* dr, const T* linear_transposed,
-                               const T* update_transposed_weights, const T* Y, const T* b, const T* slope, const T* table,
-                               const int64_t* interval, const int64_t* species, const int64_t* column,
-                               const int64_t* order, const int64_t* receive, int64_t members, int64_t atoms,
-                               int64_t edges, int64_t coefficients, int threads) {
+// From dout the cotangent dx of x (none with dx = nullptr), and dd [members, edges, 3] of the edge
+// vectors, added to what is there. pre is overwritten; g [ROWS] is scratch.
+extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T* dd, const T* linear_transposed,
+                               const T* update_matrices, const T* Y, const T* b, const T* table,
+                               const int64_t* interval, const T* Y_slope, const T* b_slope, const T* unit,
+                               const int64_t* species, const int64_t* column, const int64_t* order,
+                               const int64_t* receive, int64_t members, int64_t atoms, int64_t edges,
+                               int64_t coefficients, int threads) {
   #pragma omp parallel num_threads(threads)
   {
     T dh[CHUNK * M * U];
@@ -104,16 +109,16 @@ extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T
       zero(g + first * ROWS * U, n * ROWS * U);
       if (dx) zero(dx + first * M * U, n * M * U);
       update_transposed(p, g + first * ROWS * U, dx ? dx + first * M * U : nullptr, n, species + from,
-                        update_transposed_weights + m * UPDATE_WEIGHTS);
+                        update_matrices + m * UPDATE_WEIGHTS);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
-      const Edges E = {Y, b, slope, table + m * coefficients * P * U, interval, nullptr, receive};
+      const Edges E = {Y, b, table + m * coefficients * P * U, interval, Y_slope, b_slope, unit};
       zero(dh, n * M * U);
       for (int64_t i = 0; i < n; ++i)
         for (int64_t k = column[from + i]; k < column[from + i + 1]; ++k) {
           const int64_t e = order[k];
           scatter(E, e, h + (first + i) * M * U, g + (m * atoms + receive[e]) * ROWS * U, dh + i * M * U,
-                  dY + m * edges * Q, dr + m * edges);
+                  dd + m * edges * 3);
         }
       if (dx) linear(dh, dx + first * M * U, n, linear_transposed + m * LINEAR_WEIGHTS);
     });

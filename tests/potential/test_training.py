@@ -45,7 +45,7 @@ def train(folder, training=SHORT, data=None, model=SMALL, **arguments):
 
 def test_training_learns_the_forces(tmp_path):
     data = labelled(30)
-    result = train(tmp_path, SHORT.model_copy(update={"max_epochs": 60, "max_steps": 400}), data)
+    result = train(tmp_path, SHORT.model_copy(update={"max_epochs": 90, "max_steps": 600}), data)
     test = labelled(20, first_seed=500)
     mean_force = np.abs(np.concatenate([label.forces for label in test.labels])).mean()
     found = errors(result.model, Loader(test, result.model), 8)
