@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 
 class Config(BaseModel):
@@ -84,3 +84,23 @@ class TrainingConfig(Config):
     ] = "none"
     device: Annotated[str, Field(description="torch device, e.g. cpu or cuda")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
+    tf32: Annotated[
+        bool, Field(description="on CUDA devices, train with matrix products in TF32: faster, less precise")
+    ] = False
+
+    @model_validator(mode="after")
+    def _tf32_needs_cuda(self) -> TrainingConfig:
+        check_tf32(self.tf32, self.device)
+        return self
+
+
+def check_tf32(tf32: bool, device: str) -> None:
+    """TF32 is refused where there is none.
+
+    Raises:
+        ValueError: with `tf32` on another device than CUDA.
+    """
+    if tf32 and not device.startswith("cuda"):
+        raise ValueError(
+            f"tf32: true needs a CUDA device, but device is {device}; set device: cuda or tf32: false"
+        )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 
 from potential.batch import CommitteePrediction, Structures
+from potential.config import check_tf32
 from potential.derivatives import energy_and_forces
 from potential.frame import Frame
 from potential.frozen import freeze
@@ -16,6 +18,7 @@ from potential.geometry import Geometry
 from potential.graph import EdgeTensors, Topology
 from potential.neighbors import NeighborList, neighbor_list
 from potential.nequip import NequIP
+from potential.precision import float32_products
 
 
 class Evaluator:
@@ -27,9 +30,16 @@ class Evaluator:
         skin: Angstrom; in molecular dynamics the neighbour list is reused while atoms stay within
             half the skin.
         device: where to compute; predictions come back on the device of the input.
+        tf32: multiply matrices in TF32 (faster, less precise; docs/performance.md says by how much);
+            only on CUDA devices and for float32 models.
+
+    Raises:
+        ValueError: for `tf32` on another device.
     """
 
-    def __init__(self, model: NequIP, *, skin: float = 0.5, device: str = "cpu") -> None:
+    def __init__(self, model: NequIP, *, skin: float = 0.5, device: str = "cpu", tf32: bool = False) -> None:
+        check_tf32(tf32, device)
+        self._tf32 = tf32
         self.model = model.to(device).eval().requires_grad_(False)
         self._frozen = freeze(self.model)
         self._neighbors = NeighborList(model.config.r_max, skin=skin)
@@ -37,9 +47,10 @@ class Evaluator:
     def __call__(self, structures: Structures, *, stress: bool = False) -> CommitteePrediction:
         home, there = structures.positions.device, self.model.device
         moved = structures.to(there)
-        prediction = energy_and_forces(
-            self.model, moved, self._neighbors(moved), stress=stress, frozen=self._frozen
-        )
+        with float32_products("tf32") if self._tf32 else nullcontext():
+            prediction = energy_and_forces(
+                self.model, moved, self._neighbors(moved), stress=stress, frozen=self._frozen
+            )
         return prediction.to(home)
 
     def descriptors(

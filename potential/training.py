@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -24,6 +25,7 @@ from potential.gradient import losses_and_gradient
 from potential.loader import Loader
 from potential.loss import bootstrap_weights, errors
 from potential.nequip import NequIP
+from potential.precision import float32_products
 from potential.schedule import Progress
 
 
@@ -156,7 +158,8 @@ class _Run:
         saved_epoch, started = self.progress.epoch, time.perf_counter() - self.progress.seconds
         bar = tqdm(total=100, desc=description, unit="%", disable=None, bar_format=_BAR)
         while not schedule.finished(self.config, self.progress):
-            record = self._epoch(started)
+            with float32_products("tf32") if self.config.tf32 else nullcontext():
+                record = self._epoch(started)
             self.history.append(record)
             if on_epoch is not None:
                 on_epoch(record)
