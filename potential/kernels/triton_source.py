@@ -33,9 +33,7 @@ def triton_source(table: PathTable) -> str:
         paths=len(table.paths),
         harmonics=(table.l_max + 1) ** 2,
         forward="\n".join(line for i, part in enumerate(parts) for line in _forward(i, part)),
-        zeros_h=_lines(
-            4, (f"o{m} = tl.full([BLOCK], 0.0, out.dtype.element_ty)" for m in range(components))
-        ),
+        zeros_h=_lines(4, (f"o{m} = tl.full([BLOCK], 0.0, out.dtype.element_ty)" for m in range(components))),
         backward=_lines(8, _backward(groups)),
         store_h=_lines(4, (f"tl.store(o_ + {m} * U, o{m}, mask=mask)" for m in range(components))),
         loads_y=_lines(4, _load_harmonics(groups)),
