@@ -28,6 +28,7 @@ LEVEL_SHIFT_HARTREE = 0.3
 DAMPING = 0.4
 SMEARING_HARTREE = 0.02
 MAX_INSTABILITIES = 5
+STABILITY_GRID_LEVEL = 1
 SHARE_OF_MEMORY = 0.25
 
 
@@ -187,7 +188,7 @@ def _leave_instabilities(
 ) -> tuple[Any, int]:
     """Follow the orbital rotation that lowers the energy until the solution is stable."""
     for left in range(MAX_INSTABILITIES + 1):
-        orbitals, _, stable, _ = scf.stability(return_status=True)
+        orbitals, stable = _follow_instability(scf)
         if stable:
             return scf, left
         density = scf.make_rdm1(orbitals, scf.mo_occ)
@@ -196,6 +197,20 @@ def _leave_instabilities(
         if not scf.converged:
             break
     raise NotConvergedError(f"{_what(frame, level)}: no stable SCF solution after {_spent(cycles)}")
+
+
+def _follow_instability(scf: Any) -> tuple[Any, bool]:
+    """Orbitals rotated downhill, and whether there was no way down.
+
+    The curvature needs no fine grid, and it is integrated more than a hundred times.
+    """
+    from pyscf import dft, lib
+
+    coarse = dft.Grids(scf.mol)
+    coarse.level = STABILITY_GRID_LEVEL
+    with lib.temporary_env(scf, grids=coarse.build(with_non0tab=True)):
+        orbitals, _, stable, _ = scf.stability(return_status=True)
+    return orbitals, stable
 
 
 def _what(frame: Frame, level: PySCFLevel) -> str:
