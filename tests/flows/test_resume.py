@@ -100,8 +100,20 @@ class Runs:
 
 @pytest.fixture
 def runs(tmp_path: Path, prefect_url: str, write_lj_campaign: Callable[..., Path]) -> Runs:
+    """A campaign whose stages last long enough to be interrupted."""
     training = {"max_epochs": 60, "checkpoint_every_epochs": 2}
-    return Runs(write_lj_campaign(tmp_path, training=training), prefect_url)
+    exploration = {
+        "n_replicas": 6,
+        "temperatures_K": [15.0, 30.0],
+        "timestep_fs": 5.0,
+        "n_steps": 2000,
+        "record_every": 200,
+        "lower_eV_per_A": 0.002,
+        "upper_eV_per_A": 0.2,
+        "stop_eV_per_A": 100.0,
+    }
+    config = write_lj_campaign(tmp_path, training=training, exploration=exploration)
+    return Runs(config, prefect_url)
 
 
 def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(runs: Runs):
