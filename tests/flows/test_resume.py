@@ -65,6 +65,8 @@ class Runs:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A background job of a shell ignores SIGINT, and so would the campaign.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def stop_when(

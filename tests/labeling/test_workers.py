@@ -230,6 +230,8 @@ def test_no_worker_outlives_its_parent(how: signal.Signals, tmp_path: Path) -> N
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TMPDIR": str(tmp_path)},
+        # A background job of a shell ignores SIGINT, and so would the parent.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
