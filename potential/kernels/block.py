@@ -22,6 +22,7 @@ from potential.kernels.couplings import (
     PathCode,
     by_degrees,
     entry_count,
+    forward_code,
     path_codes,
     rotation_code,
     vector_lanes,
@@ -90,7 +91,7 @@ def block_source(part: Part, table: PathTable, channels: int, n_species: int, dt
         linear_weights=len(table.irreps_in) * channels**2,
         update_weights=n_weights,
         rotation=rotation_code(codes, harmonics),
-        gather="\n".join(map(_gather, codes)),
+        gather="\n".join(forward_code(path, f"SPLINE(b, {path.number})") for path in codes),
         scatter="\n".join(map(_scatter, by_degrees(codes))),
         dual_gather="\n".join(map(_dual_gather, codes)),
         dual_scatter="\n".join(map(_dual_scatter, codes)),
@@ -124,15 +125,6 @@ def _targets(table: PathTable, channels: int, n_species: int, n_gates: int) -> t
 def _gate(out: tuple[Irrep, ...], gated: list[Irrep], ir: Irrep) -> str:
     gate = "SILU_ROW" if ir == SCALAR else "TANH_ROW" if ir.l == 0 else 1 + gated.index(ir)
     return f"{{{ir.dim}, {_row(out, ir)}, {_pre_row(out, len(gated), ir)}, {gate}}}"
-
-
-def _gather(path: PathCode) -> str:
-    lines = [f"    {{ const V w = SPLINE(b, {path.number});"]
-    for k in range(path.dim):
-        terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
-        if terms:
-            lines.append(f"      O({path.row + k}) += w * ({' + '.join(terms)});")
-    return "\n".join([*lines, "    }"])
 
 
 def _scatter(group: list[PathCode]) -> str:

@@ -94,6 +94,16 @@ def rotation_code(codes: list[PathCode], n_harmonics: int) -> str:
     return "\n".join(lines)
 
 
+def forward_code(path: PathCode, weight: str) -> str:
+    """C++ of O[(path, k)] += weight * sum_m1 R[k, m1] H[m1], at the channels of one vector."""
+    lines = [f"    {{ const V w = {weight};"]
+    for k in range(path.dim):
+        terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
+        if terms:
+            lines.append(f"      O({path.row + k}) += w * ({' + '.join(terms)});")
+    return "\n".join([*lines, "    }"])
+
+
 def vector_lanes(channels: int, size: int) -> int:
     """Channels in one SIMD vector: the widest that divides them, for numbers of `size` bytes."""
     return next(n for n in (64 // size, 32 // size, 16 // size, 1) if channels % n == 0)

@@ -18,6 +18,7 @@ from potential.kernels.couplings import (
     PathCode,
     by_degrees,
     entry_count,
+    forward_code,
     path_codes,
     rotation_code,
     vector_lanes,
@@ -44,19 +45,10 @@ def convolution_source(table: PathTable, channels: int, dtype: str) -> str:
         store_h=" ".join(f"O({m}) = h{m};" for m in range(components)),
         zeros_y=", ".join(f"y{m} = {{}}" for m in range(harmonics)),
         store_y=" ".join(f"y_[{m}] = sum(y{m});" for m in range(harmonics)),
-        forward="\n".join(map(_forward, codes)),
+        forward="\n".join(forward_code(path, f"W({path.number})") for path in codes),
         backward="\n".join(map(_backward, codes)),
         adjoint="\n".join(map(_adjoint, by_degrees(codes))),
     )
-
-
-def _forward(path: PathCode) -> str:
-    lines = [f"      {{ const V w = W({path.number});"]
-    for k in range(path.dim):
-        terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
-        if terms:
-            lines.append(f"        O({path.row + k}) += w * ({' + '.join(terms)});")
-    return "\n".join([*lines, "      }"])
 
 
 def _backward(path: PathCode) -> str:
