@@ -20,6 +20,10 @@ class CheckLimits(Config):
     net_force_eV_per_angstrom: Annotated[
         PositiveFloat, Field(description="largest net force on the whole frame; it should vanish")
     ] = 5e-3
+    # A grid that keeps its axes when the molecule turns leaves 0.02 (ethanol, grid level 1) to 0.0002 (4).
+    net_torque_eV: Annotated[
+        PositiveFloat, Field(description="largest net torque on a molecule; it should vanish")
+    ] = 0.1
     # Thermal frames stay below 30; more means atoms inside each other, and would rule the fit.
     max_force_eV_per_angstrom: Annotated[
         PositiveFloat, Field(description="largest force on an atom; thermal frames stay below 30")
@@ -59,9 +63,8 @@ class RejectedByCheckError(Exception):
 def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> Label:
     """The label with its check values in `provenance["checks"]`.
 
-    Checked: shape and finiteness of energy, forces and stress; net force; largest force; where the
-    labeler reports them, the HOMO-LUMO gap and <S^2>. The net torque of a molecule is
-    recorded but has no limit: a DFT grid fixed in space does not let it vanish.
+    Checked: shape and finiteness of energy, forces and stress; net force; net torque of a molecule;
+    largest force; where the labeler reports them, the HOMO-LUMO gap and <S^2>.
 
     Raises:
         RejectedByCheckError: naming every value out of bounds.
@@ -84,6 +87,7 @@ def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> La
     limits = limits or CheckLimits()
     above = {
         "net_force_eV_per_angstrom": limits.net_force_eV_per_angstrom,
+        "net_torque_eV": limits.net_torque_eV,
         "max_force_eV_per_angstrom": limits.max_force_eV_per_angstrom,
         "spin_contamination": limits.spin_contamination,
     }

@@ -80,6 +80,9 @@ class WorkerProcess:
                 f"a label worker could not start ({ending}); see what "
                 f"`{sys.executable} -c 'import labeling.child'` says"
             ) from None
+        except BaseException:  # interrupted while it started: nobody else knows of it
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int:

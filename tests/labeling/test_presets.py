@@ -1,7 +1,6 @@
 import pytest
 
 from labeling import presets
-from labeling.level import PySCFLevel
 from potential.molecules import molecule
 
 FUNCTIONS = list(presets.PRESETS.values())
@@ -15,4 +14,3 @@ def test_a_preset_labels_ethanol_and_says_when_to_use_it(preset) -> None:  # typ
 
 def test_presets_are_different_levels() -> None:
     assert len({preset().key for preset in FUNCTIONS}) == len(FUNCTIONS) >= 5
-    assert presets.cheap() == PySCFLevel()

@@ -1,15 +1,18 @@
 """The SCF ladder, on systems each of which needs its rung."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pyscf import lib
+from threadpoolctl import threadpool_limits
 
 from labeling import scf as scf_module
 from labeling.attempt import attempt
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
-from labeling.scf import _anew, converge, gap_hartree
+from labeling.scf import _anew, converge, gap_hartree, mean_field, run_counting_cycles
 from potential.frame import Frame
 from potential.units import HARTREE_EV
 
@@ -18,6 +21,13 @@ COARSE = PySCFLevel(grid_level=1, max_scf_cycles=50)
 
 def diatomic(numbers: tuple[int, int], distance_A: float, *, spin: int = 0) -> Frame:
     return Frame.of(numbers, [[0, 0, 0], [0, 0, distance_A]], spin=spin)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the label workers: near a degeneracy the last bits decide which rung converges."""
+    with lib.with_omp_threads(1), threadpool_limits(1):
+        yield
 
 
 IRON = Frame.of([26], [[0, 0, 0]], spin=4)
@@ -128,3 +138,23 @@ def test_kept_integrals_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     direct = converge(frame, COARSE)[0]
     assert direct.with_df._cderi is None
     assert kept.e_tot == pytest.approx(direct.e_tot, abs=1e-9)
+
+
+def test_a_density_from_the_coarse_grid_saves_cycles_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    level = PySCFLevel(grid_level=3)
+    frame = Frame.of([8, 1, 1], [[0, 0, 0.12], [0, 0.8, -0.48], [0, -0.76, -0.5]])
+    direct = mean_field(frame, level)
+    cycles_directly = run_counting_cycles(direct, None)
+    scf, rung, cycles = converge(frame, level)
+    assert (rung, list(cycles)) == ("diis", ["coarse", "diis"])
+    assert cycles["diis"] <= cycles_directly // 2
+    assert scf.e_tot == pytest.approx(direct.e_tot, abs=1e-8)
+    assert scf.grids.level == 3
+
+    monkeypatch.setattr(scf_module, "COARSE_MAX_CYCLES", 2)
+    scf, rung, cycles = converge(frame, level)
+    assert cycles["coarse"] == 2
+    assert cycles["diis"] >= cycles_directly - 1, "an unconverged density is no guess"
+    assert scf.e_tot == pytest.approx(direct.e_tot, abs=1e-8)

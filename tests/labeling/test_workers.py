@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ase.build import molecule
 from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel, PySCFLevel
+from labeling.process import WorkerProcess
 from labeling.workers import LabelingConfig, LabelingStoppedError, LabelWorkers, available_cores
 from potential.dataset import Label
 from potential.frame import Frame
@@ -46,6 +48,10 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def children() -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()}
+
+
 def test_a_label_is_the_same_as_without_workers() -> None:
     with LabelWorkers(LabelingConfig(workers=2)) as workers, ThreadPoolExecutor(4) as threads:
         frames = [argon(seed) for seed in range(8)]
@@ -75,6 +81,22 @@ def test_workers_are_single_threaded_and_free_of_torch() -> None:
         assert b"OMP_NUM_THREADS=1" in environment
         assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 2  # the label and the watch on the parent
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+@needs_proc
+def test_a_worker_interrupted_while_it_starts_does_not_live_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def interrupted(connection: Connection, timeout: float) -> bool:
+        started.extend(children())
+        raise KeyboardInterrupt
+
+    before = children()
+    monkeypatch.setattr(Connection, "poll", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        WorkerProcess(memory_GB=1.0)
+    assert set(started) - before
+    assert not children() - before
 
 
 def test_a_timeout_kills_compiled_code_and_is_tried_once_more() -> None:
