@@ -18,25 +18,33 @@ from typing import Any
 
 import ase.db
 from ase import Atoms
-from ase.db.row import AtomsRow
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from labeling.failure import LabelFailure
+from labeling.rows import (
+    Row,
+    column,
+    failure_of,
+    frame_of,
+    identity,
+    identity_by_columns,
+    label_of,
+    labelled_frame_of,
+    new_row,
+)
 from potential.dataset import Dataset, Label, LabelledFrame
 from potential.frame import Frame
 
 LABELLED, FAILED = "labelled", "failed"
 POSTGRESQL_LOCK = 20107  # any number, the same for all who write labels
 Database = Any  # ase.db's, whose classes for SQLite and PostgreSQL have no common base
-Row = Any  # ase.db's AtomsRow, whose attributes are the columns
 
 
 class LabelStore:
     """Labels and failures by (frame id, level key); safe for concurrent threads and processes.
 
-    Columns in ase.db: `frame_id`, `level_key` (with a prefix, for ase.db refuses text that reads as a
-    number), `status` (labelled or failed), `failure` (its kind), `total_charge`, `spin`, and
-    `origin_...` for each entry of `Frame.origin` that is a number or text. Provenance is in `data`.
+    Columns in ase.db: `frame_id`, `level_key`, `status` (labelled or failed), `failure` (its kind),
+    `total_charge`, `spin`, and `origin_...` for each entry of `Frame.origin` that is a number or text.
+    Provenance is in `data`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,12 +71,12 @@ class LabelStore:
     def get(self, frame_id: str, level_key: str) -> Label | None:
         """The label, or None if there is none (yet)."""
         row = self._row(frame_id, level_key)
-        return _label(row) if row is not None and row.status == LABELLED else None
+        return label_of(row) if row is not None and row.status == LABELLED else None
 
     def failure(self, frame_id: str, level_key: str) -> LabelFailure | None:
         """The failure, or None if the frame has a label or was never tried."""
         row = self._row(frame_id, level_key)
-        return _failure(row) if row is not None and row.status == FAILED else None
+        return failure_of(row) if row is not None and row.status == FAILED else None
 
     def add(self, frame: Frame, label: Label) -> bool:
         """Write a label, on disk when this returns; it replaces a failure, never another label.
@@ -113,7 +121,7 @@ class LabelStore:
         """
         with self._writing() as database:
             row = _quarantined(database, frame_id, level_key)
-            failure = _failure(row)
+            failure = failure_of(row)
             if failure.label is None:
                 raise ValueError(
                     f"frame {frame_id} has no numbers to release ({failure.kind}: {failure.message}); "
@@ -123,7 +131,7 @@ class LabelStore:
             label = dataclasses.replace(
                 failure.label, provenance={**failure.label.provenance, "released": note}
             )
-            frame = _frame(row)
+            frame = frame_of(row)
             atoms = LabelledFrame(frame=frame, label=label).to_atoms()
             data = {"origin": frame.origin, "provenance": label.provenance}
             self._put(database, row.id, frame, level_key, atoms, {"status": LABELLED}, data)
@@ -144,22 +152,22 @@ class LabelStore:
         with self._reading() as database:
             rows = (_select_one(database, frame_id, level_key) for frame_id in ids)
             return Dataset.of(
-                _labelled_frame(row) for row in rows if row is not None and row.status == LABELLED
+                labelled_frame_of(row) for row in rows if row is not None and row.status == LABELLED
             )
 
     def frames(self, level_key: str) -> list[Frame]:
         """All frames that have a label at this level, oldest first."""
-        return [item.frame for item in self._labelled(level_key=_column("level", level_key))]
+        return [item.frame for item in self._labelled(level_key=column("level", level_key))]
 
     def failures(self, level_key: str | None = None) -> list[tuple[Frame, LabelFailure]]:
         """All frames without a label that were tried, oldest first; at one level or all."""
-        where = {} if level_key is None else {"level_key": _column("level", level_key)}
+        where = {} if level_key is None else {"level_key": column("level", level_key)}
         rows = self._select(status=FAILED, **where)
-        return [(_frame(row), _failure(row)) for row in rows]
+        return [(frame_of(row), failure_of(row)) for row in rows]
 
     def counts(self, level_key: str | None = None) -> dict[str, int]:
         """Rows by outcome: `{"labelled": 20, "not_converged": 1}`, at one level or all."""
-        where = {} if level_key is None else {"level_key": _column("level", level_key)}
+        where = {} if level_key is None else {"level_key": column("level", level_key)}
         rows = self._select(include_data=False, **where)
         return dict(Counter(row.get("failure", row.status) for row in rows))
 
@@ -179,12 +187,9 @@ class LabelStore:
                 (verdict,) = database.connection.execute("PRAGMA integrity_check").fetchone()
                 problems += [] if verdict == "ok" else [f"{self.path}: {verdict}"]
             for row in database.select():
-                identity = _unique_id(
-                    row.frame_id.removeprefix("frame-"), row.level_key.removeprefix("level-")
-                )
-                if identity != row.unique_id:
-                    problems.append(f"row {row.id}: its columns say {identity}, its identity {row.unique_id}")
-                elif _frame(row).id != row.unique_id.partition("-")[0]:
+                if (spelled := identity_by_columns(row)) != row.unique_id:
+                    problems.append(f"row {row.id}: its columns say {spelled}, its identity {row.unique_id}")
+                elif frame_of(row).id != row.unique_id.partition("-")[0]:
                     problems.append(f"row {row.id}: frame {row.unique_id} was altered")
         return problems
 
@@ -210,18 +215,8 @@ class LabelStore:
         columns: dict[str, Any],
         data: dict[str, Any],
     ) -> None:
-        columns = {
-            "frame_id": _column("frame", frame.id),
-            "level_key": _column("level", level_key),
-            "total_charge": frame.charge,
-            "spin": frame.spin,
-            **{f"origin_{k}": v for k, v in frame.origin.items() if _fits_a_column(v)},
-            **columns,
-        }
-        row: Row = AtomsRow(atoms)
-        row.unique_id = _unique_id(frame.id, level_key)
-        row.ctime, row.user = ase.db.core.now(), None
-        database.write(row, columns, data, id=row_id)
+        row, identifying = new_row(frame, level_key, atoms)
+        database.write(row, {**identifying, **columns}, data, id=row_id)
 
     def _row(self, frame_id: str, level_key: str) -> Row | None:
         with self._reading() as database:
@@ -232,7 +227,7 @@ class LabelStore:
             return list(database.select(**where))
 
     def _labelled(self, **where: Any) -> list[LabelledFrame]:
-        return [_labelled_frame(row) for row in self._select(status=LABELLED, **where)]
+        return [labelled_frame_of(row) for row in self._select(status=LABELLED, **where)]
 
     @contextmanager
     def _reading(self) -> Iterator[Database]:
@@ -265,22 +260,8 @@ def is_there(location: str | Path) -> bool:
     return is_url(location) or Path(location).exists()
 
 
-def _unique_id(frame_id: str, level_key: str) -> str:
-    return f"{frame_id}-{level_key}"
-
-
-def _column(prefix: str, digits: str) -> str:
-    return f"{prefix}-{digits}"
-
-
-def _fits_a_column(value: Any) -> bool:
-    if isinstance(value, str):
-        return not any(ase.db.core.str_represents(value, kind) for kind in (bool, int, float))
-    return isinstance(value, (bool, int, float))
-
-
 def _select_one(database: Database, frame_id: str, level_key: str) -> Row | None:
-    return next(iter(database.select(unique_id=_unique_id(frame_id, level_key))), None)
+    return next(iter(database.select(unique_id=identity(frame_id, level_key))), None)
 
 
 def _quarantined(database: Database, frame_id: str, level_key: str) -> Row:
@@ -290,39 +271,5 @@ def _quarantined(database: Database, frame_id: str, level_key: str) -> Row:
     return row
 
 
-def _failure(row: Row) -> LabelFailure:
-    label = _label(row) if row.get("energy") is not None else None
-    return LabelFailure(**row.data["failure"], label=label)
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _frame(row: Row) -> Frame:
-    return Frame.of(
-        row.numbers,
-        row.positions,
-        row.cell,
-        row.pbc,
-        charge=row.total_charge,
-        spin=row.spin,
-        origin=row.data["origin"],
-    )
-
-
-def _label(row: Row) -> Label:
-    frame_id, _, level_key = row.unique_id.partition("-")
-    stress = row.get("stress")
-    return Label(
-        frame_id=frame_id,
-        level_key=level_key,
-        energy=float(row.energy),
-        forces=row.forces.copy(),
-        stress=None if stress is None else voigt_6_to_full_3x3_stress(stress),
-        provenance=row.data["provenance"],
-    )
-
-
-def _labelled_frame(row: Row) -> LabelledFrame:
-    return LabelledFrame(frame=_frame(row), label=_label(row))

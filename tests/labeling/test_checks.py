@@ -36,7 +36,7 @@ def test_a_sound_label_keeps_its_numbers_and_gains_the_checks() -> None:
         ({"stress": np.full((3, 3), np.nan)}, "not finite"),
         ({"forces": np.zeros((3, 3))}, "for 2 atoms"),
         ({"forces": FORCES + 0.01}, "net_force_eV_per_angstrom 0.0346 is above 0.005"),
-        ({"forces": np.array([[0.2, 0, 0], [-0.2, 0, 0]])}, "net_torque_eV 0.16 is above 0.1"),
+        ({"forces": np.array([[0.5, 0, 0], [-0.5, 0, 0]])}, "net_torque_eV 0.4 is above 0.3"),
         ({"forces": FORCES * 100}, "max_force_eV_per_angstrom 150 is above 100"),
         ({"provenance": {"gap_eV": -0.1}}, "gap_eV -0.1 is not positive"),
         ({"provenance": {"spin_square": 1.6}}, "spin_contamination 0.85"),
