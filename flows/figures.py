@@ -69,7 +69,7 @@ def learning_curve(results: Sequence[RoundResult]) -> Figure:
         axes.plot(labels, mae, "o-", color=BLUE, label="MAE")
         for x, y in zip(labels, mae, strict=True):
             axes.annotate(
-                f"{y:.3g}",
+                f"{y:#.3g}",
                 (x, y),
                 (0, -13),
                 textcoords="offset points",
