@@ -29,13 +29,16 @@ Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")
 
 @app.command(group=CAMPAIGNS)
 def init(
-    structure: Annotated[str, Parameter(help="a molecule by name, e.g. ethanol, or a file")],
+    structure: Annotated[str | None, Parameter(help="a molecule by name, e.g. ethanol, or a file")] = None,
     *,
     file: Annotated[Path, Parameter(help="the YAML file to write")] = Path("campaign.yaml"),
     name: Annotated[str | None, Parameter(help="name of the campaign; default: the structure's")] = None,
     charge: Annotated[int | None, Parameter(help="total charge, elementary charges")] = None,
     spin: Annotated[int | None, Parameter(help="number of unpaired electrons")] = None,
-    preset: Annotated[str, Parameter(help="level of theory to start from; `list` tells which")] = "cheap",
+    preset: Annotated[
+        str | None,
+        Parameter(help="level of theory to start from; `list` tells which; default: cheap, or cheap_crystal"),
+    ] = None,
     force: Annotated[bool, Parameter(help="overwrite an existing file", negative=())] = False,
 ) -> None:
     """Write a commented campaign.yaml for a structure, ready to run."""
@@ -46,6 +49,8 @@ def init(
 
         print(advice())
         return
+    if structure is None:
+        raise ConfigError("alnico init", ["no structure; name a molecule or a file: alnico init ethanol"])
     write_new_campaign(
         file,
         structure,

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
 
 from flows.cli import run_command
 from flows.loading import load_config
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
+from labeling.presets import PRESETS
 from potential.dataset import LabelledFrame
 from potential.frame import Frame
 from potential.structures import read_dataset, write_frames
@@ -45,6 +47,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         ["md", "no_such_potential", "no_such_file.xyz"],
         ["init", "ethanoll", "--file", "new.yaml"],
         ["init", "new.yaml"],
+        ["init"],
         ["label", "no_such_file.xyz"],
         ["label", "no_such_file.xyz", "--xc", "wb97x-d"],
     ],
@@ -71,6 +74,24 @@ def test_init_writes_a_campaign_that_is_valid(tmp_path: Path, capsys: pytest.Cap
     assert "--force" in capsys.readouterr().err
     assert run_command(["init", "ethanol", "--file", str(path), "--force"]) == 0
     assert load_config(path).name == "ethanol"
+
+
+def test_init_of_a_crystal_labels_forces_and_stress_in_its_cell(tmp_path: Path):
+    bulk("C", "diamond", 3.57, cubic=True).write(tmp_path / "diamond.cif")
+    path = tmp_path / "campaign.yaml"
+    assert run_command(["init", str(tmp_path / "diamond.cif"), "--file", str(path)]) == 0
+    config = load_config(path)
+    assert config.level == PRESETS["cheap_crystal"]()
+    assert config.initial.source.method == "displacement"
+    assert config.training.stress_weight > 0
+    again = ["init", str(tmp_path / "diamond.cif"), "--file", str(path), "--force", "--preset"]
+    assert run_command([*again, "crystal"]) == 0
+    assert run_command([*again, "production"]) == 2
+
+
+def test_init_lists_the_presets(capsys: pytest.CaptureFixture[str]):
+    assert run_command(["init", "--preset", "list"]) == 0
+    assert "For molecules near equilibrium" in capsys.readouterr().out
 
 
 def test_ui_prints_both_commands(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
