@@ -16,7 +16,7 @@ import numpy as np
 
 from labeling.failure import CannotLabelError
 from labeling.level import PySCFLevel
-from labeling.scf import DAMPING, LEVEL_SHIFT_HARTREE, mean_field
+from labeling.scf import mean_field, shift_levels
 from potential.frame import Frame
 from potential.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
@@ -52,7 +52,7 @@ def _converge(frame: Frame, level: PySCFLevel) -> Any:
     scf = mean_field(frame, level).to_gpu()
     scf.kernel()
     if not scf.converged:
-        scf.level_shift, scf.damp = LEVEL_SHIFT_HARTREE, DAMPING
+        shift_levels(scf)
         scf.kernel(dm0=scf.make_rdm1())
     return scf if scf.converged else None
 

@@ -25,7 +25,7 @@ class PySCFLevel(Config):
     """Kohn-Sham DFT of a molecule with PySCF; RKS for closed shells, UKS where the frame has spin.
 
     The defaults reproduce the forces of rMD17 (PBE/def2-SVP) to 0.1 meV/Angstrom for ethanol and 0.3 for
-    aspirin; grid level 3, in two thirds of the time, to 0.3 and 0.7.
+    aspirin; grid level 3, in two thirds of the time, to 0.4 and 0.6.
     """
 
     labeler: Literal["pyscf"] = "pyscf"
