@@ -32,9 +32,9 @@ from labeling.level import PySCFLevel
 from labeling.pyscf_labeler import compute
 from labeling.scf import converge, mean_field
 from labeling.workers import LabelingConfig, LabelWorkers, available_cores
-from potential.dataset import Label
-from potential.frame import Frame
-from potential.units import HARTREE_EV
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.units import HARTREE_EV
 
 SYSTEMS = {
     "water": lambda: molecule("H2O"),

@@ -13,12 +13,13 @@ import json
 import tempfile
 from pathlib import Path
 
-from potential.config import ModelConfig, TrainingConfig
-from potential.dataset import Dataset
+from potential.data.dataset import Dataset
+from potential.data.structure_files import read_dataset
+from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
-from potential.metrics import evaluate
-from potential.structures import read_dataset
-from potential.training import train_committee
+from potential.nequip.model_config import ModelConfig
+from potential.training.train import train_committee
+from potential.training.training_config import TrainingConfig
 
 # Force MAE in meV/Angstrom after training on 50 frames, as the NequIP and MACE papers give it.
 PUBLISHED = {"ethanol": {"NequIP": 40.2, "MACE": 32.6}, "aspirin": {"NequIP": 52.0, "MACE": 43.9}}

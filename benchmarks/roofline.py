@@ -11,7 +11,7 @@ import time
 import torch
 
 from potential.kernels.couplings import path_codes
-from potential.nequip import NequIP
+from potential.nequip.model import NequIP
 
 
 def operations(model: NequIP, atoms: int, edges: int, *, training: bool) -> float:

@@ -26,17 +26,18 @@ import torch
 
 from benchmarks.roofline import matrix_rate, operations
 from benchmarks.systems import SYSTEMS
-from potential.batch import Structures
-from potential.config import ModelConfig, TrainingConfig
-from potential.convolution import Backend
-from potential.dataset import Dataset, Label, LabelledFrame
-from potential.derivatives import energy_and_forces
-from potential.frame import Frame
-from potential.frozen import freeze
-from potential.gradient import losses_and_gradient
-from potential.loader import Loader
-from potential.neighbors import neighbor_list
-from potential.nequip import NequIP
+from potential.backends.compiled import freeze
+from potential.backends.derivatives import energy_and_forces
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.frame import Frame
+from potential.nequip.batch import Structures
+from potential.nequip.convolution import Backend
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
+from potential.nequip.neighbors import neighbor_list
+from potential.training.batches import Loader
+from potential.training.gradient import losses_and_gradient
+from potential.training.training_config import TrainingConfig
 
 CASES: list[dict[str, Any]] = [
     {"system": system, "task": task, "l_max": l_max, "features": features}

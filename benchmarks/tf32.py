@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from potential.batch import Structures
-from potential.derivatives import energy_and_forces
+from potential.backends.derivatives import energy_and_forces
+from potential.data.structure_files import read_frames
+from potential.nequip.batch import Structures
+from potential.nequip.precision import float32_products
 from potential.package import load_potential
-from potential.precision import float32_products
-from potential.structures import read_frames
 
 _PRODUCTS = {torch.ops.aten.mm, torch.ops.aten.bmm, torch.ops.aten.addmm, torch.ops.aten.baddbmm}
 _DROPPED_BITS = 13

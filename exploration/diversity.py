@@ -9,7 +9,7 @@ import numpy as np
 from ase.geometry import get_distances
 from jaxtyping import Float
 
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 
 def duplicates(

@@ -30,10 +30,10 @@ from ase.data import atomic_masses
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from potential.batch import CommitteePrediction, Structures
-from potential.frame import Frame
-from potential.metrics import ForceModel
-from potential.units import BOLTZMANN_EV_PER_K, FORCE_TO_ACCELERATION
+from potential.data.frame import Frame
+from potential.data.units import BOLTZMANN_EV_PER_K, FORCE_TO_ACCELERATION
+from potential.evaluation import ForceModel
+from potential.nequip.batch import CommitteePrediction, Structures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from exploration.config import ExplorationConfig
 from exploration.dynamics import MDState, langevin_step, start_md, stride
 from exploration.filters import MAX_STRIDE_A, FrameScores, Outcome, Verdict, judge
 from exploration.ledger import Exploration
+from exploration.settings import ExplorationConfig
 from exploration.uncertainty import uncertainty
-from potential.frame import Frame
-from potential.metrics import ForceModel
+from potential.data.frame import Frame
+from potential.evaluation import ForceModel
 
 
 def explore(

@@ -10,9 +10,9 @@ import math
 from dataclasses import astuple, dataclass
 from enum import StrEnum
 
-from exploration.config import ExplorationConfig
-from potential.checks import closest_pair, describe_pair
-from potential.frame import Frame
+from exploration.settings import ExplorationConfig
+from potential.data.frame import Frame
+from potential.data.plausibility import closest_pair, describe_pair
 
 MAX_STRIDE_A = 0.5
 """A hydrogen atom at 3000 K moves 0.05 Å in 1 fs; ten times that is an explosion, not motion."""

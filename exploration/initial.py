@@ -13,10 +13,10 @@ from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
 from threadpoolctl import threadpool_limits
 
-from exploration.config import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
-from potential.checks import check_frame
-from potential.frame import Frame
-from potential.structures import read_frames
+from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
+from potential.data.frame import Frame
+from potential.data.plausibility import check_frame
+from potential.data.structure_files import read_frames
 
 RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1
 XTB_MIN_CELL_A = 8.0

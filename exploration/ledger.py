@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from exploration.filters import Outcome
-from potential.frame import Frame
-from potential.structures import read_frames, write_frames
+from potential.data.frame import Frame
+from potential.data.structure_files import read_frames, write_frames
 
 _FILES = {
     Outcome.ACCURATE: "accurate.extxyz",

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from exploration.config import SelectionConfig
 from exploration.diversity import duplicates, farthest_points
 from exploration.filters import Outcome
 from exploration.ledger import Exploration, read_table
-from potential.frame import Frame
-from potential.structures import read_frames, write_frames
+from exploration.settings import SelectionConfig
+from potential.data.frame import Frame
+from potential.data.structure_files import read_frames, write_frames
 
 Descriptors = Callable[[Sequence[Frame]], np.ndarray]
 

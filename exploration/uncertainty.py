@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from potential.batch import CommitteePrediction, Structures
+from potential.nequip.batch import CommitteePrediction, Structures
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

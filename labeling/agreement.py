@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from potential.dataset import Dataset
+from potential.data.dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

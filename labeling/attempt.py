@@ -12,8 +12,8 @@ from labeling.checks import CheckLimits, RejectedByCheckError, checked
 from labeling.failure import CannotLabelError, FailureKind, LabelFailure
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
 from labeling.periodic_level import PeriodicLevel
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 Guess = Literal["standard", "second"]
 Backend = Literal["cpu", "gpu"]

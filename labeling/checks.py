@@ -8,9 +8,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from potential.config import Config
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.config import Config
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 
 class CheckLimits(Config):

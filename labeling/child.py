@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 
 from labeling.attempt import attempt
 from labeling.failure import CannotLabelError, LabelFailure
-from potential.dataset import Label
+from potential.data.dataset import Label
 
 ORPHAN_CHECK_S = 1.0
 GRACE_S = 60

@@ -22,9 +22,9 @@ from labeling.cost import STAGES, stage_seconds
 from labeling.failure import LabelFailure
 from labeling.level import LevelOfTheory
 from labeling.store import LabelStore
-from potential.dataset import Label, LabelledFrame
-from potential.frame import Frame
-from potential.structures import UNITS, decode_json, write_frames
+from potential.data.dataset import Label, LabelledFrame
+from potential.data.frame import Frame
+from potential.data.structure_files import UNITS, decode_json, write_frames
 
 
 def export_labels(store: LabelStore, path: Path, level_key: str | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from potential.dataset import Label
+from potential.data.dataset import Label
 
 FailureKind = Literal[
     "invalid_frame",

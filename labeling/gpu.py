@@ -17,8 +17,8 @@ import numpy as np
 from labeling.failure import CannotLabelError
 from labeling.level import PySCFLevel
 from labeling.scf import mean_field, shift_levels
-from potential.frame import Frame
-from potential.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
+from potential.data.frame import Frame
+from potential.data.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
 ENERGY_TOLERANCE_EV = 1e-5
 FORCE_TOLERANCE_EV_PER_ANGSTROM = 1e-5

@@ -14,7 +14,7 @@ from ase.data import atomic_numbers, chemical_symbols, ground_state_magnetic_mom
 
 from labeling.level import LevelOfTheory
 from labeling.store import LabelStore
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 CERIUM = atomic_numbers["Ce"]  # 4f5d6s2, a singlet: its moment is not twice its spin
 

@@ -10,8 +10,8 @@ from ase.stress import voigt_6_to_full_3x3_stress
 
 from labeling.level import LennardJonesLevel
 from labeling.provenance import where_and_with
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 
 def compute(frame: Frame, level: LennardJonesLevel) -> Label:

@@ -14,9 +14,9 @@ from labeling import pyscf_support
 from labeling.level_key import level_key
 from labeling.periodic_level import PeriodicLevel
 from labeling.solvent import Solvent
-from potential.config import Config
-from potential.frame import Frame
-from potential.structures import check_frame
+from potential.data.config import Config
+from potential.data.frame import Frame
+from potential.data.structure_files import check_frame
 
 OFF_BY_DEFAULT = ("ecp", "auxbasis", "solvent", "stability")
 

@@ -16,9 +16,9 @@ from labeling.periodic_level import PeriodicLevel
 from labeling.provenance import where_and_with
 from labeling.pyscf_labeler import NotConvergedError
 from labeling.scf import run_counting_cycles
-from potential.dataset import Label
-from potential.frame import Frame
-from potential.units import (
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.units import (
     HARTREE_EV,
     HARTREE_PER_BOHR3_EV_PER_ANGSTROM3,
     HARTREE_PER_BOHR_EV_PER_ANGSTROM,

@@ -8,9 +8,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import periodic_support
 from labeling.level_key import level_key
-from potential.config import Config
-from potential.frame import Frame
-from potential.structures import check_frame
+from potential.data.config import Config
+from potential.data.frame import Frame
+from potential.data.structure_files import check_frame
 
 
 class PeriodicLevel(Config):

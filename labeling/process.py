@@ -20,8 +20,8 @@ from pathlib import Path
 from labeling.attempt import Conditions
 from labeling.failure import CannotLabelError, LabelFailure
 from labeling.level import LevelOfTheory
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.2

@@ -10,8 +10,8 @@ from ase.db.row import AtomsRow
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from labeling.failure import LabelFailure
-from potential.dataset import Label, LabelledFrame
-from potential.frame import Frame
+from potential.data.dataset import Label, LabelledFrame
+from potential.data.frame import Frame
 
 Row = Any  # ase.db's AtomsRow, whose attributes are the columns
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from labeling import pyscf_support
 from labeling.level import PySCFLevel
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 RUNGS = ("diis", "level_shift", "second_order", "smeared")
 LEVEL_SHIFT_HARTREE = 0.3

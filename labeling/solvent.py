@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from potential.config import Config
+from potential.data.config import Config
 
 
 class Solvent(Config):

@@ -31,8 +31,8 @@ from labeling.rows import (
     labelled_frame_of,
     new_row,
 )
-from potential.dataset import Dataset, Label, LabelledFrame
-from potential.frame import Frame
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.frame import Frame
 
 LABELLED, FAILED = "labelled", "failed"
 POSTGRESQL_LOCK = 20107  # any number, the same for all who write labels

@@ -19,9 +19,9 @@ from labeling.failure import FailureKind, LabelFailure
 from labeling.gpu import require_gpu4pyscf
 from labeling.level import LevelOfTheory
 from labeling.process import CrashedError, OutOfMemoryError, TimedOutError, WorkerProcess
-from potential.config import Config
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.config import Config
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 
 class LabelingConfig(Config):

@@ -11,9 +11,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from potential.batch import Structures
 from potential.evaluator import Evaluator
-from potential.nequip import NequIP
+from potential.nequip.batch import Structures
+from potential.nequip.model import NequIP
 from potential.package import load_card, load_potential
 
 

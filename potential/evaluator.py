@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from potential.batch import CommitteePrediction, Structures
-from potential.config import check_tf32
-from potential.derivatives import energy_and_forces
-from potential.frame import Frame
-from potential.frozen import freeze
-from potential.geometry import Geometry
-from potential.graph import EdgeTensors, Topology
-from potential.neighbors import NeighborList, neighbor_list
-from potential.nequip import NequIP
-from potential.precision import float32_products
+from potential.backends.compiled import freeze
+from potential.backends.derivatives import energy_and_forces
+from potential.data.frame import Frame
+from potential.nequip.batch import CommitteePrediction, Structures
+from potential.nequip.geometry import Geometry
+from potential.nequip.graph import EdgeTensors, Topology
+from potential.nequip.model import NequIP
+from potential.nequip.neighbors import NeighborList, neighbor_list
+from potential.nequip.precision import float32_products
+from potential.training.training_config import check_tf32
 
 
 class Evaluator:
@@ -26,7 +26,7 @@ class Evaluator:
 
     Args:
         model: a trained committee; its gradients are switched off, and on the CPU its compiled form
-            (`potential.frozen`) does the work.
+            (`potential.backends.compiled`) does the work.
         skin: Angstrom; in molecular dynamics the neighbour list is reused while atoms stay within
             half the skin.
         device: where to compute; predictions come back on the device of the input.

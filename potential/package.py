@@ -10,7 +10,6 @@ potential/
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from potential.config import ModelConfig
-from potential.nequip import NequIP
+from potential.data.atomic_write import write_atomically
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
 
 FORMAT = 1
 
@@ -29,8 +29,8 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     save_file(weights, folder / "weights.safetensors")
-    _write(folder / "model_card.json", json.dumps(dict(card), indent=2, ensure_ascii=False) + "\n")
-    _write(folder / "MODEL_CARD.md", model_card_markdown(model, card))
+    write_atomically(folder / "model_card.json", json.dumps(dict(card), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(folder / "MODEL_CARD.md", model_card_markdown(model, card))
     config = {
         "format": FORMAT,
         "model": model.config.model_dump(),
@@ -38,7 +38,7 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
         "avg_num_neighbors": model.avg_num_neighbors,
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    _write(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
@@ -96,9 +96,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_cell(item) for item in value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, file)

@@ -16,11 +16,11 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 TORCH_FREE = [
-    "potential.frame",
-    "potential.units",
-    "potential.dataset",
-    "potential.config",
-    "potential.structures",
+    "potential.data.frame",
+    "potential.data.units",
+    "potential.data.dataset",
+    "potential.data.config",
+    "potential.data.structure_files",
 ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.loading import load_config
+from flows.settings.yaml_file import load_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from potential.irreps import SCALAR, Irrep, PathTable, dimension
 from potential.kernels.build import load
 from potential.kernels.couplings import (
     PathCode,
@@ -27,7 +26,8 @@ from potential.kernels.couplings import (
     rotation_code,
     vector_lanes,
 )
-from potential.linear import SILU_SCALE, TANH_SCALE
+from potential.nequip.irreps import SCALAR, Irrep, PathTable, dimension
+from potential.nequip.linear import SILU_SCALE, TANH_SCALE
 
 Part = Literal["evaluate", "dual"]
 

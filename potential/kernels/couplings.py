@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from potential.irreps import PathTable
+from potential.nequip.irreps import PathTable
 
 Degrees = tuple[int, int, int]  # of source, edge and target
 

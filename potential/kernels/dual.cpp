@@ -2,7 +2,7 @@
 //
 // The tangent dd of the edge vectors moves the edges; weights have none. The part
 // in eps of the last block is then the directional derivative of the energy, and its gradient by the
-// weights is what a loss on forces needs (the mathematics: potential/dual.py).
+// weights is what a loss on forces needs (the mathematics: potential/backends/dual.py).
 
 struct Edges {
   const T *Y, *b, *table;             // harmonics, B-splines, coefficients of this member

@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from potential.graph import Topology
-from potential.irreps import PathTable
 from potential.kernels.build import CompilerError, load, warn_once
 from potential.kernels.source import convolution_source
 from potential.kernels.triton_kernel import TritonKernel, shared
+from potential.nequip.graph import Topology
+from potential.nequip.irreps import PathTable
 
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 

@@ -13,7 +13,6 @@ transposed CSR), so no two threads write to one place.
 
 from __future__ import annotations
 
-from potential.irreps import PathTable, dimension
 from potential.kernels.couplings import (
     PathCode,
     by_degrees,
@@ -23,6 +22,7 @@ from potential.kernels.couplings import (
     rotation_code,
     vector_lanes,
 )
+from potential.nequip.irreps import PathTable, dimension
 
 
 def convolution_source(table: PathTable, channels: int, dtype: str) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from potential.graph import Topology
-from potential.irreps import PathTable, dimension
 from potential.kernels.build import CompilerError, cache_folder
 from potential.kernels.triton_source import triton_source
+from potential.nequip.graph import Topology
+from potential.nequip.irreps import PathTable, dimension
 
 WARP = 32
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from potential.irreps import PathTable, dimension
 from potential.kernels.couplings import Entry, PathCode, by_degrees, path_codes
+from potential.nequip.irreps import PathTable, dimension
 
 ROWS_IN_REGISTERS = 64
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from potential.batch import CommitteePrediction, Structures
-from potential.frame import Frame
+from potential.data.frame import Frame
+from potential.nequip.batch import CommitteePrediction, Structures
 
 WELL_EV_PER_A2 = 2.0
 

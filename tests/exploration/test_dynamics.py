@@ -6,9 +6,9 @@ import torch
 from force_models import WELL_EV_PER_A2, Springs, wells
 
 from exploration.dynamics import MDState, langevin_step, start_md, stride
-from potential.frame import Frame
-from potential.structures import molecule
-from potential.units import BOLTZMANN_EV_PER_K, FORCE_TO_ACCELERATION
+from potential.data.frame import Frame
+from potential.data.structure_files import molecule
+from potential.data.units import BOLTZMANN_EV_PER_K, FORCE_TO_ACCELERATION
 
 
 def argon(n: int) -> Frame:

@@ -5,15 +5,15 @@ import pytest
 import torch
 from force_models import Springs
 
-from exploration.config import ExplorationConfig
 from exploration.explore import explore
 from exploration.filters import Outcome
 from exploration.ledger import Exploration
-from potential.batch import CommitteePrediction, Structures
-from potential.config import ModelConfig
+from exploration.settings import ExplorationConfig
+from potential.data.structure_files import molecule
 from potential.evaluator import Evaluator
-from potential.nequip import NequIP
-from potential.structures import molecule
+from potential.nequip.batch import CommitteePrediction, Structures
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
 
 WATER = molecule("H2O")
 CONFIG = ExplorationConfig(

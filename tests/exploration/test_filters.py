@@ -3,9 +3,9 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from exploration.config import ExplorationConfig
 from exploration.filters import FrameScores, Outcome, judge
-from potential.structures import molecule
+from exploration.settings import ExplorationConfig
+from potential.data.structure_files import molecule
 
 WATER = molecule("H2O")
 CONFIG = ExplorationConfig()  # bounds 0.1, 1.0, 2.0 eV/Å; 0.65; 5.0

@@ -6,12 +6,12 @@ import pytest
 from ase.build import bulk
 from pydantic import TypeAdapter, ValidationError
 
-from exploration.config import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from exploration.diversity import internal_distances
 from exploration.initial import make_frames
-from potential.checks import closest_pair
-from potential.frame import Frame
-from potential.structures import molecule, write_frames
+from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
+from potential.data.frame import Frame
+from potential.data.plausibility import closest_pair
+from potential.data.structure_files import molecule, write_frames
 
 QUICK = XtbMD(equilibration_fs=50, spacing_fs=20)
 

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 from force_models import Springs
 
-from exploration.config import ExplorationConfig, SelectionConfig
 from exploration.diversity import duplicates, farthest_points, internal_distances
 from exploration.explore import explore
 from exploration.ledger import Exploration
 from exploration.selection import Selection, select
-from potential.frame import Frame
-from potential.structures import molecule
+from exploration.settings import ExplorationConfig, SelectionConfig
+from potential.data.frame import Frame
+from potential.data.structure_files import molecule
 
 WATER = molecule("H2O")
 CONFIG = SelectionConfig(frames_per_round=5)

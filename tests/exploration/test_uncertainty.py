@@ -3,8 +3,8 @@ import math
 import torch
 
 from exploration.uncertainty import uncertainty
-from potential.batch import CommitteePrediction, Structures
-from potential.structures import molecule
+from potential.data.structure_files import molecule
+from potential.nequip.batch import CommitteePrediction, Structures
 
 
 def test_reduces_the_atoms_of_each_structure():

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from flows.config import CampaignConfig
-from flows.report import write_report
-from flows.results import RESULT_FILE, ErrorMetrics, LedgerCounts, RoundResult, UncertaintyMetrics
+from flows.record.results import RESULT_FILE, ErrorMetrics, LedgerCounts, RoundResult, UncertaintyMetrics
+from flows.settings.campaign_config import CampaignConfig
+from flows.views.report import write_report
 from labeling.cost import stage_seconds
 
 CONFIG = CampaignConfig.model_validate(
@@ -243,7 +243,7 @@ def _write_lj_campaign(folder: Path, **changes: object) -> Path:
 @pytest.fixture(scope="session")
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect API with a database of its own, as `alnico run` starts it."""
-    from flows.prefect_settings import EMBEDDED
+    from flows.engine.prefect_settings import EMBEDDED
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
@@ -251,7 +251,7 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             patch.setenv(name, value)
         from prefect.settings import PREFECT_API_URL
 
-        from flows.prefect_server import prefect_api
+        from flows.engine.prefect_server import prefect_api
 
         with prefect_api() as wait_for_api:
             wait_for_api()

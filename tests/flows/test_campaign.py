@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from flows.cli import run_command
+from flows.cli.app import run_command
 from flows.errors import CampaignError, StageChangedError
-from flows.folder import CampaignFolder
-from flows.loading import load_config
-from flows.results import read_results
+from flows.record.folder import CampaignFolder
+from flows.record.results import read_results
+from flows.settings.yaml_file import load_config
 from labeling.store import LabelStore
 from potential.calculator import Potential
-from potential.frame import Frame
-from potential.structures import read_frames, write_frames
+from potential.data.frame import Frame
+from potential.data.structure_files import read_frames, write_frames
 
 Writer = Callable[..., Path]
 
@@ -47,7 +47,7 @@ def yaml_file(tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Write
 
 @pytest.fixture(scope="module")
 def finished(yaml_file: Path, prefect_url: str) -> CampaignFolder:
-    from flows.campaign import run_campaign
+    from flows.campaign.loop import run_campaign
 
     return run_campaign(yaml_file)
 
@@ -133,7 +133,7 @@ def test_prefect_shows_runs_that_a_person_recognises(finished: CampaignFolder):
 
 
 def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
-    from flows.campaign import run_campaign
+    from flows.campaign.loop import run_campaign
 
     shutil.copytree(finished.path, tmp_path / "campaigns" / "lj")
     content = yaml.safe_load(yaml_file.read_text())
@@ -155,7 +155,7 @@ def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path
 
 
 def test_a_changed_setting_is_refused(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
-    from flows.campaign import run_campaign
+    from flows.campaign.loop import run_campaign
 
     (tmp_path / "campaigns").symlink_to(finished.path.parent)
     changed = yaml.safe_load(yaml_file.read_text()) | {"seed": 5}
@@ -180,7 +180,7 @@ def test_a_label_that_fails_is_recorded_with_its_reason(finished: CampaignFolder
 def test_too_few_labels_stop_the_campaign_with_the_reason(
     tmp_path: Path, write_lj_campaign: Writer, capsys: pytest.CaptureFixture[str]
 ):
-    from flows.campaign import run_campaign
+    from flows.campaign.loop import run_campaign
 
     good = load_config(write_lj_campaign(tmp_path)).structure.frames()[0]
     write_frames(tmp_path / "bad.extxyz", [squeezed(good, 1.55 + 0.005 * i) for i in range(10)])

@@ -10,21 +10,21 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from flows.cli import run_command
-from flows.loading import load_config
+from flows.cli.app import run_command
+from flows.settings.yaml_file import load_config
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.presets import PRESETS
-from potential.dataset import LabelledFrame
-from potential.frame import Frame
-from potential.structures import read_dataset, write_frames
+from potential.data.dataset import LabelledFrame
+from potential.data.frame import Frame
+from potential.data.structure_files import read_dataset, write_frames
 
 COMMANDS = ("init", "run", "status", "report", "ui", "schema", "label", "train", "md", "evaluate")
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
     code = (
-        "import sys\nfrom flows.cli import run_command\nrun_command(['--help'])\n"
+        "import sys\nfrom flows.cli.app import run_command\nrun_command(['--help'])\n"
         "print([m for m in ('torch', 'prefect', 'mlflow', 'pyscf', 'ase', 'numpy') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -119,14 +119,14 @@ def test_train_evaluate_and_md_on_files(tmp_path: Path, capsys: pytest.CaptureFi
     start = ["md", str(potential), str(data), "--output", str(output)]
     assert run_command([*start, "--steps", "20", "--every", "10", "--temperature-K", "30"]) == 0
     assert "max disagreement" in capsys.readouterr().out
-    from potential.structures import read_frames
+    from potential.data.structure_files import read_frames
 
     assert [frame.origin["time_fs"] for frame in read_frames(output, check=False)] == [0.0, 5.0, 10.0]
 
 
 def test_evaluate_refuses_unknown_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    from potential.config import ModelConfig
-    from potential.nequip import NequIP
+    from potential.nequip.model import NequIP
+    from potential.nequip.model_config import ModelConfig
     from potential.package import save_potential
 
     model = NequIP(ModelConfig(num_layers=1, l_max=0, num_features=2), [1, 8], seed=0, avg_num_neighbors=2.0)

@@ -2,18 +2,18 @@
 
 import pytest
 
-from flows.confirming import Expectation, confirmed, expectations, is_unexpected
+from flows.steps.confirming import Expectation, confirmed, expectations, is_unexpected
 from labeling.checks import CheckLimits
 from labeling.cost import stage_seconds
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
 from labeling.workers import LabelingConfig, LabelWorkers
-from potential.config import ModelConfig
-from potential.dataset import Label
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.molecules import molecule
 from potential.evaluator import Evaluator
-from potential.frame import Frame
-from potential.molecules import molecule
-from potential.nequip import NequIP
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
 
 LIMITS = CheckLimits(committee_sigmas=3, committee_floor_meV_per_atom=2)
 COARSE = PySCFLevel(grid_level=1)

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from flows.figures import (
+from flows.record.results import LedgerCounts, read_results
+from flows.views.figures import (
     campaign_figures,
     disagreement_and_error,
     force_parity,
@@ -18,7 +19,6 @@ from flows.figures import (
     round_figures,
     training_history,
 )
-from flows.results import LedgerCounts, read_results
 
 
 def drawn(figure: Figure) -> Figure:

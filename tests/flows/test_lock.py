@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from flows.errors import CampaignLockedError
-from flows.lock import campaign_lock, is_locked
+from flows.record.lock import campaign_lock, is_locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from flows.lock import campaign_lock
+from flows.record.lock import campaign_lock
 with campaign_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -7,18 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.cli import run_command
-from flows.labels import labelled_frames, returning_frames
-from flows.loading import load_config
-from flows.results import read_results
+from flows.cli.app import run_command
+from flows.record.results import read_results
+from flows.settings.yaml_file import load_config
+from flows.steps.labels import labelled_frames, returning_frames
 from labeling.failure import LabelFailure
 from labeling.isolated_atoms import isolated_atom_energies
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
-from potential.frame import Frame
+from potential.data.frame import Frame
+from potential.data.structure_files import write_frames
 from potential.package import load_potential
-from potential.structures import write_frames
 
 LEVEL = LennardJonesLevel()
 
@@ -36,7 +36,7 @@ def test_a_released_label_joins_the_next_round_that_labels(
     prefect_url: str,
     capsys: pytest.CaptureFixture[str],
 ):
-    from flows.campaign import run_campaign
+    from flows.campaign.loop import run_campaign
 
     good = load_config(write_lj_campaign(tmp_path)).structure.frames()[0]
     bad = squeezed(good, 2.8)  # 1.5 eV/Å on the wall; nothing else comes near

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.report import write_report
+from flows.views.report import write_report
 
 VOID = {"meta", "img", "br", "link", "input"}
 

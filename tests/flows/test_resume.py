@@ -1,6 +1,6 @@
 """A campaign that is killed goes on from its last finished stage; nothing labelled is computed twice.
 
-Real processes: `python -m flows.cli run`, killed with its whole process group at moments that are
+Real processes: `python -m flows.cli.app run`, killed with its whole process group at moments that are
 watched for in the campaign's folder. Every computation of a label writes a line into a log, from
 inside the worker process that computes it.
 """
@@ -19,10 +19,10 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 
-from flows.folder import CampaignFolder
-from flows.lock import is_locked
-from flows.results import read_results
-from flows.stages import is_finished, is_started
+from flows.record.folder import CampaignFolder
+from flows.record.lock import is_locked
+from flows.record.results import read_results
+from flows.record.stages import is_finished, is_started
 from labeling.store import LabelStore
 
 # Python imports `sitecustomize` when it starts: in the label workers it notes each computation, and

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import StageChangedError
-from flows.stages import is_finished, is_started, read_manifest, run_stage
+from flows.record.stages import is_finished, is_started, read_manifest, run_stage
 
 INPUTS = {"model": {"r_max": 5.0, "l_max": 1}, "seed": 1}
 

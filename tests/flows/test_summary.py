@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.results import (
+from flows.record.results import (
     RESULT_FILE,
     ErrorMetrics,
     LedgerCounts,
@@ -12,7 +12,7 @@ from flows.results import (
     UncertaintyMetrics,
     read_results,
 )
-from flows.summary import best_round, duration, markdown_table, round_table, verdict
+from flows.views.summary import best_round, duration, markdown_table, round_table, verdict
 
 
 def result(number: int, force_mae: float, **changes) -> RoundResult:

@@ -20,10 +20,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from flows.results import RESULT_FILE, read_results
-from flows.tracking import Tracker, default_tracking_uri, learning_curve_address
-from potential.dataset import Dataset, Label, LabelledFrame
-from potential.frame import Frame
+from flows.record.results import RESULT_FILE, read_results
+from flows.tracking.tracker import Tracker, default_tracking_uri, learning_curve_address
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.frame import Frame
 
 FORCE_MAE = "Learning curve/test_force_mae_meV_per_A"
 
@@ -246,9 +246,9 @@ def test_an_unreachable_server_costs_one_warning(finished_campaign: Path, campai
 
 def test_a_damaged_store_costs_one_warning(finished_campaign: Path, campaign_config, uri: str, caplog):
     (finished_campaign.parent / "mlflow.db").write_bytes(b"not a database" * 100)
-    with caplog.at_level(logging.WARNING, logger="flows.tracking"):
+    with caplog.at_level(logging.WARNING, logger="flows.tracking.tracker"):
         run_through(Tracker(finished_campaign, campaign_config), finished_campaign)
-    assert [record.name for record in caplog.records].count("flows.tracking") == 1
+    assert [record.name for record in caplog.records].count("flows.tracking.tracker") == 1
 
 
 def test_a_server_that_comes_late_gets_everything(
@@ -275,7 +275,7 @@ def test_a_server_that_comes_late_gets_everything(
         champion = client.get_model_version_by_alias("ethanol", "champion")
         assert champion.run_id == campaign.info.run_id
     assert campaign.info.run_id in str(learning_curve_address(finished_campaign, address))
-    said = [record.getMessage() for record in caplog.records if record.name == "flows.tracking"]
+    said = [record.getMessage() for record in caplog.records if record.name == "flows.tracking.tracker"]
     assert len(said) == 2
     assert "caught up" in said[1]
 

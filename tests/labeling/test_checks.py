@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from labeling.checks import CheckLimits, RejectedByCheckError, checked, in_one_state
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 FRAME = Frame.of([1, 1], [[0, 0, 0], [0, 0, 0.8]], charge=1, spin=1)
 FORCES = np.array([[0, 0, 1.5], [0, 0, -1.5]])

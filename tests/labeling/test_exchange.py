@@ -11,9 +11,9 @@ from labeling.exchange import export_labels, import_labels, read_labels, statist
 from labeling.failure import LabelFailure
 from labeling.level import LennardJonesLevel, PySCFLevel
 from labeling.store import LabelStore
-from potential.dataset import Label
-from potential.frame import Frame
-from potential.molecules import molecule
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.molecules import molecule
 
 LJ = LennardJonesLevel()
 

@@ -19,9 +19,9 @@ from labeling.failure import LabelFailure
 from labeling.level import LevelOfTheory, PySCFLevel
 from labeling.store import LabelStore
 from labeling.workers import LabelingConfig, LabelWorkers
-from potential.dataset import Label
-from potential.frame import Frame
-from potential.molecules import molecule
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.molecules import molecule
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 

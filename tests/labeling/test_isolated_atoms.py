@@ -7,9 +7,9 @@ from labeling.attempt import attempt
 from labeling.isolated_atoms import isolated_atom, isolated_atom_energies
 from labeling.level import PySCFLevel
 from labeling.store import LabelStore
-from potential.checks import check_frame
-from potential.dataset import Label
-from potential.molecules import molecule
+from potential.data.dataset import Label
+from potential.data.molecules import molecule
+from potential.data.plausibility import check_frame
 
 COARSE = PySCFLevel(grid_level=1)
 

@@ -6,8 +6,8 @@ from ase.cluster import Octahedron
 from labeling.attempt import attempt
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 ARGON = LennardJonesLevel()
 

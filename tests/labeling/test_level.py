@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
 from labeling.solvent import Solvent
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 
 def test_key_covers_what_decides_the_numbers_and_nothing_else() -> None:

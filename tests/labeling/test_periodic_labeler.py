@@ -13,10 +13,10 @@ from labeling.periodic_labeler import NotConvergedError, compute, converge, mean
 from labeling.periodic_level import PeriodicLevel
 from labeling.uniform_grid import RestrictedGradients, UnrestrictedGradients
 from labeling.workers import LabelingConfig, LabelWorkers
-from potential.dataset import Label
-from potential.frame import Frame
-from potential.structures import frame_of, read_frames
-from potential.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.structure_files import frame_of, read_frames
+from potential.data.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
 
 # Far too few plane waves for production, which shows in the net force, not in the derivatives.
 COARSE = PeriodicLevel(

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from labeling.level import LevelOfTheory, PySCFLevel
 from labeling.periodic_level import PeriodicLevel
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 DIAMOND = Frame.from_atoms(bulk("C"))
 

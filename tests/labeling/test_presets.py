@@ -2,8 +2,8 @@ import pytest
 from ase.build import bulk
 
 from labeling import presets
-from potential.frame import Frame
-from potential.molecules import molecule
+from potential.data.frame import Frame
+from potential.data.molecules import molecule
 
 DIAMOND = Frame.from_atoms(bulk("C", "diamond", 3.57))
 FUNCTIONS = list(presets.PRESETS.values())

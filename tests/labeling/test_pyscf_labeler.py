@@ -9,8 +9,8 @@ from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
 from labeling.pyscf_labeler import NotConvergedError, compute
 from labeling.solvent import Solvent
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 COARSE = PySCFLevel(grid_level=1)
 LANL2DZ = {"default": "def2-SVP", "Cl": "lanl2dz"}

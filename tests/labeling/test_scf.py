@@ -13,8 +13,8 @@ from labeling.attempt import attempt
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel
 from labeling.scf import _anew, converge, gap_hartree, mean_field, run_counting_cycles
-from potential.frame import Frame
-from potential.units import HARTREE_EV
+from potential.data.frame import Frame
+from potential.data.units import HARTREE_EV
 
 COARSE = PySCFLevel(grid_level=1, max_scf_cycles=50)
 

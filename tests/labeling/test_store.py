@@ -17,8 +17,8 @@ from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 LEVEL = LennardJonesLevel()
 
@@ -210,8 +210,8 @@ import sys
 import numpy as np
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 path, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 store = LabelStore(path)

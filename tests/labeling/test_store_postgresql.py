@@ -13,7 +13,7 @@ from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore, is_url
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 LEVEL = LennardJonesLevel()
 URL = os.environ.get("ALNICO_TEST_POSTGRESQL", "")
@@ -108,7 +108,7 @@ def test_concurrent_writers_make_one_row_each(store: LabelStore) -> None:
 def test_the_commands_take_the_url(
     store: LabelStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.cli import run_command
+    from flows.cli.app import run_command
 
     frame, failed = cluster(0), cluster(1)
     store.add(frame, compute(frame, LEVEL))
@@ -135,8 +135,8 @@ def test_label_writes_into_a_database(
 ) -> None:
     from ase.build import molecule
 
-    from flows.cli import run_command
-    from potential.structures import write_frames
+    from flows.cli.app import run_command
+    from potential.data.structure_files import write_frames
 
     write_frames(tmp_path / "water.xyz", [Frame.from_atoms(molecule("H2O"))])
     command = ["label", str(tmp_path / "water.xyz"), "--store", URL, "--workers", "1", "--grid-level", "1"]

@@ -17,8 +17,8 @@ from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel, PySCFLevel
 from labeling.process import WorkerProcess
 from labeling.workers import LabelingConfig, LabelingStoppedError, LabelWorkers, available_cores
-from potential.dataset import Label
-from potential.frame import Frame
+from potential.data.dataset import Label
+from potential.data.frame import Frame
 
 LJ = LennardJonesLevel()
 DFT = PySCFLevel(grid_level=1)
@@ -231,7 +231,7 @@ import sys, threading, time
 from ase.build import molecule
 from labeling.level import PySCFLevel
 from labeling.workers import LabelingConfig, LabelWorkers
-from potential.frame import Frame
+from potential.data.frame import Frame
 
 with LabelWorkers(LabelingConfig(workers=1)) as workers:
     def announce():

@@ -7,10 +7,10 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
-from potential.batch import Structures
-from potential.config import ModelConfig
-from potential.frame import Frame
-from potential.nequip import NequIP
+from potential.data.frame import Frame
+from potential.nequip.batch import Structures
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
 
 
 def rattled(atoms: Atoms, seed: int, amplitude: float = 0.1) -> Frame:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from systems import batch, crystal, ethanol, model, water
 
-from potential.batch import CommitteePrediction
-from potential.config import TrainingConfig
-from potential.dataset import Dataset, Label, LabelledFrame
-from potential.derivatives import energy_and_forces
-from potential.gradient import losses_and_gradient
-from potential.loader import Loader
-from potential.nequip import NequIP
+from potential.backends.derivatives import energy_and_forces
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.nequip.batch import CommitteePrediction
+from potential.nequip.model import NequIP
+from potential.training.batches import Loader
+from potential.training.gradient import losses_and_gradient
+from potential.training.training_config import TrainingConfig
 
 
 def member(committee: NequIP, g: int) -> NequIP:

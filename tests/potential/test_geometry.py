@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from potential.config import ModelConfig
-from potential.geometry import Geometry, bessel_basis, polynomial_cutoff
+from potential.nequip.geometry import Geometry, bessel_basis, polynomial_cutoff
+from potential.nequip.model_config import ModelConfig
 
 
 @pytest.mark.parametrize("l_max", [0, 1, 2, 3])

@@ -7,13 +7,13 @@ import pytest
 import torch
 from systems import crystal, ethanol, model, water
 
-from potential.config import TrainingConfig
-from potential.dataset import Dataset, Label, LabelledFrame
-from potential.derivatives import energy_and_slope
-from potential.gradient import losses_and_gradient
+from potential.backends.derivatives import energy_and_slope
+from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.kernels.build import warn_once
-from potential.loader import Loader
-from potential.loss import assemble, committee_loss
+from potential.training.batches import Loader
+from potential.training.gradient import losses_and_gradient
+from potential.training.loss import assemble, committee_loss
+from potential.training.training_config import TrainingConfig
 
 CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from e3nn import o3
 
-from potential.convolution import Convolution
-from potential.graph import Topology
-from potential.irreps import PathTable, SphericalHarmonics, feature_irreps
+from potential.nequip.convolution import Convolution
+from potential.nequip.graph import Topology
+from potential.nequip.irreps import PathTable, SphericalHarmonics, feature_irreps
 
 
 @pytest.mark.parametrize("l_max", [0, 1, 2, 3])

@@ -10,11 +10,11 @@ import warnings
 import pytest
 import torch
 
-from potential.convolution import Convolution
-from potential.graph import Topology
-from potential.irreps import PathTable, feature_irreps
 from potential.kernels.build import CompilerError, load, warn_once
 from potential.kernels.source import convolution_source
+from potential.nequip.convolution import Convolution
+from potential.nequip.graph import Topology
+from potential.nequip.irreps import PathTable, feature_irreps
 
 IRREPS = feature_irreps(2, parity=True)
 TABLE = PathTable.of(IRREPS, 2, IRREPS)
@@ -64,7 +64,7 @@ def test_members_have_their_own_slopes_by_the_shared_harmonics(backend):
 
 def test_several_processes_may_build_one_kernel_at_once(tmp_path):
     code = (
-        "from potential.irreps import PathTable, feature_irreps\n"
+        "from potential.nequip.irreps import PathTable, feature_irreps\n"
         "from potential.kernels.build import load\n"
         "from potential.kernels.source import convolution_source\n"
         "irreps = feature_irreps(1, True)\n"

@@ -8,8 +8,8 @@ from ase.build import molecule as ase_molecule
 from ase.collections import g2
 from ase.data import covalent_radii
 
-from potential.checks import check_frame, closest_pair
-from potential.molecules import COMMON_NAMES, frame_of, molecule
+from potential.data.molecules import COMMON_NAMES, frame_of, molecule
+from potential.data.plausibility import check_frame, closest_pair
 
 
 @pytest.mark.parametrize("name", [*COMMON_NAMES, *g2.names])
@@ -116,7 +116,7 @@ def test_closest_pair_is_the_smallest_of_all_distances(pbc):
 
 
 def test_structures_are_read_without_torch():
-    code = "import sys, potential.structures; sys.exit('torch' in sys.modules)"
+    code = "import sys, potential.data.structure_files; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -10,8 +10,8 @@ import torch
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 from systems import batch, crystal, ethanol, water
 
-from potential.frame import Frame
-from potential.neighbors import NeighborList, neighbor_list
+from potential.data.frame import Frame
+from potential.nequip.neighbors import NeighborList, neighbor_list
 
 
 def sorted_vectors(edges, positions):

@@ -10,13 +10,13 @@ import torch
 from e3nn import o3
 from systems import batch, crystal, ethanol, model, water
 
-from potential.batch import Structures
-from potential.derivatives import energy_and_forces, energy_and_slope, forces_from
-from potential.frame import Frame
-from potential.geometry import Geometry
-from potential.graph import EdgeTensors, Topology
-from potential.neighbors import neighbor_list
-from potential.nequip import NequIP
+from potential.backends.derivatives import energy_and_forces, energy_and_slope, forces_from
+from potential.data.frame import Frame
+from potential.nequip.batch import Structures
+from potential.nequip.geometry import Geometry
+from potential.nequip.graph import EdgeTensors, Topology
+from potential.nequip.model import NequIP
+from potential.nequip.neighbors import neighbor_list
 
 ARCHITECTURES = [
     {"l_max": l_max, "parity": parity, "num_layers": layers}

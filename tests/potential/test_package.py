@@ -9,8 +9,8 @@ from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from systems import batch, crystal, ethanol, model
 
+from potential.backends.derivatives import energy_and_forces
 from potential.calculator import Potential
-from potential.derivatives import energy_and_forces
 from potential.evaluator import Evaluator
 from potential.package import load_card, load_potential, save_potential
 

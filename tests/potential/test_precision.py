@@ -7,11 +7,12 @@ import torch
 from systems import batch, ethanol, model
 
 from benchmarks.tf32 import EmulatedTF32, rounded
-from potential.config import ModelConfig, TrainingConfig
-from potential.derivatives import energy_and_forces
+from potential.backends.derivatives import energy_and_forces
 from potential.evaluator import Evaluator
-from potential.nequip import NequIP
-from potential.precision import float32_products
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
+from potential.nequip.precision import float32_products
+from potential.training.training_config import TrainingConfig
 
 
 def test_rounding_keeps_ten_bits_of_the_mantissa():

@@ -6,11 +6,10 @@ import pytest
 import torch
 from systems import batch, ethanol, model
 
-from potential import spline
-from potential.config import ModelConfig
-from potential.derivatives import energy_and_forces
-from potential.geometry import Geometry
-from potential.nequip import NequIP
+from potential.backends.derivatives import energy_and_forces
+from potential.nequip.geometry import Geometry
+from potential.nequip.model import NequIP, spline
+from potential.nequip.model_config import ModelConfig
 
 
 def test_the_spline_interpolates_with_flat_ends():

@@ -10,13 +10,13 @@ import warnings
 import pytest
 import torch
 
-from potential.convolution import Convolution
-from potential.graph import Topology
-from potential.irreps import PathTable, dimension, feature_irreps
 from potential.kernels import fused
 from potential.kernels.build import CompilerError, warn_once
 from potential.kernels.triton_kernel import TritonKernel, load_triton
 from potential.kernels.triton_source import triton_source
+from potential.nequip.convolution import Convolution
+from potential.nequip.graph import Topology
+from potential.nequip.irreps import PathTable, dimension, feature_irreps
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cpu":
@@ -146,7 +146,7 @@ _COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from potential.irreps import PathTable, feature_irreps
+from potential.nequip.irreps import PathTable, feature_irreps
 from potential.kernels.triton_kernel import load_triton
 from potential.kernels.triton_source import triton_source
 

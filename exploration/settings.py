@@ -1,0 +1,147 @@
+"""Settings of how frames are made, explored and selected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from potential.data.config import Config
+
+Temperatures = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+MinDistanceFactor = Annotated[
+    float,
+    Field(
+        gt=0,
+        lt=1,
+        description="atoms may not come nearer than this fraction of the sum of their covalent radii",
+    ),
+]
+
+
+class XtbMD(Config):
+    """Frames from molecular dynamics with GFN2-xTB: cheap, and right in kind for most chemistry."""
+
+    method: Literal["xtb_md"] = "xtb_md"
+    temperatures_K: Annotated[
+        Temperatures, Field(description="one trajectory for each; the frames are shared out evenly")
+    ] = (300.0, 500.0)
+    timestep_fs: Annotated[PositiveFloat, Field(description="time step; about 1 with hydrogen atoms")] = 1.0
+    equilibration_fs: Annotated[
+        NonNegativeFloat, Field(description="time before the first frame is kept")
+    ] = 250.0
+    spacing_fs: Annotated[PositiveFloat, Field(description="time between frames that are kept")] = 50.0
+    friction_per_fs: Annotated[PositiveFloat, Field(description="friction of the Langevin thermostat")] = 0.02
+    min_distance_factor: MinDistanceFactor = 0.65
+
+    @model_validator(mode="after")
+    def _spacing_is_reachable(self) -> XtbMD:
+        if self.spacing_fs < self.timestep_fs:
+            raise ValueError(
+                f"spacing_fs {self.spacing_fs} is shorter than timestep_fs {self.timestep_fs}; "
+                "frames are at least one step apart, write e.g. spacing_fs: 50"
+            )
+        return self
+
+
+class RandomDisplacement(Config):
+    """Frames by moving every atom of the start at random; knows no chemistry, needs no extra method."""
+
+    method: Literal["displacement"] = "displacement"
+    std_A: Annotated[
+        float,
+        Field(gt=0, le=0.5, description="standard deviation of each Cartesian displacement, Angstrom"),
+    ] = 0.05
+    strain_std: Annotated[
+        float,
+        Field(ge=0, le=0.1, description="standard deviation of each strain component, for crystals"),
+    ] = 0.0
+    min_distance_factor: MinDistanceFactor = 0.65
+
+
+class FramesFromFile(Config):
+    """Frames drawn at random from a file of the user's."""
+
+    method: Literal["file"] = "file"
+    path: Annotated[Path, Field(description="any file that ASE or pymatgen reads")]
+    charge: Annotated[
+        int | None, Field(description="elementary charges; by default what the file says, else 0")
+    ] = None
+    spin: Annotated[
+        int | None,
+        Field(description="unpaired electrons (2S); by default what the file says, else the fewest"),
+    ] = None
+
+
+FramesConfig = Annotated[XtbMD | RandomDisplacement | FramesFromFile, Field(discriminator="method")]
+
+
+class ExplorationConfig(Config):
+    """Molecular dynamics with the committee, in search of frames it does not know yet."""
+
+    n_replicas: Annotated[
+        PositiveInt, Field(description="trajectories at once; all go through one model call")
+    ] = 8
+    temperatures_K: Annotated[
+        Temperatures, Field(description="temperature ladder; replicas take its rungs in turn")
+    ] = (300.0, 500.0)
+    timestep_fs: PositiveFloat = 0.5
+    n_steps: Annotated[PositiveInt, Field(description="steps of each replica, if it survives")] = 2000
+    record_every: Annotated[
+        PositiveInt, Field(description="steps between frames that are scored and recorded")
+    ] = 20
+    friction_per_fs: Annotated[
+        NonNegativeFloat, Field(description="friction of the Langevin thermostat; 0 gives constant energy")
+    ] = 0.01
+    lower_eV_per_A: Annotated[
+        NonNegativeFloat,
+        Field(description="largest atomic force disagreement below which a frame counts as accurate"),
+    ] = 0.1
+    upper_eV_per_A: Annotated[
+        PositiveFloat,
+        Field(description="above this disagreement a frame is failed: too far off to be worth a label"),
+    ] = 1.0
+    stop_eV_per_A: Annotated[
+        PositiveFloat, Field(description="above this disagreement the replica stops")
+    ] = 2.0
+    min_distance_factor: MinDistanceFactor = 0.65
+    max_temperature_factor: Annotated[
+        float,
+        Field(gt=1, description="a replica stops above this multiple of its temperature"),
+    ] = 5.0
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> ExplorationConfig:
+        if not self.lower_eV_per_A < self.upper_eV_per_A <= self.stop_eV_per_A:
+            raise ValueError(
+                f"lower_eV_per_A {self.lower_eV_per_A}, upper_eV_per_A {self.upper_eV_per_A}, "
+                f"stop_eV_per_A {self.stop_eV_per_A} must rise in this order; write e.g. 0.1, 1.0, 2.0"
+            )
+        if self.record_every > self.n_steps:
+            raise ValueError(
+                f"record_every {self.record_every} exceeds n_steps {self.n_steps}: no frame would be "
+                f"recorded; write at most record_every: {self.n_steps}"
+            )
+        return self
+
+
+class SelectionConfig(Config):
+    """Which candidates are labelled."""
+
+    frames_per_round: Annotated[PositiveInt, Field(description="labels of each round, at most")] = 8
+    duplicate_tolerance_A: Annotated[
+        NonNegativeFloat,
+        Field(
+            description="frames in which no interatomic distance differs by more than this are duplicates, "
+            "Angstrom"
+        ),
+    ] = 0.05
+    max_considered: Annotated[
+        PositiveInt,
+        Field(description="candidates compared with each other; more are thinned at random first"),
+    ] = 1000
+    fill_with_accurate: Annotated[
+        bool,
+        Field(description="with too few candidates, label the most uncertain of the accurate frames too"),
+    ] = True

@@ -1,0 +1,91 @@
+"""What a campaign hands over: the champion with its model card, and the report."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from exploration.settings import FramesConfig, XtbMD
+from flows.record.folder import CampaignFolder
+from flows.record.results import RoundResult, read_results
+from flows.record.stages import run_stage
+from flows.steps.train import weights_digest
+from flows.tracking.tracker import Tracker
+from flows.views.report import write_report
+from flows.views.summary import best_round
+from potential.package import load_potential, save_potential
+
+PACKAGES = ("alnico", "torch", "e3nn", "pyscf", "ase", "prefect")
+
+
+def finish(folder: CampaignFolder, *, up_to: int, tracker: Tracker) -> None:
+    """Publish the champion of rounds 0 to `up_to` as `potential/`, write the report, close the run."""
+    results = [result for result in read_results(folder.path) if result.round <= up_to]
+    publish(folder, results)
+    report = write_report(folder.path)
+    tracker.log_end(folder.potential, report)
+
+
+@task(name="publish", task_run_name="publish potential", tags=["report"], cache_policy=NO_CACHE)
+def publish(folder: CampaignFolder, results: list[RoundResult]) -> None:
+    """Copy the champion, the best on the frozen test set, to `potential/` with its full model card.
+
+    Choosing among a handful of rounds by the test set makes its error a little too good as an
+    estimate; the card says of all rounds what they reached.
+    """
+    champion = best_round(results)
+    source = folder.round(champion.round).potential
+    card = model_card(folder, champion, results)
+
+    def make(into: Path) -> None:
+        save_potential(into, load_potential(source), card)
+
+    inputs = {"weights": weights_digest(source), "card": json.loads(json.dumps(card))}
+    run_stage(folder.potential, inputs, make, redo_if_changed=True)
+
+
+def model_card(folder: CampaignFolder, champion: RoundResult, results: list[RoundResult]) -> dict[str, Any]:
+    """Where the potential comes from, how good it is, and where it may be trusted."""
+    config = folder.config
+    return {
+        "name": config.name,
+        "champion": f"round {champion.round} of {len(results)}, the best on the frozen test set",
+        "reference": {"level of theory": config.level.name} | config.level.model_dump(mode="json"),
+        "data": {
+            "labels": champion.n_labels,
+            "training": champion.n_train,
+            "validation": champion.n_validation,
+            "fingerprint": champion.dataset_fingerprint,
+            "test frames": champion.test.n_frames,
+            "test fingerprint": champion.test_fingerprint,
+        },
+        "test errors": {
+            "force MAE, meV/Å": 1000 * champion.test.force_mae,
+            "force RMSE, meV/Å": 1000 * champion.test.force_rmse,
+            "energy MAE, meV/atom": 1000 * champion.test.energy_mae,
+            "energy RMSE, meV/atom": 1000 * champion.test.energy_rmse,
+            "Spearman of disagreement and error": champion.uncertainty.spearman,
+        },
+        "force MAE of every round, meV/Å": [1000 * result.test.force_mae for result in results],
+        "domain": {
+            "structure": config.structure.molecule or ", ".join(path.name for path in config.structure.files),
+            "temperatures of the initial frames, K": temperatures(config.initial.source),
+            "temperatures of the test frames, K": temperatures(config.test.source),
+            "temperatures of the exploration, K": list(config.exploration.temperatures_K),
+        },
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def temperatures(source: FramesConfig) -> list[float] | str:
+    """Of frames made by molecular dynamics; else how they were made."""
+    match source:
+        case XtbMD():
+            return list(source.temperatures_K)
+        case _:
+            return f"none, made by {source.method}"

@@ -1,0 +1,243 @@
+"""The command line `alnico`. Heavy imports wait until a command needs them, so that help is quick.
+
+Exit codes: 0 done, 1 the campaign or command failed, 2 wrong usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
+from flows.errors import CampaignError, ConfigError
+
+app = App(
+    name="alnico",
+    help="Active learning of NequIP committees: from a molecule to a trained potential.\n\n"
+    "Start with `alnico init ethanol`, then `alnico run campaign.yaml`.",
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+
+Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")]
+
+
+@app.command(group=CAMPAIGNS)
+def init(
+    structure: Annotated[str | None, Parameter(help="a molecule by name, e.g. ethanol, or a file")] = None,
+    *,
+    file: Annotated[Path, Parameter(help="the YAML file to write")] = Path("campaign.yaml"),
+    name: Annotated[str | None, Parameter(help="name of the campaign; default: the structure's")] = None,
+    charge: Annotated[int | None, Parameter(help="total charge, elementary charges")] = None,
+    spin: Annotated[int | None, Parameter(help="number of unpaired electrons")] = None,
+    preset: Annotated[
+        str | None,
+        Parameter(help="level of theory to start from; `list` tells which; default: cheap, or cheap_crystal"),
+    ] = None,
+    force: Annotated[bool, Parameter(help="overwrite an existing file", negative=())] = False,
+) -> None:
+    """Write a commented campaign.yaml for a structure, ready to run."""
+    from flows.settings.first_campaign import write_new_campaign
+
+    if preset == "list":
+        from labeling.presets import advice
+
+        print(advice())
+        return
+    if structure is None:
+        raise ConfigError("alnico init", ["no structure; name a molecule or a file: alnico init ethanol"])
+    write_new_campaign(
+        file,
+        structure,
+        name=name,
+        charge=charge,
+        spin=spin,
+        preset=preset,
+        force=force,
+    )
+    print(f"wrote {file}\nnext: look at it, then `alnico run {file}`")
+
+
+@app.command(group=CAMPAIGNS)
+def run(campaign: Source) -> None:
+    """Run a campaign, or go on with one that was stopped; finished stages are not repeated."""
+    from flows.cli.run import run_and_tell
+
+    run_and_tell(campaign)
+
+
+@app.command(group=CAMPAIGNS)
+def status(campaign: Source) -> None:
+    """Show how far a campaign is: a table of its rounds, the stage it is in, the verdict."""
+    from flows.views.status import print_status
+
+    print_status(campaign)
+
+
+@app.command(group=CAMPAIGNS)
+def report(campaign: Source) -> None:
+    """Write report.html of a campaign anew."""
+    from flows.record.folder import CampaignFolder
+    from flows.views.report import write_report
+
+    print(f"wrote {write_report(CampaignFolder.open(campaign).path)}")
+
+
+@app.command(group=CAMPAIGNS)
+def ui(
+    campaign: Annotated[Path | None, Parameter(help="a campaign; default: those in ./campaigns")] = None,
+    *,
+    serve: Annotated[bool, Parameter(help="start both dashboards, until Ctrl-C", negative=())] = False,
+    open_browser: Annotated[bool, Parameter(name="--open", help="and open the browser", negative=())] = False,
+) -> None:
+    """Print the commands that show the dashboards of Prefect and MLflow, or run them."""
+    from flows.cli.dashboards import commands_for
+    from flows.cli.dashboards import serve as serve_dashboards
+
+    dashboards = commands_for(campaign)
+    for dashboard in dashboards:
+        print(f"{dashboard.what}\n  {dashboard.shell_line}\n  then open {dashboard.url}")
+    if serve or open_browser:
+        serve_dashboards(dashboards, open_browser=open_browser)
+
+
+@app.command(group=CAMPAIGNS)
+def schema() -> None:
+    """Print the JSON schema of campaign.yaml, for editors that complete and check it."""
+    import json
+
+    from flows.settings.campaign_config import campaign_schema
+
+    print(json.dumps(campaign_schema(), indent=2), flush=True)
+
+
+@app.command(group=TOOLS)
+def label(
+    structures: Annotated[Path, Parameter(help="file that ASE or pymatgen reads")],
+    *,
+    campaign: Annotated[Path | None, Parameter(help="take level of theory and store from this one")] = None,
+    xc: Annotated[str, Parameter(help="without a campaign: functional")] = "PBE",
+    basis: Annotated[str, Parameter(help="without a campaign: basis set")] = "def2-SVP",
+    dispersion: Annotated[str | None, Parameter(help="without a campaign: d3bj, d3zero or d4")] = None,
+    grid_level: Annotated[int, Parameter(help="without a campaign: PySCF's integration grid, 1 to 9")] = 4,
+    store: Annotated[str, Parameter(help="without a campaign: label store, file or URL")] = "labels.db",
+    workers: Annotated[int | None, Parameter(help="labels at once; default: one per core")] = None,
+    output: Annotated[Path, Parameter(help="extxyz with the labelled frames")] = Path("labelled.extxyz"),
+) -> None:
+    """Label the structures of a file; labels that the store has are not computed again."""
+    from flows.cli.single_steps import label_file
+
+    label_file(
+        structures,
+        campaign=campaign,
+        given={"xc": xc, "basis": basis, "dispersion": dispersion, "grid_level": grid_level},
+        store=store,
+        workers=workers,
+        output=output,
+    )
+
+
+@app.command(group=TOOLS)
+def train(
+    data: Annotated[Path, Parameter(help="labelled structures, e.g. extxyz with energy and forces")],
+    *,
+    output: Annotated[Path, Parameter(help="folder of the potential")] = Path("potential"),
+    campaign: Annotated[Path | None, Parameter(help="take model and training settings from this one")] = None,
+    committee_size: Annotated[int | None, Parameter(help="members of the committee")] = None,
+    max_seconds: Annotated[float | None, Parameter(help="stop after this time, s")] = None,
+    max_epochs: Annotated[int | None, Parameter(help="stop after so many epochs")] = None,
+    seed: int = 0,
+) -> None:
+    """Train a committee on a labelled file; a killed training goes on when started again."""
+    from flows.cli.single_steps import train_on_file
+
+    changes: dict[str, dict[str, object]] = {
+        "model": {"committee_size": committee_size},
+        "training": {"max_seconds": max_seconds, "max_epochs": max_epochs},
+    }
+    train_on_file(data, output=output, campaign=campaign, changes=changes, seed=seed)
+
+
+@app.command(group=TOOLS)
+def md(
+    potential: Annotated[Path, Parameter(help="folder of a potential")],
+    structure: Annotated[Path, Parameter(help="file with the structure to start from (its last)")],
+    *,
+    temperature_K: Annotated[float, Parameter(name="--temperature-K")] = 300.0,
+    steps: int = 1000,
+    timestep_fs: float = 0.5,
+    friction_per_fs: float = 0.01,
+    every: Annotated[int, Parameter(help="steps between the lines and frames that are written")] = 50,
+    output: Annotated[Path, Parameter(help="trajectory, extxyz")] = Path("md.extxyz"),
+    seed: int = 0,
+) -> None:
+    """Molecular dynamics with a potential (Langevin, ASE), its disagreement printed along the way."""
+    from flows.cli.single_steps import run_md
+
+    run_md(
+        potential,
+        structure,
+        temperature_K=temperature_K,
+        steps=steps,
+        timestep_fs=timestep_fs,
+        friction_per_fs=friction_per_fs,
+        every=every,
+        output=output,
+        seed=seed,
+    )
+
+
+@app.command(group=TOOLS)
+def evaluate(
+    potential: Annotated[Path, Parameter(help="folder of a potential")],
+    data: Annotated[Path, Parameter(help="labelled structures, e.g. extxyz with energy and forces")],
+    *,
+    energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
+    forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
+    output: Annotated[Path | None, Parameter(help="folder for tables per atom and per frame")] = None,
+) -> None:
+    """Errors of a potential on labelled structures, and how well its disagreement tells them."""
+    from flows.cli.single_steps import evaluate_on_file
+
+    evaluate_on_file(potential, data, energy=energy, forces=forces, output=output)
+
+
+app.command(quarantine)
+app.command(labels)
+
+
+def run_command(tokens: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    # Read when torch loads its OpenMP (libgomp): threads that wait spin for about 0.1 ms, then sleep.
+    # By default they spin on, which slows small models down more than tenfold as soon as anything
+    # else wants the cores; if they never spin, each of the many short parallel parts wakes them anew.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    try:
+        app(tokens, exit_on_error=False)
+    except (CycloptsError, ConfigError) as error:
+        if isinstance(error, ConfigError):  # cyclopts has printed its own
+            print(error, file=sys.stderr)
+        return 2
+    except CampaignError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of `alnico schema | head` has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main() -> None:
+    """Entry point of `alnico`."""
+    sys.exit(run_command())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The commands that open both dashboards: Prefect for the runs, MLflow for the learning curves."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import webbrowser
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
+from flows.tracking.tracker import default_tracking_uri, learning_curve_address
+
+PREFECT_URL, MLFLOW_PORT = "http://127.0.0.1:4200", 5000
+START_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dashboard:
+    """A web page: what it is, the command that serves it (None: it is served already), its address."""
+
+    what: str
+    command: tuple[str, ...] | None
+    url: str
+
+    @property
+    def shell_line(self) -> str:
+        return shlex.join(self.command) if self.command else "(is running)"
+
+
+def commands_for(campaign: Path | None = None) -> list[Dashboard]:
+    """The dashboards of a campaign (its YAML file or folder), or of those in `./campaigns`."""
+    folder = Path("campaigns", "any") if campaign is None else CampaignFolder.open(campaign).path
+    uri = default_tracking_uri(folder)
+    prefect_api = os.environ.get("PREFECT_API_URL")
+    prefect = (_program("prefect"), "server", "start")
+    mlflow = (_program("mlflow"), "ui", "--backend-store-uri", uri, "--port", str(MLFLOW_PORT))
+    served = uri.startswith(("http://", "https://"))
+    server = uri if served else f"http://127.0.0.1:{MLFLOW_PORT}"
+    return [
+        Dashboard(
+            what="Prefect",
+            command=None if prefect_api else prefect,
+            url=prefect_api.removesuffix("/api") if prefect_api else PREFECT_URL,
+        ),
+        Dashboard(
+            what="MLflow",
+            command=None if served else mlflow,
+            url=learning_curve_address(folder, server) or server,
+        ),
+    ]
+
+
+def serve(dashboards: Sequence[Dashboard], *, open_browser: bool) -> None:
+    """Start what is not running, until Ctrl-C; both end together.
+
+    Raises:
+        CampaignError: if a server ends by itself or does not answer.
+    """
+    bin_folder = Path(sys.executable).parent
+    with ExitStack() as stack:
+        processes = []
+        for dashboard in dashboards:
+            if dashboard.command is not None:
+                process = subprocess.Popen([bin_folder / dashboard.command[0], *dashboard.command[1:]])
+                stack.callback(process.wait)
+                stack.callback(process.terminate)
+                processes.append((dashboard, process))
+        if open_browser:
+            for dashboard in dashboards:
+                _wait_for(dashboard)
+                webbrowser.open(dashboard.url)
+        while True:
+            for dashboard, process in processes:
+                if process.poll() is not None:
+                    raise CampaignError(f"{dashboard.shell_line} ended with exit code {process.returncode}")
+            time.sleep(0.5)
+
+
+def _wait_for(dashboard: Dashboard) -> None:
+    for _ in range(int(START_TIMEOUT_S)):
+        try:
+            urlopen(dashboard.url, timeout=5).close()
+            return
+        except (URLError, OSError):
+            time.sleep(1.0)
+    raise CampaignError(f"{dashboard.what} does not answer at {dashboard.url}")
+
+
+def _program(name: str) -> str:
+    """The program of this environment, by name where the shell finds the same one."""
+    ours = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not ours.exists() or (found and Path(found).samefile(ours)):
+        return name
+    return str(ours.relative_to(Path.cwd()) if ours.is_relative_to(Path.cwd()) else ours)

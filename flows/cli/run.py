@@ -1,0 +1,52 @@
+"""Run a campaign from a command line, and say at the end where to look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.engine.prefect_server import prefect_api
+from flows.engine.prefect_settings import use_embedded_prefect
+from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
+
+
+def run_and_tell(source: Path) -> None:
+    """Run or resume the campaign, print its round table and where its results are.
+
+    Raises:
+        ConfigError, CampaignError, KeyboardInterrupt: as `flows.campaign.loop.run_campaign`.
+    """
+    use_embedded_prefect()
+    folder = CampaignFolder.open(source)
+    with campaign_lock(folder.path), prefect_api() as wait_for_api:
+        # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
+        # load, and they load while Prefect's server starts.
+        from flows.campaign.loop import run_campaign
+        from flows.record.results import read_results
+        from flows.views.console import print_rounds
+
+        wait_for_api()
+        run_campaign(source)
+    results = [r for r in read_results(folder.path) if r.round <= folder.config.rounds]
+    print()
+    print_rounds(results)
+    print(f"\n{where_to_look(folder)}")
+
+
+def where_to_look(folder: CampaignFolder) -> str:
+    """The potential, the report and the commands for both dashboards."""
+    lines = [
+        f"potential  {_short(folder.potential)}",
+        f'           atoms.calc = Potential.load("{_short(folder.potential)}")'
+        "   # from potential.calculator import Potential",
+        f"report     {_short(folder.report)}",
+    ]
+    from flows.cli.dashboards import commands_for
+
+    for dashboard in commands_for(folder.path):
+        lines += [f"{dashboard.what:<10} {dashboard.shell_line}", f"           then open {dashboard.url}"]
+    return "\n".join(lines)
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,96 @@
+"""`alnico quarantine` and `alnico labels`: what can be done with a label store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+CAMPAIGNS, TOOLS = Group("Campaigns", sort_key=0), Group("Single steps", sort_key=1)
+
+Stored = Annotated[
+    str,
+    Parameter(
+        help="a campaign's YAML file or folder, or a label store: labels.db, postgresql://user@host/name"
+    ),
+]
+Ids = Annotated[list[str], Parameter(help="frame ids, or their first digits, or `all`", negative=())]
+File = Annotated[Path, Parameter(help="extxyz with units, level of theory and provenance of each label")]
+
+quarantine = App(
+    name="quarantine",
+    help="Frames that could not be labelled, and what to do with them.",
+    group=CAMPAIGNS,
+)
+labels = App(name="labels", help="Look into a label store; take labels out of it and in.", group=CAMPAIGNS)
+
+
+@quarantine.command(name="list")
+def quarantine_list(source: Stored) -> None:
+    """Show the frames in quarantine, each with what was wrong, its numbers and advice."""
+    from flows.cli.quarantine import print_quarantine
+
+    print_quarantine(source)
+
+
+@quarantine.command(name="release")
+def quarantine_release(source: Stored, frames: Ids) -> None:
+    """Take the numbers of frames that a check rejected as labels all the same."""
+    from flows.cli.quarantine import release
+
+    release(source, frames)
+
+
+@quarantine.command(name="relabel")
+def quarantine_relabel(source: Stored, frames: Ids) -> None:
+    """Forget that labelling these frames failed, so that the next run tries again."""
+    from flows.cli.quarantine import relabel
+
+    relabel(source, frames)
+
+
+@labels.command(name="stats")
+def labels_stats(source: Stored) -> None:
+    """Labels, failures and seconds spent, by level of theory."""
+    from flows.cli.labels import print_statistics
+
+    print_statistics(source)
+
+
+@labels.command(name="export")
+def labels_export(source: Stored, file: File) -> None:
+    """Write all labels to a file."""
+    from flows.cli.labels import export_to
+
+    export_to(source, file)
+
+
+@labels.command(name="import")
+def labels_import(source: Stored, file: File) -> None:
+    """Take in the labels of a file; those of another level of theory are refused."""
+    from flows.cli.labels import import_from
+
+    import_from(source, file)
+
+
+@labels.command(name="verify")
+def labels_verify(source: Stored) -> None:
+    """Check every label anew: content, level of theory, finiteness, net force and the rest."""
+    from flows.cli.labels import verify_store
+
+    verify_store(source)
+
+
+@labels.command(name="compare")
+def labels_compare(
+    file: Annotated[Path, Parameter(help="labelled structures, e.g. what `alnico label` wrote")],
+    reference: Annotated[Path, Parameter(help="the same structures with the labels to compare with")],
+    *,
+    energy: Annotated[str, Parameter(help="the reference's name for the energy")] = "energy",
+    forces: Annotated[str, Parameter(help="the reference's name for the forces")] = "forces",
+) -> None:
+    """How far labels are from others of the same structures, e.g. published ones."""
+    from flows.cli.labels import print_agreement
+
+    print_agreement(file, reference, energy=energy, forces=forces)

@@ -1,0 +1,1 @@
+"""The campaign's configuration and its YAML file."""

@@ -1,0 +1,100 @@
+"""The campaign's configuration: one frozen model, written as YAML."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+
+from exploration.settings import ExplorationConfig, FramesConfig, SelectionConfig
+from labeling.level import LevelOfTheory
+from labeling.workers import LabelingConfig
+from potential.data.config import Config
+from potential.data.frame import Frame
+from potential.nequip.model_config import ModelConfig
+from potential.training.training_config import TrainingConfig
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | os.PathLike) else value
+
+
+class StructureConfig(Config):
+    """What the campaign is about: a molecule by name, or files with structures."""
+
+    molecule: Annotated[str | None, Field(description="name in ASE's database, e.g. ethanol, H2O, C6H6")] = (
+        None
+    )
+    files: Annotated[
+        tuple[Path, ...],
+        BeforeValidator(_as_list),
+        Field(description="or: file(s) that ASE or pymatgen reads (xyz, cif, POSCAR, ...)"),
+    ] = ()
+    charge: Annotated[
+        int | None, Field(description="elementary charges; null: what the file says, else 0")
+    ] = None
+    spin: Annotated[
+        NonNegativeInt | None, Field(description="unpaired electrons; null: the fewest that are possible")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> StructureConfig:
+        if (self.molecule is None) == (not self.files):
+            raise ValueError("give either `molecule: ethanol` or `files: start.xyz`, and not both")
+        return self
+
+    def frames(self) -> list[Frame]:
+        """The structures.
+
+        Raises:
+            ValueError, FileNotFoundError: unknown name, unreadable file, impossible structure.
+        """
+        from potential.data.structure_files import molecule, read_frames
+
+        if self.molecule is not None:
+            return [molecule(self.molecule, charge=self.charge or 0, spin=self.spin)]
+        return [f for file in self.files for f in read_frames(file, charge=self.charge, spin=self.spin)]
+
+
+class FrameSetConfig(Config):
+    """How many frames, and how they are made."""
+
+    frames: Annotated[PositiveInt, Field(description="how many")] = 20
+    source: Annotated[FramesConfig, Field(description="how they are made")]
+
+
+class CampaignConfig(Config):
+    """One active-learning campaign. Paths are relative to the YAML file; units are in the names."""
+
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder and the experiment"),
+    ]
+    structure: StructureConfig
+    seed: Annotated[NonNegativeInt, Field(description="everything random follows from it")] = 0
+    rounds: Annotated[
+        NonNegativeInt, Field(description="turns of train, explore, select, label; a last training follows")
+    ] = 3
+    folder: Annotated[Path, Field(description="where campaign folders are made")] = Path("campaigns")
+    initial: Annotated[FrameSetConfig, Field(description="frames that are labelled before the first round")]
+    test: Annotated[FrameSetConfig, Field(description="frozen test set, never trained on")]
+    level: Annotated[LevelOfTheory, Field(description="level of theory of the reference labels")]
+    labeling: Annotated[LabelingConfig, Field(description="how labels are computed")] = LabelingConfig()
+    model: Annotated[ModelConfig, Field(description="the NequIP committee")] = ModelConfig()
+    training: Annotated[TrainingConfig, Field(description="its training, anew in each round")] = (
+        TrainingConfig()
+    )
+    exploration: Annotated[ExplorationConfig, Field(description="molecular dynamics with the committee")] = (
+        ExplorationConfig()
+    )
+    selection: Annotated[SelectionConfig, Field(description="which of the explored frames are labelled")] = (
+        SelectionConfig()
+    )
+
+
+def campaign_schema() -> dict[str, Any]:
+    """The JSON schema of `campaign.yaml`, for editors that complete and check it."""
+    schema = CampaignConfig.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

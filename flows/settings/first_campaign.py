@@ -1,0 +1,62 @@
+"""A first campaign.yaml for a structure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exploration.settings import RandomDisplacement, XtbMD
+from flows.errors import ConfigError
+from flows.settings.campaign_config import CampaignConfig, FrameSetConfig, StructureConfig
+from flows.settings.template import commented_yaml
+from labeling.presets import PRESETS, advice
+from potential.data.atomic_write import write_atomically
+from potential.training.training_config import TrainingConfig
+
+
+def write_new_campaign(
+    file: Path,
+    structure: str,
+    *,
+    name: str | None,
+    charge: int | None,
+    spin: int | None,
+    force: bool,
+    preset: str | None = None,
+) -> None:
+    """Write a commented, valid configuration.
+
+    Args:
+        structure: the path of a file, or the name of a molecule.
+        preset: level of theory; None: the cheap one for molecules or, if there is a cell, for crystals.
+
+    Raises:
+        ConfigError: for a structure that cannot be read or labelled, or if the file is there already.
+    """
+    if file.exists() and not force:
+        raise ConfigError(file, ["is there already; choose another name, or overwrite it with --force"])
+    path = Path(structure)
+    is_file = path.exists() or bool(path.suffix) or len(path.parts) > 1
+    molecule = None if is_file else structure
+    files: tuple[Path, ...] = (path.resolve(),) if is_file else ()
+    if preset is not None and preset not in PRESETS:
+        raise ConfigError(f"--preset {preset}", ["no such preset; choose one of", *advice().splitlines()])
+    try:
+        source = StructureConfig(molecule=molecule, files=files, charge=charge, spin=spin)
+        frames = source.frames()
+        in_cells = any(any(frame.pbc) for frame in frames)
+        level = PRESETS[preset or ("cheap_crystal" if in_cells else "cheap")]()
+        for frame in frames:
+            level.check(frame)
+    except (ValueError, OSError) as error:
+        raise ConfigError(structure, [str(error)]) from error
+    frame_set = FrameSetConfig(frames=20, source=RandomDisplacement(strain_std=0.01) if in_cells else XtbMD())
+    config = CampaignConfig(
+        name=name or re.sub(r"\W+", "_", molecule or files[0].stem).strip("_"),
+        structure=source,
+        initial=frame_set,
+        test=frame_set,
+        level=level,
+        training=TrainingConfig(stress_weight=100.0 if in_cells else 0.0),
+    )
+    write_atomically(file, commented_yaml(config))

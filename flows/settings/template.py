@@ -1,0 +1,69 @@
+"""A configuration as YAML with a comment on every key, made from the fields' descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from flows.settings.campaign_config import CampaignConfig
+
+COLUMN = 40
+
+
+def commented_yaml(config: CampaignConfig) -> str:
+    """The configuration as commented YAML; `load_config` reads it back to the same values."""
+    intro = (CampaignConfig.__doc__ or "").strip().splitlines()[0]
+    head = f"# {intro}\n# `alnico run` starts it and goes on with it, `alnico status` shows how far it is.\n"
+    return head + "\n".join(_lines(config, 0)) + "\n"
+
+
+def _lines(model: BaseModel, indent: int) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            if indent == 0:
+                yield ""
+            yield _commented(f"{' ' * indent}{name}:", field)
+            yield from _lines(value, indent + 2)
+        else:
+            yield _commented(f"{' ' * indent}{name}: {_scalar(value)}", field)
+
+
+def _commented(line: str, field: FieldInfo) -> str:
+    comment = "; ".join(part for part in (field.description, _choices(field)) if part)
+    return f"{line:<{COLUMN}}  # {comment}" if comment else line
+
+
+def _choices(field: FieldInfo) -> str:
+    limits = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
+    bounds = [
+        f"{sign} {getattr(bound, kind.__name__.lower()):g}"
+        for bound in field.metadata
+        for kind, sign in limits.items()
+        if isinstance(bound, kind) and isinstance(getattr(bound, kind.__name__.lower()), int | float)
+    ]
+    literals = _literals(field.annotation)
+    return " or ".join(literals) if len(literals) > 1 else " and ".join(bounds)
+
+
+def _literals(annotation: Any) -> list[str]:
+    from typing import Literal, get_args, get_origin
+
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return [text for argument in get_args(annotation) for text in _literals(argument)]
+
+
+def _scalar(value: Any) -> str:
+    plain: Any = list(value) if isinstance(value, tuple | list) else value
+    if isinstance(plain, list):
+        plain = [str(item) if hasattr(item, "__fspath__") else item for item in plain]
+    elif hasattr(plain, "__fspath__"):
+        plain = str(plain)
+    text: str = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("...\n").strip()

@@ -1,0 +1,173 @@
+"""From a YAML file to a CampaignConfig, with all that is wrong said at once, by line.
+
+A key that no model has is refused with the nearest one that it has; so are keys given twice, which
+YAML would let pass.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from flows.errors import ConfigError
+from flows.settings.campaign_config import CampaignConfig
+
+Location = Sequence[int | str]
+
+
+def load_config(path: Path) -> CampaignConfig:
+    """Read and check a campaign's YAML file; paths in it become absolute.
+
+    Raises:
+        ConfigError: with every problem, each with its line, its key and what to write instead.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(path, [_unreadable(path, error)]) from None
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(path, [f"not YAML: {error}"]) from None
+    if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode):
+        raise ConfigError(path, ["expected `key: value` lines; `alnico init` writes an example"])
+    problems = [(line, f"{key}: given twice") for line, key in _duplicates(tree)]
+    try:
+        config = CampaignConfig.model_validate(content)
+    except ValidationError as error:
+        problems += [_explain(details, tree) for details in error.errors(include_url=False)]
+    if problems:
+        raise ConfigError(path, [f"line {line}: {text}" for line, text in sorted(problems)])
+    resolved = _with_absolute_paths(config, path.resolve().parent)
+    assert isinstance(resolved, CampaignConfig)
+    return resolved
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    if path.exists():
+        return f"cannot be read: {error.strerror}"
+    there = [p.name for p in path.parent.glob("[!.]*.y*ml")] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, there) or sorted(there)[:5]
+    found = f"; there is {', '.join(near)}" if near else ""
+    return f"no such file{found}. `alnico init` writes a new one"
+
+
+def _explain(details: ErrorDetails, tree: yaml.MappingNode) -> tuple[int, str]:
+    location = details["loc"]
+    keys, line = _place(tree, location)
+    return line, f"{'.'.join(keys) or 'campaign'}: {_message(details, location)}"
+
+
+def _message(details: ErrorDetails, location: Location) -> str:
+    match details["type"]:
+        case "extra_forbidden":
+            return f"unknown key{_nearest(str(location[-1]), _valid_keys(location[:-1]))}"
+        case "missing":
+            return "missing, and it has no default"
+        case "union_tag_invalid" | "literal_error" | "enum":
+            context = details.get("ctx", {})
+            expected = str(context.get("expected_tags") or context.get("expected"))
+            choices = [c.strip(" '") for c in expected.replace(" or ", ", ").split(",")]
+            return f"unknown value{_nearest(str(context.get('tag', details['input'])), choices)}"
+        case "union_tag_not_found":
+            key = str(details.get("ctx", {}).get("discriminator", "")).strip("'")
+            return f"say which with `{key}: ...`, one of {', '.join(_tags(location))}"
+        case "value_error":
+            return details["msg"].removeprefix("Value error, ")
+        case _:
+            return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {details['input']!r}"
+
+
+def _nearest(word: str, valid: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    return f" {word!r}; did you mean {near[0]!r}?" if near else f" {word!r}; valid: {', '.join(valid)}"
+
+
+def _place(tree: yaml.MappingNode, location: Location) -> tuple[list[str], int]:
+    """The keys that are really in the file on the way to `location`, and the line where they end."""
+    node: yaml.Node = tree
+    keys: list[str] = []
+    line = tree.start_mark.line
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if k.value == str(part)]
+            if found:
+                (key, node), line = found[0], found[0][0].start_mark.line
+                keys.append(key.value)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+            keys.append(str(part))
+    if location and isinstance(location[-1], str) and location[-1] not in (*keys[-1:], *_tags(location[:-1])):
+        keys.append(location[-1])  # a key that is missing
+    return keys, line + 1
+
+
+def _models(location: Location) -> list[type[BaseModel]]:
+    """The models that may stand at `location`; a union's tag, which pydantic puts there, narrows them."""
+    models: list[type[BaseModel]] = [CampaignConfig]
+    for part in location:
+        fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
+        if fields:
+            models = [m for field in fields for m in _models_in(field.annotation)]
+        elif isinstance(part, str):
+            models = [m for m in models if part in _tags_of(m)]
+    return models
+
+
+def _valid_keys(location: Location) -> list[str]:
+    return list(dict.fromkeys(name for m in _models(location) for name in m.model_fields))
+
+
+def _tags(location: Location) -> list[str]:
+    return [tag for m in _models(location) for tag in _tags_of(m)]
+
+
+def _tags_of(model: type[BaseModel]) -> list[str]:
+    return [
+        arg
+        for field in model.model_fields.values()
+        for arg in get_args(field.annotation)
+        if field.default == arg and isinstance(arg, str) and len(get_args(field.annotation)) == 1
+    ]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _duplicates(node: yaml.Node, prefix: str = "") -> Iterator[tuple[int, str]]:
+    match node:
+        case yaml.MappingNode():
+            seen: set[str] = set()
+            for key, value in node.value:
+                if key.value in seen:
+                    yield key.start_mark.line + 1, prefix + key.value
+                seen.add(key.value)
+                yield from _duplicates(value, f"{prefix}{key.value}.")
+        case yaml.SequenceNode():
+            for item in node.value:
+                yield from _duplicates(item, prefix)
+
+
+def _with_absolute_paths(value: Any, base: Path) -> Any:
+    match value:
+        case Path():
+            return (base / value).resolve()
+        case tuple():
+            return tuple(_with_absolute_paths(item, base) for item in value)
+        case BaseModel():
+            paths = {name: _with_absolute_paths(item, base) for name, item in value}
+            return value.model_copy(update={n: v for n, v in paths.items() if v is not getattr(value, n)})
+        case _:
+            return value

@@ -1,0 +1,167 @@
+"""Labels of a set of frames: one Prefect task each, written into the store the moment they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
+from prefect.states import Completed, Failed
+
+from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
+from flows.record.stages import is_finished, run_stage
+from flows.steps.confirming import Expectation, confirmed, expectations
+from flows.steps.explore import frames_digest
+from flows.views.console import say
+from flows.views.progress import progress
+from flows.views.summary import duration
+from labeling.cost import STAGES, stage_seconds
+from labeling.failure import CannotLabelError
+from labeling.level import LevelOfTheory, PySCFLevel, settings
+from labeling.store import LabelStore
+from labeling.workers import LabelWorkers
+from potential.data.dataset import Dataset, Label
+from potential.data.frame import Frame
+from potential.evaluator import Evaluator
+
+OUTCOMES = "outcomes.csv"
+
+
+@task(
+    name="label",
+    task_run_name="label {frame.formula} {frame.id:.4}…",
+    tags=["label"],
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def label_frame(
+    frame: Frame,
+    level: LevelOfTheory,
+    workers: LabelWorkers,
+    store: LabelStore,
+    expected: Expectation | None = None,
+) -> State:
+    """Label one frame in a worker process and store the label, or the failure, at once."""
+    outcome = workers.label(frame, level)
+    if isinstance(outcome, Label) and expected is not None:
+        outcome = confirmed(frame, outcome, expected, level, workers)
+    if isinstance(outcome, Label):
+        store.add(frame, outcome)
+        return Completed(message=f"{outcome.energy:.6f} eV")
+    store.add_failure(frame, outcome)
+    return Failed(name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}")
+
+
+def label_stage(
+    campaign: CampaignFolder,
+    folder: Path,
+    frames: Sequence[Frame],
+    *,
+    workers: LabelWorkers,
+    store: LabelStore,
+    description: str,
+    committee: Callable[[], Evaluator] | None = None,
+) -> pd.DataFrame:
+    """Label all frames that the store does not know; a frame that failed before is not tried again.
+
+    Args:
+        committee: whose energies the labels are compared with; called only if there is anything to do.
+
+    Returns:
+        One row a frame: frame_id, outcome (labelled or failed), seconds, in all and by stage, and of
+        failures the kind, message and advice; on disk as `outcomes.csv`.
+    """
+    level = campaign.config.level
+    inputs = {
+        "level": settings(level),
+        "frames": frames_digest(frames),
+    }
+
+    def make(into: Path) -> None:
+        missing = [frame for frame in frames if not _known(store, frame, level)]
+        with progress(f"{campaign.config.name}-labels", description, len(frames), "label") as done:
+            done(len(frames) - len(missing))
+            # Only an SCF can end in another state.
+            judge = committee if missing and isinstance(level, PySCFLevel) else None
+            expected = expectations(judge(), missing) if judge else {}
+            futures = [
+                label_frame.submit(frame, level, workers, store, expected.get(frame.id)) for frame in missing
+            ]
+            for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
+                _raise_unless_recorded(future.state)
+                done(count)
+        _outcomes(store, frames, level).to_csv(into / OUTCOMES, index=False)
+
+    run_stage(folder, inputs, make)
+    outcomes = pd.read_csv(folder / OUTCOMES, keep_default_na=False)
+    failed = outcomes[outcomes["outcome"] == "failed"]
+    say(
+        f"  {description}: {len(outcomes) - len(failed)} of {len(outcomes)} labelled, "
+        f"{duration(outcomes['seconds'].sum())} of computing"
+    )
+    for row in failed.itertuples():
+        say(f"    no label for {row.frame_id}: {row.kind}. {row.advice}")
+    if len(failed):
+        say(f"    in quarantine; `alnico quarantine list {campaign.path}` shows them with their numbers")
+    return outcomes
+
+
+def labelled_frames(
+    frames: Sequence[Frame], outcomes: pd.DataFrame, store: LabelStore, level: LevelOfTheory
+) -> Dataset:
+    """Those of `frames` that had a label when their stage finished, whatever was released since."""
+    labelled = set(outcomes.loc[outcomes["outcome"] == "labelled", "frame_id"])
+    return store.dataset([frame for frame in frames if frame.id in labelled], level.key)
+
+
+def returning_frames(
+    folder: Path, waiting: Sequence[Frame], store: LabelStore, level: LevelOfTheory
+) -> list[Frame]:
+    """Frames that failed in an earlier stage and that the label stage in `folder` takes along.
+
+    They were released from quarantine, or are to be labelled again. A finished stage has taken what
+    its outcomes say.
+    """
+    if is_finished(folder):
+        taken = set(pd.read_csv(folder / OUTCOMES)["frame_id"].astype(str))
+        return [frame for frame in waiting if frame.id in taken]
+    return [frame for frame in waiting if store.failure(frame.id, level.key) is None]
+
+
+def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:
+    return store.get(frame.id, level.key) is not None or store.failure(frame.id, level.key) is not None
+
+
+def _raise_unless_recorded(state: State) -> None:
+    """A label that failed is on record; any other failure of its task is an error of ours."""
+    if (state.is_failed() and state.name != "No label") or state.is_crashed() or state.is_cancelled():
+        try:
+            state.result(raise_on_failure=True)
+        except CannotLabelError as error:
+            raise CampaignError(str(error)) from error
+
+
+def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) -> pd.DataFrame:
+    return pd.DataFrame([_outcome(store, frame, level) for frame in frames], columns=COLUMNS)
+
+
+SECONDS = [f"{stage}_seconds" for stage in STAGES]
+COLUMNS = ["frame_id", "outcome", "seconds", "kind", "message", "advice", "attempts", *SECONDS]
+
+
+def _outcome(store: LabelStore, frame: Frame, level: LevelOfTheory) -> dict[str, object]:
+    label = store.get(frame.id, level.key)
+    if label is not None:
+        made = label.provenance
+        stages = stage_seconds(made).values()
+        what = (frame.id, "labelled", made.get("seconds", 0.0), "", "", "", made.get("attempts", 1), *stages)
+        return dict(zip(COLUMNS, what, strict=True))
+    failure = store.failure(frame.id, level.key)
+    assert failure is not None, f"frame {frame.id} has neither a label nor a failure"
+    why = (failure.kind, failure.message, failure.advice, failure.attempts)
+    nothing = [0.0 for _ in STAGES]
+    return dict(zip(COLUMNS, (frame.id, "failed", failure.seconds, *why, *nothing), strict=True))

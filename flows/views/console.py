@@ -1,0 +1,77 @@
+"""What a running campaign prints: one line per finished stage, bars only on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from flows.record.results import RoundResult
+from flows.views.summary import duration, round_table, verdict
+
+
+def say(text: str) -> None:
+    """Print a line, and log it to the Prefect run it belongs to."""
+    tqdm.write(text)
+    with suppress(MissingContextError):
+        get_run_logger().info(text)
+
+
+def bar(total: int, description: str, unit: str, *, hidden: bool = False) -> tqdm:
+    """A progress bar; none where standard error is not a terminal."""
+    return tqdm(total=total, desc=f"  {description}", unit=unit, disable=hidden or None, leave=False)
+
+
+def print_rounds(results: Sequence[RoundResult], console: Console | None = None) -> None:
+    """The rounds in a table that fits 80 columns, and the verdict; all columns are in the report."""
+    console = console or Console()
+    if results:
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+        for title in TITLES:
+            table.add_column(title, justify="right", no_wrap=True)
+        for result, row in zip(results, round_table(results), strict=True):
+            table.add_row(*(row[column] for column in TITLES.values() if column), _new(result), _time(result))
+        console.print(table)
+    console.print(verdict(results), highlight=False)
+
+
+def print_costs(costs: Sequence[dict[str, str]], console: Console | None = None) -> None:
+    """What the labels cost by stage, if there are any."""
+    if not costs:
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+    where, *titles = costs[0]
+    table.add_column(where)
+    for title in titles:
+        table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=len(titles) < 7)
+    for row in costs:
+        table.add_row(*row.values())
+    (console or Console()).print(table)
+
+
+TITLES = {
+    "round": "round",
+    "labels": "labels",
+    "force MAE\nmeV/Å": "force MAE (meV/Å)",
+    "energy MAE\nmeV/atom": "energy MAE (meV/atom)",
+    "accurate /\ncandidate / failed": "accurate / candidate / failed",
+    "new\nlabels": "",
+    "time": "",
+}
+
+
+def _new(result: RoundResult) -> str:
+    if result.n_selected is None:
+        return "–"
+    missing = result.n_label_failures or 0
+    return f"{result.n_labelled} of {result.n_selected}" if missing else str(result.n_labelled)
+
+
+def _time(result: RoundResult) -> str:
+    return duration(result.train_seconds + (result.explore_seconds or 0) + (result.label_seconds or 0))

@@ -1,0 +1,276 @@
+"""The figures of a campaign: functions from results and tables to matplotlib figures.
+
+Object API only, so no figure lives in pyplot's global state. Energies and forces arrive in eV and
+eV/Angstrom and are shown in meV. Colours: Okabe and Ito's palette, distinguishable to the colour-blind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+    StrMethodFormatter,
+)
+
+from flows.record.results import RoundResult
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A8F98", "#24292F"
+ELEMENT_COLOURS = {"H": SKY, "C": INK, "O": RED, "N": BLUE, "S": ORANGE, "F": GREEN, "Cl": PURPLE}
+LOG_FROM_RATIO = 6.0
+"""An axis whose values span more than this factor is logarithmic."""
+
+
+def campaign_figures(results: Sequence[RoundResult]) -> dict[str, Figure]:
+    """The figures over all rounds, by name; empty before the first round is finished."""
+    if not results:
+        return {}
+    figures = {"learning_curve": learning_curve(results)}
+    if any(r.ledger is not None for r in results):
+        figures["ledger"] = ledger(results)
+    figures["cost"] = cost(results)
+    return figures
+
+
+def round_figures(round_folder: Path) -> dict[str, Figure]:
+    """The figures of one round, by name; those whose table is not (yet) there are left out."""
+    drawings = {
+        "force_parity": ("evaluate/test_atoms.csv", force_parity),
+        "disagreement_and_error": ("evaluate/test_atoms.csv", disagreement_and_error),
+        "training_history": ("train/history.csv", training_history),
+        "md_survival": ("explore/replicas.csv", md_survival),
+    }
+    figures = {}
+    for name, (table, draw) in drawings.items():
+        path = round_folder / table
+        if path.exists() and not (frame := pd.read_csv(path)).empty:
+            figures[name] = draw(frame)
+    return figures
+
+
+def learning_curve(results: Sequence[RoundResult]) -> Figure:
+    """Errors on the frozen test set against the number of labels: forces left, energies right."""
+    figure, (forces, energies) = _figure(9.0, 3.6, columns=2)
+    labels = [float(r.n_labels) for r in results]
+    for axes, quantity, unit in ((forces, "force", "meV/Å"), (energies, "energy", "meV/atom")):
+        mae = [1000 * getattr(r.test, f"{quantity}_mae") for r in results]
+        rmse = [1000 * getattr(r.test, f"{quantity}_rmse") for r in results]
+        axes.plot(labels, rmse, "s--", color=ORANGE, label="RMSE")
+        axes.plot(labels, mae, "o-", color=BLUE, label="MAE")
+        for x, y in zip(labels, mae, strict=True):
+            axes.annotate(
+                f"{y:#.3g}",
+                (x, y),
+                (0, -13),
+                textcoords="offset points",
+                ha="center",
+                color=BLUE,
+                fontsize=8.5,
+            )
+        _scale(axes, "x", labels, ticks=sorted(set(labels)))
+        _scale(axes, "y", mae + rmse)
+        axes.set(xlabel="labels", ylabel=f"test {quantity} error ({unit})")
+        axes.margins(x=0.08)
+        axes.legend(frameon=False)
+    return figure
+
+
+def force_parity(atoms: pd.DataFrame) -> Figure:
+    """Committee mean against reference, every force component of the test set, by element."""
+    figure, (axes,) = _figure(4.6, 4.4)
+    reference = atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    predicted = atoms[["fx", "fy", "fz"]].to_numpy()
+    error = 1000 * (predicted - reference)
+    limit = 1.05 * np.nanmax(np.abs(np.concatenate([reference, predicted])), initial=1e-3)
+    axes.plot([-limit, limit], [-limit, limit], color=GREY, linewidth=1)
+    for symbol in atoms["symbol"].value_counts().index:  # the rarest element on top
+        mine = (atoms["symbol"] == symbol).to_numpy()
+        colour = ELEMENT_COLOURS.get(str(symbol), GREY)
+        axes.plot(
+            reference[mine].ravel(),
+            predicted[mine].ravel(),
+            ".",
+            color=colour,
+            label=symbol,
+            **_dots(len(atoms)),
+        )
+    text = f"MAE {np.abs(error).mean():.1f} meV/Å\nRMSE {np.sqrt((error**2).mean()):.1f} meV/Å"
+    axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", fontsize=9)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axes.set(xlabel="reference force component (eV/Å)", ylabel="committee mean (eV/Å)")
+    axes.legend(frameon=False, loc="lower right", markerscale=2.5, handletextpad=0.1)
+    return figure
+
+
+def disagreement_and_error(atoms: pd.DataFrame) -> Figure:
+    """Does the committee know when it is wrong? True force error against disagreement, per test atom."""
+    figure, (axes,) = _figure(4.6, 4.4)
+    pairs = 1000 * atoms[["force_disagreement", "force_error"]]
+    pairs = pairs[(pairs > 0).all(axis=1) & np.isfinite(pairs).all(axis=1)]
+    axes.set(xlabel="committee force disagreement (meV/Å)", ylabel="true force error (meV/Å)")
+    if pairs.empty:
+        axes.text(0.5, 0.5, "no finite, non-zero values", transform=axes.transAxes, ha="center")
+        return figure
+    x, y = pairs["force_disagreement"], pairs["force_error"]
+    low, high = 0.8 * pairs.to_numpy().min(), 1.25 * pairs.to_numpy().max()
+    if len(pairs) > 3000:
+        axes.hexbin(x, y, xscale="log", yscale="log", gridsize=45, mincnt=1, bins="log", cmap="Blues")
+    else:
+        axes.plot(x, y, ".", color=BLUE, **_dots(len(pairs)))
+    axes.plot([low, high], [low, high], color=GREY, linewidth=1, label="error = disagreement")
+    for which in ("x", "y"):
+        _scale(axes, which, [low, high])
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    spearman = x.corr(y, method="spearman")
+    axes.text(0.04, 0.96, f"Spearman {spearman:.2f}", transform=axes.transAxes, va="top", fontsize=9)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def ledger(results: Sequence[RoundResult]) -> Figure:
+    """What exploration met: share of accurate, candidate and failed frames in each round."""
+    figure, (axes,) = _figure(5.6, 3.3)
+    explored = [(r.round, r.ledger) for r in results if r.ledger is not None and r.ledger.total > 0]
+    rounds = [number for number, _ in explored]
+    bottom = np.zeros(len(explored))
+    for verdict, colour in (("accurate", GREEN), ("candidate", ORANGE), ("failed", RED)):
+        counts = [getattr(counted, verdict) for _, counted in explored]
+        share = np.array([100 * n / counted.total for n, (_, counted) in zip(counts, explored, strict=True)])
+        axes.bar(rounds, share, bottom=bottom, color=colour, width=0.62, label=verdict)
+        for x, base, height, n in zip(rounds, bottom, share, counts, strict=True):
+            if height >= 6:
+                axes.text(x, base + height / 2, str(n), ha="center", va="center", color="white", fontsize=9)
+        bottom = bottom + share
+    axes.set(ylabel="recorded frames (%)", ylim=(0, 100))
+    _round_axis(axes, rounds)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def cost(results: Sequence[RoundResult]) -> Figure:
+    """Where the time of each round went."""
+    figure, (axes,) = _figure(5.6, 3.3)
+    parts = {
+        "labelling": ([r.label_seconds or 0.0 for r in results], PURPLE),
+        "training": ([r.train_seconds for r in results], BLUE),
+        "exploration": ([r.explore_seconds or 0.0 for r in results], SKY),
+    }
+    longest = max(sum(seconds) for seconds in zip(*(values for values, _ in parts.values()), strict=True))
+    unit, divisor = ("h", 3600.0) if longest > 7200 else ("min", 60.0) if longest > 120 else ("s", 1.0)
+    rounds = [r.round for r in results]
+    bottom = np.zeros(len(results))
+    for part, (seconds, colour) in parts.items():
+        height = np.array(seconds) / divisor
+        axes.bar(rounds, height, bottom=bottom, color=colour, width=0.62, label=part)
+        bottom = bottom + height
+    axes.set(ylabel=f"time ({unit})")
+    _round_axis(axes, rounds)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), reverse=True)
+    return figure
+
+
+def training_history(history: pd.DataFrame) -> Figure:
+    """Loss, force error and learning rate against the epoch, all logarithmic."""
+    figure, panels = _figure(10.0, 3.2, columns=3)
+    curves = (
+        ("loss", {"train_loss": ("training", BLUE, 1.0)}),
+        (
+            "force MAE (meV/Å)",
+            {
+                "train_force_mae": ("training", BLUE, 1000.0),
+                "validation_force_mae": ("validation", RED, 1000.0),
+            },
+        ),
+        ("learning rate", {"learning_rate": ("", INK, 1.0)}),
+    )
+    for axes, (title, columns) in zip(panels, curves, strict=True):
+        axes.set(xlabel="epoch", ylabel=title)
+        shown = []
+        for column, (label, colour, factor) in columns.items():
+            if column in history and (points := history[["epoch", column]].dropna()).size:
+                values = factor * points[column]
+                axes.plot(points["epoch"], values, color=colour, linewidth=1.3, label=label or None)
+                shown += values.tolist()
+        _scale(axes, "y", shown)
+        if len(axes.get_legend_handles_labels()[1]) > 1:
+            axes.legend(frameon=False)
+    return figure
+
+
+def md_survival(replicas: pd.DataFrame) -> Figure:
+    """How long each replica's MD lived, and its mean temperature against the thermostat's."""
+    figure, (survival, temperature) = _figure(9.0, max(2.4, 0.2 * len(replicas) + 1.1), columns=2)
+    table = replicas.sort_values(["bath_temperature_K", "replica"], ignore_index=True)
+    y = np.arange(len(table))
+    stopped = ~table["survived"].astype(bool)
+    for mine, colour, label in ((~stopped, GREEN, "ran to its end"), (stopped, RED, "stopped")):
+        if mine.any():
+            survival.barh(y[mine], table.loc[mine, "time_fs"], color=colour, height=0.7, label=label)
+    for row in table[stopped].itertuples():
+        why = str(row.stop_reason).partition(":")[0]  # the numbers after it are in the table
+        survival.annotate(f" {why}", (row.time_fs, row.Index), va="center", fontsize=8, color=INK)
+    temperature.plot(table["bath_temperature_K"], y, "|", color=INK, markersize=11, label="thermostat")
+    temperature.plot(table["mean_temperature_K"], y, "o", color=BLUE, markersize=5, label="mean of the run")
+    survival.set(xlabel="MD time (fs)", ylabel="replica")
+    temperature.set(xlabel="temperature (K)")
+    for axes in (survival, temperature):
+        axes.set_yticks(y, [str(n) for n in table["replica"]])
+        axes.set_ylim(len(table) - 0.4, -0.6)
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, ncols=2)
+    return figure
+
+
+def _figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
+    figure.set_layout_engine("constrained", wspace=0.08)
+    panels = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E6E8EB", linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=9, length=3)
+    return figure, panels
+
+
+def _dots(n: int) -> dict[str, Any]:
+    # rasterised, so that an SVG of many thousand atoms stays small
+    return {
+        "markersize": 5 if n < 1000 else 3,
+        "alpha": 0.6 if n < 1000 else 0.35,
+        "mew": 0,
+        "rasterized": True,
+    }
+
+
+def _round_axis(axes: Axes, rounds: Sequence[int]) -> None:
+    axes.set(xlabel="round", xlim=(min(rounds, default=0) - 0.8, max(rounds, default=0) + 0.8))
+    if len(rounds) <= 12:
+        axes.set_xticks(rounds)
+
+
+def _scale(axes: Axes, which: str, values: Sequence[float], *, ticks: Sequence[float] | None = None) -> None:
+    """Logarithmic with plain numbers where the values span much, else linear (y from zero)."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    positive = [v for v in values if np.isfinite(v) and v > 0]
+    if len(positive) == len(values) > 0 and max(positive) > LOG_FROM_RATIO * min(positive):
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        decades = np.log10(max(positive) / min(positive))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    elif which == "y":
+        axes.set_ylim(0, 1.1 * max(values, default=1.0) or 1.0)
+    if ticks is not None and len(ticks) <= 8:
+        axis.set_major_locator(FixedLocator(list(ticks)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())

@@ -1,0 +1,151 @@
+"""The report of a campaign: one HTML file that holds everything it shows, made from the folder alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from flows.record.results import RoundResult, read_results
+from flows.views.figures import campaign_figures, round_figures
+from flows.views.label_costs import cost_table, label_costs, label_outcomes
+from flows.views.summary import best_round, duration, round_table, verdict
+from potential.data.atomic_write import write_atomically
+
+REPORT_FILE = "report.html"
+CAPTIONS = {
+    "ledger": "Exploration: frames by verdict of the committee. The share of accurate frames should grow.",
+    "cost": "Where the time went.",
+    "force_parity": "Forces on the test set: committee mean against the reference.",
+    "disagreement_and_error": "Does the committee know when it is wrong? Each point is a test atom.",
+    "training_history": "Training.",
+    "md_survival": "Exploration: how long each replica ran, and how warm it was.",
+}
+
+SELECTION_STAGES = {
+    "farthest_point": ("selected", "candidate, far from all labelled frames and from each other"),
+    "fill": ("selected", "too few candidates: the most uncertain of the accurate frames"),
+    "band": ("rejected", "the committee agrees: nothing to learn"),
+    "filter": ("rejected", "unphysical, or too uncertain to be worth a label"),
+    "thin": ("rejected", "more candidates than are compared: left out at random"),
+    "duplicate": ("rejected", "nearly the same as a labelled or picked frame"),
+    "cap": ("rejected", "over the budget of the round"),
+}
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into the campaign's folder, also while the campaign is not finished.
+
+    Raises:
+        FileNotFoundError: if the folder holds no campaign.yaml.
+    """
+    config_path = folder / "campaign.yaml"
+    if not config_path.exists():
+        raise FileNotFoundError(f"no campaign.yaml in {folder}; give the folder of a campaign")
+    config = yaml.safe_load(config_path.read_text())
+    results, costs = read_results(folder), label_costs(folder)
+    rounds = {r.round: folder / "rounds" / f"{r.round:02d}" for r in results}
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    overall = {name: _figure(figure) for name, figure in campaign_figures(results).items()}
+    page = environment.get_template("report.html.jinja").render(
+        name=config["name"],
+        verdict=verdict(results),
+        table=round_table(results),
+        best=best_round(results).round if results else None,
+        totals=_totals(results, costs),
+        learning_curve=overall.pop("learning_curve", None),
+        overall=overall,
+        rounds={n: {k: _figure(f) for k, f in round_figures(p).items()} for n, p in rounds.items()},
+        captions=CAPTIONS,
+        selection=_selection(rounds),
+        failures=_failures(folder),
+        costs=cost_table(costs),
+        level=_rows(config.get("level", {})),
+        settings={key: _rows(value) for key, value in config.items() if isinstance(value, dict)},
+        plain=_rows({key: value for key, value in config.items() if not isinstance(value, dict)}),
+        potential=str((folder / "potential").resolve()) if (folder / "potential").exists() else None,
+        card=_card(folder / "potential" / "model_card.json"),
+    )
+    path = folder / REPORT_FILE
+    write_atomically(path, page)
+    return path
+
+
+def _figure(figure: Figure) -> str:
+    """As the address of an image that needs no file."""
+    drawing = io.BytesIO()
+    figure.savefig(drawing, format="svg")
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.getvalue()).decode()}"
+
+
+def _totals(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
+    if not results:
+        return {}
+    last = results[-1]
+    return {
+        "labels to learn from": f"{last.n_labels}",
+        "frozen test frames": f"{last.test.n_frames}",
+        "label failures": f"{sum(r.n_label_failures or 0 for r in results)}",
+        "time in labelling": duration(float(costs["total"].sum())),
+        "time in training": duration(sum(r.train_seconds for r in results)),
+    }
+
+
+def _selection(rounds: Mapping[int, Path]) -> list[dict[str, str]]:
+    """How many frames were picked or left, by the stage that decided: a column per round."""
+    tables = {n: _read_table(folder / "select" / "selection.csv") for n, folder in rounds.items()}
+    counts = {n: table.value_counts(["decision", "stage"]) for n, table in tables.items() if len(table)}
+    return [
+        {"decision": decision, "because": meaning}
+        | {f"round {n}": str(found.get((decision, stage), 0)) for n, found in counts.items()}
+        for stage, (decision, meaning) in SELECTION_STAGES.items()
+        if any((decision, stage) in found for found in counts.values())
+    ]
+
+
+def _failures(folder: Path) -> list[dict[str, str]]:
+    """Every frame without a label, with what went wrong and what to do, of all rounds."""
+    rows = []
+    for place, _, path in label_outcomes(folder):
+        for row in _read_table(path).to_dict("records"):
+            if row["outcome"] == "failed":
+                rows.append({"where": place} | {k: row[k] for k in ("frame_id", "kind", "message", "advice")})
+    return rows
+
+
+def _rows(settings: Any, prefix: str = "") -> dict[str, str]:
+    """Nested settings as one flat table."""
+    rows: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            rows |= _rows(value, f"{prefix}{key}.")
+        else:
+            rows[f"{prefix}{key}"] = (
+                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            )
+    return rows
+
+
+def _card(path: Path) -> dict[str, str]:
+    return _rows(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """All cells as text, as they are shown; empty where there is no table."""
+    if not path.exists() or path.stat().st_size < 2:
+        return pd.DataFrame()
+    return pd.read_csv(path, dtype=str, keep_default_na=False)

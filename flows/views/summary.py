@@ -1,0 +1,117 @@
+"""What a campaign's rounds say: the round table and the verdict, for every place that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.record.results import RoundResult
+
+NOTICEABLE = 0.05
+"""Relative change of the test error within which two rounds count as equal."""
+
+
+def best_round(results: Sequence[RoundResult]) -> RoundResult:
+    """The champion: the round with the smallest force MAE on the frozen test set.
+
+    Raises:
+        ValueError: without any result.
+    """
+    if not results:
+        raise ValueError("no finished round to choose from; run the campaign first")
+    return min(results, key=lambda result: result.test.force_mae)
+
+
+def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
+    """One row per round, column title to cell, ready to show. `–` where a stage did not run."""
+    return [
+        {
+            "round": str(r.round),
+            "labels": str(r.n_labels),
+            "force MAE (meV/Å)": f"{1000 * r.test.force_mae:.1f}",
+            "force RMSE (meV/Å)": f"{1000 * r.test.force_rmse:.1f}",
+            "energy MAE (meV/atom)": f"{1000 * r.test.energy_mae:.2f}",
+            "Spearman": _or_dash(r.uncertainty.spearman, "{:.2f}"),
+            "accurate / candidate / failed": _ledger(r),
+            "labelled": _or_dash(r.n_labelled, "{}"),
+            "label failures": _or_dash(r.n_label_failures, "{}"),
+            "training": duration(r.train_seconds),
+            "exploration": duration(r.explore_seconds),
+            "labelling": duration(r.label_seconds),
+        }
+        for r in results
+    ]
+
+
+def markdown_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows with the same columns as a Markdown table, numbers to the right."""
+    if not rows:
+        return ""
+    lines = [" | ".join(rows[0]), " | ".join("--:" for _ in rows[0])]
+    lines += [" | ".join(row.values()) for row in rows]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def verdict(results: Sequence[RoundResult]) -> str:
+    """Two or three sentences: how far the test error fell, and whether more labels promise more."""
+    if not results:
+        return "No round is finished yet."
+    first, last, best = results[0], results[-1], best_round(results)
+    where = f"on the {last.test.n_frames} frozen test frames"
+    if len(results) == 1:
+        return (
+            f"With {_labels(first)} the force error {where} is {_force(first)} (MAE). "
+            "One round is not a learning curve yet."
+        )
+    fall, step = _fall(first, last), _fall(results[-2], last)
+    grew = f"while the labels grew from {first.n_labels} to {last.n_labels}"
+    ends = f"from {1000 * first.test.force_mae:.0f} to {_force(last)} (MAE)"
+    if fall > NOTICEABLE:
+        sentences = [f"The force error {where} fell {ends}, by {fall:.0%}, {grew}."]
+    elif fall >= -NOTICEABLE:
+        sentences = [f"The force error {where} did not change noticeably, {ends}, {grew}."]
+    else:
+        sentences = [f"The force error {where} rose {ends}, by {-fall:.0%}, {grew}."]
+    if step > NOTICEABLE:
+        sentences.append(f"The last round gained {step:.0%}: the curve still falls, more labels should help.")
+    elif step >= -NOTICEABLE:
+        sentences.append("The last round changed little: the curve is flat here.")
+    else:
+        sentences.append(f"The last round lost {-step:.0%}: look at its training history and selection.")
+    if best.round != last.round:
+        sentences.append(f"Best on the test set is round {best.round} with {_force(best)}.")
+    return " ".join(sentences)
+
+
+def duration(seconds: float | None) -> str:
+    """`8.2 s`, `3 min 20 s`, `2 h 05 min`; `–` for None."""
+    if seconds is None:
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _fall(before: RoundResult, after: RoundResult) -> float:
+    return 1 - after.test.force_mae / before.test.force_mae if before.test.force_mae > 0 else 0.0
+
+
+def _force(result: RoundResult) -> str:
+    return f"{1000 * result.test.force_mae:.0f} meV/Å"
+
+
+def _labels(result: RoundResult) -> str:
+    return "1 label" if result.n_labels == 1 else f"{result.n_labels} labels"
+
+
+def _ledger(result: RoundResult) -> str:
+    if result.ledger is None or result.ledger.total == 0:
+        return "–"
+    counts = (result.ledger.accurate, result.ledger.candidate, result.ledger.failed)
+    return " / ".join(f"{n / result.ledger.total:.0%}" for n in counts)
+
+
+def _or_dash(value: int | float | None, form: str) -> str:
+    return "–" if value is None else form.format(value)

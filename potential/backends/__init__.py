@@ -1,0 +1,1 @@
+"""How a model runs: autograd, compiled blocks, dual numbers."""

@@ -1,0 +1,126 @@
+"""Labels and the dataset of labelled frames. Free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
+from jaxtyping import Float64
+
+from potential.data.frame import Frame
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Label:
+    """Reference energy and forces of one frame at one level of theory.
+
+    Attributes:
+        frame_id: `Frame.id` of the structure.
+        level_key: `key` of the level of theory.
+        energy: eV.
+        forces: eV/Angstrom.
+        stress: eV/Angstrom^3, ASE's sign, or None.
+        provenance: how it was made (SCF steps, seconds, versions, host, checks); JSON values only.
+    """
+
+    frame_id: str
+    level_key: str
+    energy: float
+    forces: Float64[np.ndarray, "atoms 3"]
+    stress: Float64[np.ndarray, "3 3"] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFrame:
+    """A frame and its label."""
+
+    frame: Frame
+    label: Label
+
+    def __post_init__(self) -> None:
+        if self.frame.id != self.label.frame_id:
+            raise ValueError(f"label belongs to frame {self.label.frame_id}, not to {self.frame.id}")
+
+    def to_atoms(self) -> Atoms:
+        """As `ase.Atoms` with energy, forces (and stress) in a SinglePointCalculator."""
+        atoms = self.frame.to_atoms()
+        stress = self.label.stress
+        atoms.calc = SinglePointCalculator(
+            atoms,
+            energy=self.label.energy,
+            forces=self.label.forces,
+            **({} if stress is None else {"stress": full_3x3_to_voigt_6_stress(stress)}),
+        )
+        return atoms
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An ordered set of labelled frames: no frame twice, all at one level of theory.
+
+    Raises:
+        ValueError: where labels of different levels of theory are mixed.
+    """
+
+    items: tuple[LabelledFrame, ...] = ()
+
+    def __post_init__(self) -> None:
+        unique = {item.frame.id: item for item in reversed(self.items)}
+        object.__setattr__(self, "items", tuple(i for i in self.items if unique[i.frame.id] is i))
+        keys = sorted({item.label.level_key for item in self.items})
+        if len(keys) > 1:
+            raise ValueError(
+                f"a dataset holds labels of one level of theory, got {keys}; make one dataset per level"
+            )
+
+    @classmethod
+    def of(cls, items: Iterable[LabelledFrame]) -> Dataset:
+        return cls(tuple(items))
+
+    def add(self, items: Iterable[LabelledFrame]) -> Dataset:
+        """A new dataset with `items` appended; frames already present are dropped."""
+        return Dataset(self.items + tuple(items))
+
+    def split(self, n_held_out: int, *, seed: int) -> tuple[Dataset, Dataset]:
+        """Random split into (kept, held out).
+
+        Raises:
+            ValueError: if fewer than one frame would be left to keep.
+        """
+        if not 0 <= n_held_out < max(len(self), 1):
+            raise ValueError(f"cannot hold out {n_held_out} of {len(self)} frames; hold out fewer")
+        held = set(np.random.default_rng(seed).permutation(len(self))[:n_held_out].tolist())
+        kept = [item for i, item in enumerate(self.items) if i not in held]
+        return Dataset.of(kept), Dataset.of(self.items[i] for i in sorted(held))
+
+    @property
+    def frames(self) -> list[Frame]:
+        return [item.frame for item in self.items]
+
+    @property
+    def labels(self) -> list[Label]:
+        return [item.label for item in self.items]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the frames and their labels' values, independent of order. 16 hex digits."""
+        rows = sorted(
+            f"{i.frame.id} {i.label.level_key} {i.label.energy:.6f} "
+            f"{hashlib.sha256(np.round(i.label.forces, 6).tobytes()).hexdigest()}"
+            for i in self.items
+        )
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[LabelledFrame]:
+        return iter(self.items)

@@ -1,0 +1,1 @@
+"""The NequIP committee in plain torch: batches, neighbours, graph, interaction blocks."""

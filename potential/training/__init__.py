@@ -1,0 +1,1 @@
+"""Training of a committee: batches, loss, schedule, checkpoints."""

@@ -1,0 +1,80 @@
+"""Settings of the training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from potential.data.config import Config
+
+
+class TrainingConfig(Config):
+    """How a committee is trained. Training ends at the first of the limits that are set."""
+
+    batch_size: Annotated[PositiveInt, Field(description="frames per gradient step")] = 5
+    max_epochs: Annotated[PositiveInt, Field(description="passes over the training frames")] = 1000
+    max_steps: Annotated[
+        PositiveInt | None, Field(description="gradient steps; makes the cost independent of the data")
+    ] = None
+    max_seconds: Annotated[
+        PositiveFloat | None, Field(description="wall time; the result then depends on the machine")
+    ] = None
+    energy_shifts: Annotated[
+        Literal["least_squares", "isolated_atoms"],
+        Field(description="energy per atom of each element: fitted to the labels, or labelled alone"),
+    ] = "least_squares"
+    energy_scales: Annotated[
+        Literal["forces_rms", "per_type_forces_rms"],
+        Field(description="scale of the atomic energies: RMS of all forces, or of each element's"),
+    ] = "forces_rms"
+    learning_rate: PositiveFloat = 0.02
+    schedule: Annotated[
+        Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")
+    ] = "cosine"
+    plateau_patience_epochs: PositiveInt = 50
+    energy_weight: Annotated[float, Field(ge=0, description="weight of (energy error per atom)^2")] = 1.0
+    force_weight: Annotated[float, Field(ge=0, description="weight of (force component error)^2")] = 1.0
+    stress_weight: Annotated[float, Field(ge=0, description="weight of (stress error)^2, in eV/A^3")] = 0.0
+    ema_decay: Annotated[
+        float, Field(ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
+    ] = 0.99
+    max_gradient_norm: Annotated[PositiveFloat | None, Field(description="clip gradients, per member")] = None
+    validation_fraction: Annotated[
+        float, Field(ge=0, lt=1, description="part of the labels held out to choose the best epoch")
+    ] = 0.1
+    validate_every_epochs: PositiveInt = 10
+    early_stop_patience_epochs: Annotated[
+        PositiveInt | None, Field(description="stop after so many epochs without a better validation")
+    ] = None
+    checkpoint_every_epochs: PositiveInt = 20
+    warm_start: Annotated[bool, Field(description="begin from the last round's committee")] = False
+    bootstrap: Annotated[
+        Literal["none", "bayesian"],
+        Field(
+            description="members differ by their initial weights alone, or also by random weights of the "
+            "frames (Rubin, Ann. Stat. 9, 130 (1981)), which costs accuracy"
+        ),
+    ] = "none"
+    device: Annotated[str, Field(description="torch device, e.g. cpu or cuda")] = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"
+    tf32: Annotated[
+        bool, Field(description="on CUDA devices, train with matrix products in TF32: faster, less precise")
+    ] = False
+
+    @model_validator(mode="after")
+    def _tf32_needs_cuda(self) -> TrainingConfig:
+        check_tf32(self.tf32, self.device)
+        return self
+
+
+def check_tf32(tf32: bool, device: str) -> None:
+    """TF32 is refused where there is none.
+
+    Raises:
+        ValueError: with `tf32` on another device than CUDA.
+    """
+    if tf32 and not device.startswith("cuda"):
+        raise ValueError(
+            f"tf32: true needs a CUDA device, but device is {device}; set device: cuda or tf32: false"
+        )

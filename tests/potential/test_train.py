@@ -1,0 +1,172 @@
+"""Training learns, resumes to the same result, and says what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ase.calculators.morse import MorsePotential
+from systems import water
+
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
+from potential.training.batches import Loader
+from potential.training.gradient import losses_and_gradient
+from potential.training.loss import bootstrap_weights, errors
+from potential.training.train import EpochRecord, copy_weights, train_committee
+from potential.training.training_config import TrainingConfig
+
+SMALL = ModelConfig(
+    l_max=1, num_features=8, num_layers=2, radial_mlp_width=16, committee_size=2, num_bessels=6, r_max=4.0
+)
+SHORT = TrainingConfig(max_epochs=12, checkpoint_every_epochs=3, validate_every_epochs=2, batch_size=4)
+
+
+def labelled(n: int, first_seed: int = 0) -> Dataset:
+    """Water-like molecules with a Morse potential between all atoms as the reference."""
+    items = []
+    for seed in range(first_seed, first_seed + n):
+        frame = water(seed)
+        atoms = frame.to_atoms()
+        atoms.calc = MorsePotential(epsilon=2.0, r0=1.2, rho0=3.0)
+        energy = float(atoms.get_potential_energy()) - 2000.0
+        label = Label(
+            frame_id=frame.id, level_key="morse", energy=energy, forces=np.array(atoms.get_forces())
+        )
+        items.append(LabelledFrame(frame=frame, label=label))
+    return Dataset.of(items)
+
+
+def train(folder, training=SHORT, data=None, model=SMALL, **arguments):
+    data = labelled(10) if data is None else data
+    kept, held = data.split(2, seed=0)
+    return train_committee(kept, held, model=model, training=training, seed=1, folder=folder, **arguments)
+
+
+def test_training_learns_the_forces(tmp_path):
+    data = labelled(30)
+    result = train(tmp_path, SHORT.model_copy(update={"max_epochs": 90, "max_steps": 600}), data)
+    test = labelled(20, first_seed=500)
+    mean_force = np.abs(np.concatenate([label.forces for label in test.labels])).mean()
+    found = errors(result.model, Loader(test, result.model), 8)
+    assert found.force_mae < 0.15 * mean_force
+    assert found.energy_mae_per_atom < 0.05
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kill_at", [1, 5, 11])
+def test_a_killed_training_goes_on_to_the_same_result(tmp_path, kill_at):
+    whole = train(tmp_path / "whole")
+
+    def kill(record: EpochRecord) -> None:
+        if record.epoch == kill_at:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(tmp_path / "killed", on_epoch=kill)
+    epochs = []
+    resumed = train(tmp_path / "killed", on_epoch=lambda record: epochs.append(record.epoch))
+    assert epochs[0] == (kill_at - 1) // 3 * 3 + 1, "it must go on from the last checkpoint"
+    for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert [r.train_loss for r in whole.history] == [r.train_loss for r in resumed.history]
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    first = train(tmp_path)
+    again = train(tmp_path, on_epoch=lambda record: pytest.fail("trained again"))
+    for a, b in zip(first.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_other_data_start_a_new_training(tmp_path):
+    train(tmp_path)
+    epochs = []
+    train(tmp_path, data=labelled(11), on_epoch=lambda record: epochs.append(record.epoch))
+    assert epochs[0] == 1
+
+
+def test_training_stops_early_when_the_validation_gets_no_better(tmp_path):
+    rough = {"max_epochs": 400, "schedule": "constant", "learning_rate": 0.1, "ema_decay": 0.0}
+    history = train(tmp_path, SHORT.model_copy(update={**rough, "early_stop_patience_epochs": 4})).history
+    assert len(history) < 400
+    errors = [r.validation_force_mae for r in history if r.validation_force_mae is not None]
+    assert min(errors[-2:]) > min(errors), "the best was at least two validations ago"
+
+
+def test_the_rate_falls_on_a_plateau_of_the_loss(tmp_path):
+    settings = {"max_epochs": 60, "schedule": "plateau", "plateau_patience_epochs": 2, "learning_rate": 0.05}
+    history = train(tmp_path, SHORT.model_copy(update=settings)).history
+    rates = [r.learning_rate for r in history[30:]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.05
+
+
+def test_members_weigh_frames_differently_with_mean_one():
+    bayesian = SHORT.model_copy(update={"bootstrap": "bayesian"})
+    weights = bootstrap_weights(4, 200, bayesian, seed=0)
+    assert weights.shape == (4, 200)
+    torch.testing.assert_close(weights.mean(1), torch.ones(4))
+    # Dirichlet(1, ..., 1) weights are exponential: their variance is one.
+    assert weights.var(1).mean() == pytest.approx(1.0, abs=0.3)
+    assert torch.equal(weights, bootstrap_weights(4, 200, bayesian, seed=0))
+    assert torch.equal(bootstrap_weights(4, 3, SHORT, seed=0), torch.ones(4, 3))
+
+
+def test_the_loss_is_its_formula():
+    data = labelled(3)
+    model = NequIP(SMALL, [1, 8], seed=0)
+    batch = Loader(data, model).batch([2, 0])
+    weights = torch.tensor([[1.0, 2.0], [0.5, 0.0]])
+    config = TrainingConfig(energy_weight=3.0, force_weight=0.5)
+    found, prediction = losses_and_gradient(model, batch, weights, config)
+    for g in range(2):
+        expected = 0.0
+        for s, index in enumerate([2, 0]):
+            label = data.labels[index]
+            energy = (float(prediction.energy[g, s].detach()) - label.energy) / 3
+            force = prediction.forces[g, 3 * s : 3 * s + 3].detach().numpy() - label.forces
+            expected += float(weights[g, s]) * (3.0 * energy**2 + 0.5 * (force**2).mean()) / 2
+        assert float(found[g].detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_stress_is_trained_where_labels_have_it(tmp_path):
+    from systems import crystal
+
+    items = []
+    for seed in range(4):
+        frame = crystal(seed)
+        stress = None if seed == 0 else np.full((3, 3), 0.01 * seed)
+        label = Label(
+            frame_id=frame.id, level_key="x", energy=-10.0, forces=np.zeros((len(frame), 3)), stress=stress
+        )
+        items.append(LabelledFrame(frame=frame, label=label))
+    config = SHORT.model_copy(update={"stress_weight": 10.0, "max_epochs": 2})
+    result = train_committee(
+        Dataset.of(items), Dataset(), model=SMALL, training=config, seed=0, folder=tmp_path
+    )
+    assert np.isfinite(result.history[-1].train_loss)
+
+
+def test_warm_start_begins_from_the_given_weights_and_refuses_another_architecture(tmp_path):
+    first = train(tmp_path / "a", SHORT.model_copy(update={"max_epochs": 60}))
+    barely = SHORT.model_copy(update={"max_epochs": 1, "learning_rate": 1e-6})
+    warm = train(tmp_path / "b", barely, warm_start=first.model).history[-1].train_force_mae
+    cold = train(tmp_path / "c", barely).history[-1].train_force_mae
+    assert warm < 0.7 * cold
+    with pytest.raises(ValueError, match="set warm_start: false"):
+        copy_weights(first.model, NequIP(SMALL, [1, 6, 8]))
+
+
+def test_exploding_training_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        train(tmp_path, SHORT.model_copy(update={"learning_rate": 1e15, "schedule": "constant"}))
+
+
+def test_no_frames_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="label some first"):
+        train_committee(Dataset(), Dataset(), model=SMALL, training=SHORT, seed=0, folder=tmp_path)
