@@ -12,11 +12,13 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from exploration.band import band
 from exploration.dynamics import MDState, langevin_step, start_md, stride
-from exploration.filters import MAX_STRIDE_A, FrameScores, Outcome, Verdict, judge
+from exploration.filters import MAX_STRIDE_A, unphysical
 from exploration.ledger import Exploration
 from exploration.settings import ExplorationConfig
 from exploration.uncertainty import uncertainty
+from exploration.verdict import FrameScores, Outcome, Verdict
 from potential.data.frame import Frame
 from potential.evaluation import ForceModel
 
@@ -117,9 +119,10 @@ class _Log:
         where = {"replica": replica, "step": step, "bath_temperature_K": bath}
         origin = self.origin | where | {"start": start.id}
         frame = start.moved(positions.numpy(), origin=origin)
-        verdict = judge(frame, scores, bath_temperature_K=bath, config=self.config)
+        flaw = unphysical(frame, scores, bath_temperature_K=bath, config=self.config)
+        verdict = band(scores, self.config) if flaw is None else Verdict.unphysical(flaw)
         time = {"time_fs": step * self.config.timestep_fs}
-        said = {"verdict": str(verdict.outcome), "reason": verdict.reason}
+        said = {"verdict": str(verdict.outcome), "reason": verdict.reason, "physical": verdict.physical}
         self.frames.append(frame)
         self.rows.append({"frame_id": frame.id} | where | time | asdict(scores) | said)
         return verdict

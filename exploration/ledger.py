@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
-from exploration.filters import Outcome
+from exploration.verdict import Outcome
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
 
@@ -26,7 +28,8 @@ class Exploration:
 
     Attributes:
         records: the ledger, one row per recorded frame: frame_id, replica, step, time_fs,
-            bath_temperature_K, the fields of `FrameScores`, verdict, reason.
+            bath_temperature_K, the fields of `FrameScores`, verdict, reason, physical (bool; missing in
+            ledgers of older versions).
         frames: the recorded frames, in the order of `records`.
         replicas: one row per replica: replica, start_frame_id, formula, bath_temperature_K, steps,
             time_fs, survived, mean_temperature_K (over its records), accurate, candidate, failed,
@@ -41,6 +44,16 @@ class Exploration:
     def counts(self) -> dict[str, int]:
         """Recorded frames by verdict: accurate, candidate, failed."""
         return {str(outcome): int((self.records["verdict"] == outcome).sum()) for outcome in Outcome}
+
+    @property
+    def physical(self) -> Bool[np.ndarray, "frames"]:
+        """Which frames passed the physical filter, whatever the committee thought of them.
+
+        A ledger that does not say it counts its failed frames as unphysical.
+        """
+        if "physical" in self.records:
+            return self.records["physical"].to_numpy(dtype=bool)
+        return (self.records["verdict"] != Outcome.FAILED).to_numpy()
 
     @property
     def surviving_replicas(self) -> float:

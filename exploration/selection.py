@@ -11,9 +11,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from exploration.diversity import duplicates, farthest_points
-from exploration.filters import Outcome
 from exploration.ledger import Exploration, read_table
 from exploration.settings import SelectionConfig
+from exploration.verdict import Outcome
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
 

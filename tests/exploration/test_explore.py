@@ -6,9 +6,9 @@ import torch
 from force_models import Springs
 
 from exploration.explore import explore
-from exploration.filters import Outcome
 from exploration.ledger import Exploration
 from exploration.settings import ExplorationConfig
+from exploration.verdict import Outcome
 from potential.data.structure_files import molecule
 from potential.evaluator import Evaluator
 from potential.nequip.batch import CommitteePrediction, Structures
@@ -134,6 +134,10 @@ def test_collapsing_and_overheated_and_lost_replicas_stop_with_their_reason():
     lost = explore(quarrel, [WATER], CONFIG, seed=0)
     assert lost.replicas["stop_reason"].str.contains("lost|too hot").any()
     assert lost.counts["failed"] > 0
+    uncertain = lost.records["reason"].str.startswith(("lost", "too uncertain"))
+    assert uncertain.any()
+    assert lost.physical.tolist() == ((lost.records["verdict"] != "failed") | uncertain).tolist()
+    assert not hot.physical.all()
 
 
 def test_starts_are_drawn_without_repeats_while_they_last():
@@ -157,6 +161,15 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, broken):
     assert again.frames == found.frames
     assert [f.origin for f in again.frames] == [f.origin for f in found.frames]
     assert again.counts == found.counts
+
+
+def test_an_old_ledger_counts_failed_frames_as_unphysical(tmp_path):
+    found = explore(Springs(WATER, scales=(0.2, 1.8)), [WATER], CONFIG, seed=0)
+    found.save(tmp_path)
+    pd.read_csv(tmp_path / "ledger.csv").drop(columns="physical").to_csv(tmp_path / "ledger.csv", index=False)
+    old = Exploration.load(tmp_path)
+    assert old.physical.tolist() == (old.records["verdict"] != "failed").tolist()
+    assert old.physical.sum() < found.physical.sum()
 
 
 def test_a_ledger_without_its_frames_is_refused(tmp_path):
