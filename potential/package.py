@@ -81,7 +81,7 @@ def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:
     for key, value in tables.items():
         lines += ["", f"## {_title(key).capitalize()}", "", "| | |", "|---|---|"]
         lines += [f"| {_title(k)} | {_cell(v)} |" for k, v in value.items()]
-    lines += ["", "## Use", "", "```python", "from potential.calculator import Potential", ""]
+    lines += ["", "## Use", "", "```python", "from alnico import Potential", ""]
     lines += ['atoms.calc = Potential.load("path/to/this/folder")', "```", ""]
     return "\n".join(lines)
 

@@ -70,7 +70,7 @@ def test_every_import_is_a_declared_dependency() -> None:
     # pydantic_core is pydantic's own; triton comes with PyTorch for CUDA, and its absence is handled.
     known = {"pydantic_core", "triton"}
     declared = {re.split(r"[^A-Za-z0-9._-]", r)[0].lower() for r in requirements if "extra ==" not in r}
-    ours = {"potential", "exploration", "labeling", "flows"}
+    ours = {"alnico", "potential", "exploration", "labeling", "flows"}
     distributions = metadata.packages_distributions()
     undeclared = {
         f"{name} in {file.relative_to(ROOT)}"

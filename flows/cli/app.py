@@ -15,11 +15,13 @@ from cyclopts import App, CycloptsError, Parameter
 
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
 from flows.errors import CampaignError, ConfigError
+from flows.version import version
 
 app = App(
     name="alnico",
     help="Active learning of NequIP committees: from a molecule to a trained potential.\n\n"
     "Start with `alnico init ethanol`, then `alnico run campaign.yaml`.",
+    version=version,
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )

@@ -38,7 +38,7 @@ def where_to_look(folder: CampaignFolder) -> str:
     lines = [
         f"potential  {_short(folder.potential)}",
         f'           atoms.calc = Potential.load("{_short(folder.potential)}")'
-        "   # from potential.calculator import Potential",
+        "   # from alnico import Potential",
         f"report     {_short(folder.report)}",
     ]
     from flows.cli.dashboards import commands_for

@@ -1,6 +1,6 @@
 """A campaign that is killed goes on from its last finished stage; nothing labelled is computed twice.
 
-Real processes: `python -m flows.cli.app run`, killed with its whole process group at moments that are
+Real processes: `python -m alnico run`, killed with its whole process group at moments that are
 watched for in the campaign's folder. Every computation of a label writes a line into a log, from
 inside the worker process that computes it.
 """
@@ -59,7 +59,7 @@ class Runs:
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", str(self.yaml_file)],
+            [sys.executable, "-m", "alnico", "run", str(self.yaml_file)],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
