@@ -3,7 +3,6 @@ import math
 import pandas as pd
 import pytest
 import torch
-from force_models import Springs
 
 from exploration.explore import explore
 from exploration.ledger import Exploration
@@ -14,6 +13,7 @@ from potential.evaluator import Evaluator
 from potential.nequip.batch import CommitteePrediction, Structures
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
+from support.force_models import Springs
 
 WATER = molecule("H2O")
 CONFIG = ExplorationConfig(

@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from force_models import Springs
 
 from exploration.diversity import duplicates, farthest_points, internal_distances
 from exploration.explore import explore
@@ -10,6 +9,7 @@ from exploration.selection import Selection, select
 from exploration.settings import ExplorationConfig, SelectionConfig
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
+from support.force_models import Springs
 
 WATER = molecule("H2O")
 CONFIG = SelectionConfig(frames_per_round=5)

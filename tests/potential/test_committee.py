@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from systems import batch, crystal, ethanol, model, water
 
 from potential.backends.derivatives import energy_and_forces
 from potential.data.dataset import Dataset, Label, LabelledFrame
@@ -14,6 +13,7 @@ from potential.nequip.model import NequIP
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.training_config import TrainingConfig
+from support.systems import batch, crystal, ethanol, model, water
 
 
 def member(committee: NequIP, g: int) -> NequIP:

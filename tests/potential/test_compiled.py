@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from systems import batch, crystal, ethanol, model, water
 
 from potential.backends.compiled import freeze
 from potential.backends.derivatives import energy_and_forces
 from potential.evaluator import Evaluator
 from potential.kernels.build import warn_once
 from potential.nequip.model import NequIP
+from support.systems import batch, crystal, ethanol, model, water
 
 
 def compare(committee, structures) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from systems import crystal, ethanol, model, water
 
 from potential.backends.derivatives import energy_and_slope
 from potential.data.dataset import Dataset, Label, LabelledFrame
@@ -14,6 +13,7 @@ from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.loss import assemble, committee_loss
 from potential.training.training_config import TrainingConfig
+from support.systems import crystal, ethanol, model, water
 
 CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from ase.neighborlist import neighbor_list as ase_neighbor_list
-from systems import batch, crystal, ethanol, water
 
 from potential.data.frame import Frame
 from potential.nequip.neighbors import NeighborList, neighbor_list
+from support.systems import batch, crystal, ethanol, water
 
 
 def sorted_vectors(edges, positions):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from e3nn import o3
-from systems import batch, crystal, ethanol, model, water
 
 from potential.backends.derivatives import energy_and_forces, energy_and_slope, forces_from
 from potential.data.frame import Frame
@@ -17,6 +16,7 @@ from potential.nequip.geometry import Geometry
 from potential.nequip.graph import EdgeTensors, Topology
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import neighbor_list
+from support.systems import batch, crystal, ethanol, model, water
 
 ARCHITECTURES = [
     {"l_max": l_max, "parity": parity, "num_layers": layers}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
-from systems import batch, crystal, ethanol, model
 
 from potential.backends.derivatives import energy_and_forces
 from potential.calculator import Potential
 from potential.evaluator import Evaluator
 from potential.package import load_card, load_potential, save_potential
+from support.systems import batch, crystal, ethanol, model
 
 CARD = {"name": "sic", "level_of_theory": "PBE/def2-SVP", "errors": {"force_mae_eV_per_A": 0.04}}
 

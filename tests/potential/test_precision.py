@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from systems import batch, ethanol, model
 
 from benchmarks.tf32 import EmulatedTF32, rounded
 from potential.backends.derivatives import energy_and_forces
@@ -13,6 +12,7 @@ from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.nequip.precision import float32_products
 from potential.training.training_config import TrainingConfig
+from support.systems import batch, ethanol, model
 
 
 def test_rounding_keeps_ten_bits_of_the_mantissa():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from systems import batch, ethanol, model
 
 from potential.backends.derivatives import energy_and_forces
+from potential.nequip import spline
 from potential.nequip.geometry import Geometry
-from potential.nequip.model import NequIP, spline
+from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
+from support.systems import batch, ethanol, model
 
 
 def test_the_spline_interpolates_with_flat_ends():
