@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+ENOUGH = 1400
+"""Characters of problems that are shown at once."""
+
 
 class CampaignError(Exception):
     """The campaign cannot go on; the message says why and what to do."""
@@ -19,7 +22,13 @@ class ConfigError(CampaignError):
     def __init__(self, source: object, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"{source}: {count}", *(f"  {problem}" for problem in problems)]))
+        lines = [f"{_short(str(source), 200)}: {count}"]
+        for problem in problems:
+            if sum(map(len, lines)) > ENOUGH:
+                lines.append(f"  and {len(problems) - len(lines) + 1} more")
+                break
+            lines.append(f"  {_short(problem, 400)}")
+        super().__init__("\n".join(lines))
 
 
 class StageChangedError(CampaignError):
@@ -28,3 +37,7 @@ class StageChangedError(CampaignError):
 
 class CampaignLockedError(CampaignError):
     """Another process works on the campaign."""
+
+
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

@@ -20,6 +20,7 @@ import ase.db
 from ase import Atoms
 
 from labeling.failure import LabelFailure
+from labeling.location import is_url
 from labeling.rows import (
     Row,
     column,
@@ -248,11 +249,6 @@ class LabelStore:
             lock = "BEGIN IMMEDIATE" if self.is_file else f"SELECT pg_advisory_xact_lock({POSTGRESQL_LOCK})"
             database.connection.cursor().execute(lock)
             yield database
-
-
-def is_url(location: str | Path) -> bool:
-    """Whether a label store is a database by URL rather than a file."""
-    return str(location).startswith(("postgresql:", "postgres:"))
 
 
 def is_there(location: str | Path) -> bool:

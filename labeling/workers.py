@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from queue import LifoQueue
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
 
 from labeling.attempt import Backend, Conditions, Guess
 from labeling.checks import CheckLimits
@@ -18,6 +18,7 @@ from labeling.cost import with_seconds
 from labeling.failure import FailureKind, LabelFailure
 from labeling.gpu import require_gpu4pyscf
 from labeling.level import LevelOfTheory
+from labeling.location import without_passwords
 from labeling.process import CrashedError, OutOfMemoryError, TimedOutError, WorkerProcess
 from potential.data.config import Config
 from potential.data.dataset import Label
@@ -43,7 +44,13 @@ class LabelingConfig(Config):
     ] = "cpu"
     store: Annotated[
         str | None,
-        Field(description="URL of a shared label store, postgresql://user@host/name; null: labels.db"),
+        Field(
+            description="shared label store: a file, or postgresql://user@host/name with the password in "
+            "~/.pgpass or PGPASSWORD; null: labels.db",
+            repr=False,
+        ),
+        # what is written down and shown: campaign.yaml in the folder, report, MLflow
+        PlainSerializer(lambda store: store and without_passwords(store), when_used="json"),
     ] = None
     checks: Annotated[CheckLimits, Field(description="what a label must satisfy, else it is quarantined")] = (
         CheckLimits()

@@ -1,6 +1,7 @@
 """The command line `alnico`. Heavy imports wait until a command needs them, so that help is quick.
 
 Exit codes: 0 done, 1 the campaign or command failed, 2 wrong usage or configuration, 130 interrupted.
+What is said of errors is in `flows.cli.border`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from flows.cli.border import INTERRUPTED, WRONG_USAGE, end_with
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
-from flows.errors import CampaignError, ConfigError
+from flows.errors import ConfigError
 from flows.version import version
 
 app = App(
@@ -219,20 +222,21 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
     # By default they spin on, which slows small models down more than tenfold as soon as anything
     # else wants the cores; if they never spin, each of the many short parallel parts wakes them anew.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that has no `Å` shows `?`
+            stream.reconfigure(errors="replace")
+    tokens = sys.argv[1:] if tokens is None else tokens
     try:
         app(tokens, exit_on_error=False)
-    except (CycloptsError, ConfigError) as error:
-        if isinstance(error, ConfigError):  # cyclopts has printed its own
-            print(error, file=sys.stderr)
-        return 2
-    except CampaignError as error:
-        print(error, file=sys.stderr)
-        return 1
+    except CycloptsError:  # which has printed itself
+        return WRONG_USAGE
     except BrokenPipeError:  # the reader of `alnico schema | head` has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  what nobody expected is told, too, and logged
+        return end_with(error, tokens)
     return 0
 
 

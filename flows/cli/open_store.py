@@ -6,7 +6,8 @@ from pathlib import Path
 
 from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
-from labeling.store import LabelStore, is_there, is_url
+from labeling.location import is_url, without_passwords
+from labeling.store import LabelStore, is_there
 
 SQLITE = b"SQLite format 3\0"
 
@@ -34,7 +35,9 @@ def open_location(location: Path | str) -> LabelStore:
     except Exception as error:
         if not is_url(location):
             raise
-        raise ConfigError("label store", [str(error).strip()]) from error
+        raise ConfigError(
+            f"label store {without_passwords(location)}", [without_passwords(error).strip()]
+        ) from error
 
 
 def is_store(source: Path | str) -> bool:

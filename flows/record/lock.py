@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -58,19 +59,20 @@ def campaign_lock(folder: Path) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> str | None:
-    """Who works on the campaign now, None if nobody does."""
-    if not (folder / "campaign.lock").exists():
-        return None
+    """Who works on the campaign now, None if nobody does; the folder need not be writable."""
     try:
-        with FileLock(folder / "campaign.lock", timeout=0):
-            return None
-    except Timeout:
+        with (folder / "campaign.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go when the file is closed
+    except BlockingIOError:
         return _holder(folder / ".campaign.holder.json")
+    except OSError:  # there is no lock, or it is not ours to try
+        return None
+    return None
 
 
 def _holder(signature: Path) -> str:
     try:
-        holder = json.loads(signature.read_text())
-    except (OSError, ValueError):
+        holder = json.loads(signature.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on host {holder['host']}, since {holder['since']}"
+    except (OSError, ValueError, TypeError, KeyError):
         return "another process"
-    return f"process {holder['pid']} on host {holder['host']}, since {holder['since']}"

@@ -23,6 +23,7 @@ def commented_yaml(config: CampaignConfig) -> str:
 
 
 def _lines(model: BaseModel, indent: int) -> Iterator[str]:
+    shown = model.model_dump(mode="json")  # without passwords
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
@@ -31,7 +32,7 @@ def _lines(model: BaseModel, indent: int) -> Iterator[str]:
             yield _commented(f"{' ' * indent}{name}:", field)
             yield from _lines(value, indent + 2)
         else:
-            yield _commented(f"{' ' * indent}{name}: {_scalar(value)}", field)
+            yield _commented(f"{' ' * indent}{name}: {_scalar(shown[name])}", field)
 
 
 def _commented(line: str, field: FieldInfo) -> str:
@@ -60,10 +61,5 @@ def _literals(annotation: Any) -> list[str]:
 
 
 def _scalar(value: Any) -> str:
-    plain: Any = list(value) if isinstance(value, tuple | list) else value
-    if isinstance(plain, list):
-        plain = [str(item) if hasattr(item, "__fspath__") else item for item in plain]
-    elif hasattr(plain, "__fspath__"):
-        plain = str(plain)
-    text: str = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10_000)
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
     return text.removesuffix("...\n").strip()

@@ -7,7 +7,8 @@ YAML would let pass.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,52 +18,39 @@ from pydantic_core import ErrorDetails
 
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig
+from flows.settings.yaml_text import read_yaml
+from labeling.location import is_url, without_passwords
+from labeling.workers import LabelingConfig
 
 Location = Sequence[int | str]
+LONGEST = 100
 
 
 def load_config(path: Path) -> CampaignConfig:
-    """Read and check a campaign's YAML file; paths in it become absolute.
+    """Read and check a campaign's YAML file; paths in it become absolute, `~` the home folder.
 
     Raises:
         ConfigError: with every problem, each with its line, its key and what to write instead.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(path, [_unreadable(path, error)]) from None
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(path, [f"not YAML: {error}"]) from None
-    if not isinstance(content, dict) or not isinstance(tree, yaml.MappingNode):
-        raise ConfigError(path, ["expected `key: value` lines; `alnico init` writes an example"])
-    problems = [(line, f"{key}: given twice") for line, key in _duplicates(tree)]
+    tree, content, problems = read_yaml(path)
     try:
         config = CampaignConfig.model_validate(content)
     except ValidationError as error:
         problems += [_explain(details, tree) for details in error.errors(include_url=False)]
     if problems:
         raise ConfigError(path, [f"line {line}: {text}" for line, text in sorted(problems)])
-    resolved = _with_absolute_paths(config, path.resolve().parent)
+    try:
+        resolved = _with_absolute_paths(config, path.resolve().parent)
+    except (ValueError, OSError, RuntimeError) as error:  # no such user's home, a NUL, a loop of links
+        raise ConfigError(path, [f"a path that cannot be: {error}"]) from None
     assert isinstance(resolved, CampaignConfig)
     return resolved
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    if path.exists():
-        return f"cannot be read: {error.strerror}"
-    there = [p.name for p in path.parent.glob("[!.]*.y*ml")] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, there) or sorted(there)[:5]
-    found = f"; there is {', '.join(near)}" if near else ""
-    return f"no such file{found}. `alnico init` writes a new one"
 
 
 def _explain(details: ErrorDetails, tree: yaml.MappingNode) -> tuple[int, str]:
     location = details["loc"]
     keys, line = _place(tree, location)
-    return line, f"{'.'.join(keys) or 'campaign'}: {_message(details, location)}"
+    return line, f"{'.'.join(_short(key, str) for key in keys) or 'campaign'}: {_message(details, location)}"
 
 
 def _message(details: ErrorDetails, location: Location) -> str:
@@ -75,17 +63,31 @@ def _message(details: ErrorDetails, location: Location) -> str:
             context = details.get("ctx", {})
             expected = str(context.get("expected_tags") or context.get("expected"))
             choices = [c.strip(" '") for c in expected.replace(" or ", ", ").split(",")]
-            return f"unknown value{_nearest(str(context.get('tag', details['input'])), choices)}"
+            return f"unknown value{_nearest(_short(context.get('tag', details['input']), str), choices)}"
         case "union_tag_not_found":
             key = str(details.get("ctx", {}).get("discriminator", "")).strip("'")
             return f"say which with `{key}: ...`, one of {', '.join(_tags(location))}"
         case "value_error":
             return details["msg"].removeprefix("Value error, ")
+        case "string_type" if isinstance(details["input"], bool):
+            meant = "true" if details["input"] else "false"
+            return f"YAML reads this word as {meant}; write it in quotes, like 'NO'"
+        case "invalid_key":
+            return "keys are words; write this one in quotes"
         case _:
-            return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {details['input']!r}"
+            return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {_short(details['input'])}"
+
+
+def _short(value: object, spell: Callable[[object], str] = repr) -> str:
+    """The value as people know it again; not all of a long one."""
+    if isinstance(value, list | dict | set | tuple) and len(value) > 20:
+        return f"{len(value)} values"
+    text = spell(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]}... ({len(text)} characters)"
 
 
 def _nearest(word: str, valid: Sequence[str]) -> str:
+    word = _short(word, str)
     near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     return f" {word!r}; did you mean {near[0]!r}?" if near else f" {word!r}; valid: {', '.join(valid)}"
 
@@ -146,28 +148,23 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-def _duplicates(node: yaml.Node, prefix: str = "") -> Iterator[tuple[int, str]]:
-    match node:
-        case yaml.MappingNode():
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    yield key.start_mark.line + 1, prefix + key.value
-                seen.add(key.value)
-                yield from _duplicates(value, f"{prefix}{key.value}.")
-        case yaml.SequenceNode():
-            for item in node.value:
-                yield from _duplicates(item, prefix)
-
-
 def _with_absolute_paths(value: Any, base: Path) -> Any:
     match value:
         case Path():
-            return (base / value).resolve()
+            path = (base / value.expanduser()).resolve()
+            os.fsencode(path)  # refuses what no file name can hold
+            return path
         case tuple():
             return tuple(_with_absolute_paths(item, base) for item in value)
+        case LabelingConfig() if "://" in (value.store or "") and not is_url(value.store or ""):
+            raise ValueError(
+                f"labeling.store: {without_passwords(value.store)!r} is no label store; write a file, "
+                "or postgresql://user@host/name"
+            )
         case BaseModel():
             paths = {name: _with_absolute_paths(item, base) for name, item in value}
+            if isinstance(value, LabelingConfig) and value.store is not None and not is_url(value.store):
+                paths["store"] = str(_with_absolute_paths(Path(value.store), base))
             return value.model_copy(update={n: v for n, v in paths.items() if v is not getattr(value, n)})
         case _:
             return value
