@@ -8,7 +8,7 @@ from exploration.dynamics import MDState, langevin_step, start_md, stride
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
 from potential.data.units import BOLTZMANN_EV_PER_K, FORCE_TO_ACCELERATION
-from support.force_models import WELL_EV_PER_A2, Springs, wells
+from tests.support.force_models import WELL_EV_PER_A2, Springs, wells
 
 
 def argon(n: int) -> Frame:

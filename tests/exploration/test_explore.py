@@ -13,7 +13,7 @@ from potential.evaluator import Evaluator
 from potential.nequip.batch import CommitteePrediction, Structures
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
-from support.force_models import Springs
+from tests.support.force_models import Springs
 
 WATER = molecule("H2O")
 CONFIG = ExplorationConfig(

@@ -9,7 +9,7 @@ from exploration.selection import Selection, select
 from exploration.settings import ExplorationConfig, SelectionConfig
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
-from support.force_models import Springs
+from tests.support.force_models import Springs
 
 WATER = molecule("H2O")
 CONFIG = SelectionConfig(frames_per_round=5)

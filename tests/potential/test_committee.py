@@ -13,7 +13,7 @@ from potential.nequip.model import NequIP
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.training_config import TrainingConfig
-from support.systems import batch, crystal, ethanol, model, water
+from tests.support.systems import batch, crystal, ethanol, model, water
 
 
 def member(committee: NequIP, g: int) -> NequIP:

@@ -10,7 +10,7 @@ from potential.backends.derivatives import energy_and_forces
 from potential.evaluator import Evaluator
 from potential.kernels.build import warn_once
 from potential.nequip.model import NequIP
-from support.systems import batch, crystal, ethanol, model, water
+from tests.support.systems import batch, crystal, ethanol, model, water
 
 
 def compare(committee, structures) -> None:

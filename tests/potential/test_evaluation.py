@@ -11,7 +11,7 @@ from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.evaluation import evaluate
 from potential.nequip.batch import CommitteePrediction, Structures
 from potential.training.statistics import average_number_of_neighbors, energy_scales, energy_shifts
-from support.systems import ethanol, water
+from tests.support.systems import ethanol, water
 
 
 def dataset(energies=(-1.0, -5.0, -1.5)) -> Dataset:

@@ -13,7 +13,7 @@ from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.loss import assemble, committee_loss
 from potential.training.training_config import TrainingConfig
-from support.systems import crystal, ethanol, model, water
+from tests.support.systems import crystal, ethanol, model, water
 
 CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7)
 

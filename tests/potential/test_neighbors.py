@@ -11,7 +11,7 @@ from ase.neighborlist import neighbor_list as ase_neighbor_list
 
 from potential.data.frame import Frame
 from potential.nequip.neighbors import NeighborList, neighbor_list
-from support.systems import batch, crystal, ethanol, water
+from tests.support.systems import batch, crystal, ethanol, water
 
 
 def sorted_vectors(edges, positions):

@@ -16,7 +16,7 @@ from potential.nequip.geometry import Geometry
 from potential.nequip.graph import EdgeTensors, Topology
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import neighbor_list
-from support.systems import batch, crystal, ethanol, model, water
+from tests.support.systems import batch, crystal, ethanol, model, water
 
 ARCHITECTURES = [
     {"l_max": l_max, "parity": parity, "num_layers": layers}

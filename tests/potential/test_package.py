@@ -12,7 +12,7 @@ from potential.backends.derivatives import energy_and_forces
 from potential.calculator import Potential
 from potential.evaluator import Evaluator
 from potential.package import load_card, load_potential, save_potential
-from support.systems import batch, crystal, ethanol, model
+from tests.support.systems import batch, crystal, ethanol, model
 
 CARD = {"name": "sic", "level_of_theory": "PBE/def2-SVP", "errors": {"force_mae_eV_per_A": 0.04}}
 

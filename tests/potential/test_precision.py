@@ -12,7 +12,7 @@ from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.nequip.precision import float32_products
 from potential.training.training_config import TrainingConfig
-from support.systems import batch, ethanol, model
+from tests.support.systems import batch, ethanol, model
 
 
 def test_rounding_keeps_ten_bits_of_the_mantissa():

@@ -10,7 +10,7 @@ from potential.nequip import spline
 from potential.nequip.geometry import Geometry
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
-from support.systems import batch, ethanol, model
+from tests.support.systems import batch, ethanol, model
 
 
 def test_the_spline_interpolates_with_flat_ends():

@@ -15,7 +15,7 @@ from potential.training.gradient import losses_and_gradient
 from potential.training.loss import bootstrap_weights, errors
 from potential.training.train import EpochRecord, copy_weights, train_committee
 from potential.training.training_config import TrainingConfig
-from support.systems import water
+from tests.support.systems import water
 
 SMALL = ModelConfig(
     l_max=1, num_features=8, num_layers=2, radial_mlp_width=16, committee_size=2, num_bessels=6, r_max=4.0
@@ -135,7 +135,7 @@ def test_the_loss_is_its_formula():
 
 
 def test_stress_is_trained_where_labels_have_it(tmp_path):
-    from support.systems import crystal
+    from tests.support.systems import crystal
 
     items = []
     for seed in range(4):
