@@ -1,4 +1,4 @@
-"""Settings of how frames are made, explored and selected."""
+"""Settings of how frames are made and explored."""
 
 from __future__ import annotations
 
@@ -124,24 +124,3 @@ class ExplorationConfig(Config):
                 f"recorded; write at most record_every: {self.n_steps}"
             )
         return self
-
-
-class SelectionConfig(Config):
-    """Which candidates are labelled."""
-
-    frames_per_round: Annotated[PositiveInt, Field(description="labels of each round, at most")] = 8
-    duplicate_tolerance_A: Annotated[
-        NonNegativeFloat,
-        Field(
-            description="frames in which no interatomic distance differs by more than this are duplicates, "
-            "Angstrom"
-        ),
-    ] = 0.05
-    max_considered: Annotated[
-        PositiveInt,
-        Field(description="candidates compared with each other; more are thinned at random first"),
-    ] = 1000
-    fill_with_accurate: Annotated[
-        bool,
-        Field(description="with too few candidates, label the most uncertain of the accurate frames too"),
-    ] = True

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from exploration.settings import ExplorationConfig, FramesConfig, SelectionConfig
+from exploration.settings import ExplorationConfig, FramesConfig
+from exploration.strategies import Strategy
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from labeling.level import LevelOfTheory
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
@@ -89,8 +91,8 @@ class CampaignConfig(Config):
     exploration: Annotated[ExplorationConfig, Field(description="molecular dynamics with the committee")] = (
         ExplorationConfig()
     )
-    selection: Annotated[SelectionConfig, Field(description="which of the explored frames are labelled")] = (
-        SelectionConfig()
+    selection: Annotated[Strategy, Field(description="which of the explored frames are labelled")] = (
+        UncertainAndDiverse()
     )
 
 

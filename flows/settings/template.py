@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -22,7 +22,8 @@ def commented_yaml(config: CampaignConfig) -> str:
     return head + "\n".join(_lines(config, 0)) + "\n"
 
 
-def _lines(model: BaseModel, indent: int) -> Iterator[str]:
+def _lines(model: BaseModel, indent: int, of: FieldInfo | None = None) -> Iterator[str]:
+    """The model's fields; `of` is the field that holds it, whose union may have other models."""
     shown = model.model_dump(mode="json")  # without passwords
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
@@ -30,13 +31,15 @@ def _lines(model: BaseModel, indent: int) -> Iterator[str]:
             if indent == 0:
                 yield ""
             yield _commented(f"{' ' * indent}{name}:", field)
-            yield from _lines(value, indent + 2)
+            yield from _lines(value, indent + 2, field)
         else:
-            yield _commented(f"{' ' * indent}{name}: {_scalar(shown[name])}", field)
+            kinds = _tags(of.annotation, name) if of is not None and of.discriminator == name else ()
+            yield _commented(f"{' ' * indent}{name}: {_scalar(shown[name])}", field, kinds)
 
 
-def _commented(line: str, field: FieldInfo) -> str:
-    comment = "; ".join(part for part in (field.description, _choices(field)) if part)
+def _commented(line: str, field: FieldInfo, choices: Sequence[str] = ()) -> str:
+    allowed = " or ".join(choices) or _choices(field)
+    comment = "; ".join(part for part in (field.description, allowed) if part)
     return f"{line:<{COLUMN}}  # {comment}" if comment else line
 
 
@@ -52,9 +55,14 @@ def _choices(field: FieldInfo) -> str:
     return " or ".join(literals) if len(literals) > 1 else " and ".join(bounds)
 
 
-def _literals(annotation: Any) -> list[str]:
-    from typing import Literal, get_args, get_origin
+def _tags(union: Any, discriminator: str) -> list[str]:
+    """What tells the models of a union apart."""
+    return [
+        tag for model in get_args(union) for tag in _literals(model.model_fields[discriminator].annotation)
+    ]
 
+
+def _literals(annotation: Any) -> list[str]:
     if get_origin(annotation) is Literal:
         return [str(value) for value in get_args(annotation)]
     return [text for argument in get_args(annotation) for text in _literals(argument)]

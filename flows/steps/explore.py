@@ -6,14 +6,18 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from exploration.explore import explore
 from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.selection import Selection, select
+from exploration.strategies import Strategy
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.record.results import LedgerCounts
@@ -21,8 +25,9 @@ from flows.record.seeds import seed_for
 from flows.record.stages import read_manifest, run_stage
 from flows.settings.campaign_config import FrameSetConfig
 from flows.steps.train import load_committee, weights_digest
-from flows.views.console import say
-from flows.views.progress import progress
+from flows.views.console import say, warn
+from flows.views.progress import artifact_key, progress
+from flows.views.selection import selection_markdown
 from flows.views.summary import duration
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
@@ -131,7 +136,7 @@ def select_frames(campaign: CampaignFolder, number: int, learned: Sequence[Frame
     explored = read_manifest(round_folder.explore)
     assert explored is not None, "exploration comes before selection"
     inputs = {
-        "selection": config.selection.model_dump(mode="json"),
+        "selection": _as_input(config.selection),
         "explored": explored.outputs["ledger.csv"],
         "learned": frames_digest(learned),
         "seed": config.seed,
@@ -142,15 +147,31 @@ def select_frames(campaign: CampaignFolder, number: int, learned: Sequence[Frame
             Exploration.load(round_folder.explore),
             descriptors=load_committee(campaign, number).descriptors,
             training_frames=learned,
-            config=config.selection,
+            strategy=config.selection,
             seed=seed_for(config.seed, "select", number),
         )
         selection.save(into)
 
     run_stage(round_folder.select, inputs, make)
-    chosen = Selection.load(round_folder.select).frames
-    say(f"  selection: {len(chosen)} frames to label")
-    return list(chosen)
+    selection = Selection.load(round_folder.select)
+    say(f"  selection: {len(selection.frames)} frames to label")
+    for warning in selection.warnings:
+        warn(warning)
+    create_markdown_artifact(
+        selection_markdown(f"{config.name}, round {number}: selection", number, selection),
+        key=artifact_key(f"{config.name}-selection"),
+        description=f"What was selected in round {number}, and why",
+    )
+    return list(selection.frames)
+
+
+def _as_input(strategy: Strategy) -> dict[str, Any]:
+    """The settings that decide a selection; those of the first strategy go without its name.
+
+    So they stand in the manifests of campaigns that were made when there was no other.
+    """
+    first = isinstance(strategy, UncertainAndDiverse)
+    return strategy.model_dump(mode="json", exclude={"strategy"} if first else None)
 
 
 def _made(

@@ -23,6 +23,13 @@ def say(text: str) -> None:
         get_run_logger().info(text)
 
 
+def warn(text: str) -> None:
+    """Print a warning, and log it as one to the Prefect run it belongs to."""
+    tqdm.write(f"  warning: {text}")
+    with suppress(MissingContextError):
+        get_run_logger().warning(text)
+
+
 def bar(total: int, description: str, unit: str, *, hidden: bool = False) -> tqdm:
     """A progress bar; none where standard error is not a terminal."""
     return tqdm(total=total, desc=f"  {description}", unit=unit, disable=hidden or None, leave=False)

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from flows.record.results import RoundResult, read_results
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
+from flows.views.selection import selection_table
 from flows.views.summary import best_round, duration, round_table, verdict
 from potential.data.atomic_write import write_atomically
 
@@ -28,16 +29,6 @@ CAPTIONS = {
     "disagreement_and_error": "Does the committee know when it is wrong? Each point is a test atom.",
     "training_history": "Training.",
     "md_survival": "Exploration: how long each replica ran, and how warm it was.",
-}
-
-SELECTION_STAGES = {
-    "farthest_point": ("selected", "candidate, far from all labelled frames and from each other"),
-    "fill": ("selected", "too few candidates: the most uncertain of the accurate frames"),
-    "band": ("rejected", "the committee agrees: nothing to learn"),
-    "filter": ("rejected", "unphysical, or too uncertain to be worth a label"),
-    "thin": ("rejected", "more candidates than are compared: left out at random"),
-    "duplicate": ("rejected", "nearly the same as a labelled or picked frame"),
-    "cap": ("rejected", "over the budget of the round"),
 }
 
 
@@ -71,7 +62,8 @@ def write_report(folder: Path) -> Path:
         overall=overall,
         rounds={n: {k: _figure(f) for k, f in round_figures(p).items()} for n, p in rounds.items()},
         captions=CAPTIONS,
-        selection=_selection(rounds),
+        selection=_selections(rounds),
+        selection_warnings=_warnings(rounds),
         failures=_failures(folder),
         costs=cost_table(costs),
         level=_rows(config.get("level", {})),
@@ -105,16 +97,17 @@ def _totals(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _selection(rounds: Mapping[int, Path]) -> list[dict[str, str]]:
-    """How many frames were picked or left, by the stage that decided: a column per round."""
-    tables = {n: _read_table(folder / "select" / "selection.csv") for n, folder in rounds.items()}
-    counts = {n: table.value_counts(["decision", "stage"]) for n, table in tables.items() if len(table)}
-    return [
-        {"decision": decision, "because": meaning}
-        | {f"round {n}": str(found.get((decision, stage), 0)) for n, found in counts.items()}
-        for stage, (decision, meaning) in SELECTION_STAGES.items()
-        if any((decision, stage) in found for found in counts.values())
-    ]
+def _selections(rounds: Mapping[int, Path]) -> list[dict[str, str]]:
+    return selection_table(
+        {n: _read_table(folder / "select" / "selection.csv") for n, folder in rounds.items()}
+    )
+
+
+def _warnings(rounds: Mapping[int, Path]) -> dict[int, list[str]]:
+    """What selection warned of, by round."""
+    files = {n: folder / "select" / "warnings.txt" for n, folder in rounds.items()}
+    said = {n: file.read_text(encoding="utf-8").splitlines() for n, file in files.items() if file.exists()}
+    return {n: warnings for n, warnings in said.items() if warnings}
 
 
 def _failures(folder: Path) -> list[dict[str, str]]:

@@ -6,13 +6,14 @@ from exploration.diversity import duplicates, farthest_points, internal_distance
 from exploration.explore import explore
 from exploration.ledger import Exploration
 from exploration.selection import Selection, select
-from exploration.settings import ExplorationConfig, SelectionConfig
+from exploration.settings import ExplorationConfig
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
 from tests.support.force_models import Springs
 
 WATER = molecule("H2O")
-CONFIG = SelectionConfig(frames_per_round=5)
+CONFIG = UncertainAndDiverse(frames_per_round=5)
 
 
 def distances_as_descriptors(frames) -> np.ndarray:
@@ -48,7 +49,7 @@ def stretched(*factors: float) -> list[Frame]:
 
 
 def choose(exploration, training=(WATER,), config=CONFIG, seed=0, descriptors=distances_as_descriptors):
-    return select(exploration, descriptors=descriptors, training_frames=training, config=config, seed=seed)
+    return select(exploration, descriptors=descriptors, training_frames=training, strategy=config, seed=seed)
 
 
 def test_every_recorded_frame_gets_a_decision_and_a_reason(explored):
@@ -139,7 +140,7 @@ def test_a_descriptor_that_is_not_finite_is_filtered():
 def test_too_few_candidates_are_filled_up_with_uncertain_accurate_frames():
     frames = stretched(1.3, *np.linspace(1.05, 1.25, 30))
     exploration = ledger(frames, ["candidate"] + ["accurate"] * 30, [0.5, *np.linspace(0.01, 0.09, 30)])
-    config = SelectionConfig(frames_per_round=3)
+    config = UncertainAndDiverse(frames_per_round=3)
     filled = choose(exploration, config=config)
     assert filled.frames[0] == frames[0]
     assert len(filled.frames) == 3
