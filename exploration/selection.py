@@ -94,9 +94,13 @@ def _table(records: pd.DataFrame, decisions: Mapping[int, Decision]) -> pd.DataF
         ["frame_id", "replica", "step", "bath_temperature_K", "max_force_disagreement", "verdict"]
     ].copy()
     made = [decisions[row] for row in range(len(table))]
-    table["decision"] = ["selected" if d.stage.selects else "rejected" for d in made]
-    table["stage"] = [d.stage.value for d in made]
-    table["reason"] = [d.reason for d in made]
+    texts = {
+        "decision": ["selected" if d.stage.selects else "rejected" for d in made],
+        "stage": [d.stage.value for d in made],
+        "reason": [d.reason for d in made],
+    }
+    for column, values in texts.items():
+        table[column] = pd.Series(values, index=table.index, dtype=str)
     table["rank"] = pd.array([d.rank for d in made], dtype="Int64")
-    table["distance"] = [d.distance for d in made]
+    table["distance"] = pd.Series([d.distance for d in made], index=table.index, dtype="float64")
     return table

@@ -16,5 +16,5 @@ DuplicateTolerance = Annotated[
 ]
 MaxConsidered = Annotated[
     PositiveInt,
-    Field(description="candidates compared with each other; more are thinned at random first"),
+    Field(description="frames compared with each other; more are thinned at random first"),
 ]

@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exploration.strategies import Strategy
+from exploration.strategies.diverse import Diverse
+from exploration.strategies.random_draw import RandomDraw
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig, campaign_schema
 from flows.settings.template import commented_yaml
@@ -45,6 +49,24 @@ def problems(folder: Path, text: str) -> tuple[str, ...]:
             "line 6: training.schedule: unknown value 'cosin'; did you mean 'cosine'?",
         ),
         ("rounds: 1\nrounds: 2\n", "line 7: rounds: given twice"),
+        (
+            "selection: {frames_per_rund: 4}\n",
+            "line 6: selection.frames_per_rund: unknown key 'frames_per_rund'; did you mean "
+            "'frames_per_round'?",
+        ),
+        (
+            "selection:\n  strategy: random\n  fill_with_accurate: true\n",
+            "line 8: selection.fill_with_accurate: unknown key 'fill_with_accurate'; valid: strategy, "
+            "frames_per_round, duplicate_tolerance_A, max_considered",
+        ),
+        (
+            "selection: {strategy: randm}\n",
+            "line 6: selection: unknown value 'randm'; did you mean 'random'?",
+        ),
+        (
+            "selection:\n  frames_per_round: 0\n",
+            "line 7: selection.frames_per_round: input should be greater than 0, got 0",
+        ),
     ],
 )
 def test_each_problem_has_its_line_and_the_nearest_name(tmp_path: Path, extra: str, expected: str):
@@ -105,8 +127,25 @@ def test_commented_yaml_reads_back_to_the_same(tmp_path: Path):
     )
     text = commented_yaml(config)
     assert load_config(written(tmp_path, text)) == config
-    for comment in ("cutoff radius, Angstrom", "cosine or plateau or constant", "frozen test set"):
+    for comment in (
+        "cutoff radius, Angstrom",
+        "cosine or plateau or constant",
+        "frozen test set",
+        "uncertain_and_diverse or diverse or random",
+    ):
         assert comment in text
+
+
+@pytest.mark.parametrize("selection", [Diverse(frames_per_round=3), RandomDraw(max_considered=50)])
+def test_any_strategy_is_written_and_read_back(tmp_path: Path, selection: Strategy):
+    config = load_config(written(tmp_path, VALID)).model_copy(update={"selection": selection})
+    assert load_config(written(tmp_path, commented_yaml(config))) == config
+
+
+def test_a_selection_without_a_strategy_is_the_first_one(tmp_path: Path):
+    text = VALID + "selection: {frames_per_round: 4, fill_with_accurate: false}\n"
+    expected = UncertainAndDiverse(frames_per_round=4, fill_with_accurate=False)
+    assert load_config(written(tmp_path, text)).selection == expected
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -121,3 +160,11 @@ def test_the_schema_is_json_and_names_every_key():
     assert set(schema["properties"]) == set(CampaignConfig.model_fields)
     assert schema["additionalProperties"] is False
     assert yaml.safe_load(VALID).keys() >= set(schema["required"])
+    # a selection without its strategy fits several of them, which `oneOf` would refuse
+    selection = schema["properties"]["selection"]
+    assert [model["$ref"].rpartition("/")[2] for model in selection["anyOf"]] == [
+        "UncertainAndDiverse",
+        "Diverse",
+        "RandomDraw",
+    ]
+    assert "oneOf" not in selection

@@ -1,0 +1,102 @@
+"""The step that selects: what it tells people, and that campaigns from before the strategies go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+
+from exploration.ledger import Exploration
+from exploration.strategies import Strategy
+from exploration.strategies.random_draw import RandomDraw
+from flows.errors import StageChangedError
+from flows.record.folder import CampaignFolder
+from flows.record.stages import read_manifest, run_stage
+from flows.steps.explore import select_frames
+from potential.data.frame import Frame
+from potential.nequip.model import NequIP
+from potential.package import save_potential
+
+Writer = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("prefect_url")
+
+
+@pytest.fixture
+def explored(tmp_path: Path, write_lj_campaign: Writer) -> CampaignFolder:
+    """A round with a committee and three explored frames, two of them candidates."""
+    folder = CampaignFolder.open(write_lj_campaign(tmp_path, selection={"frames_per_round": 3}))
+    start = folder.config.structure.frames()[0]
+    frames = [start.moved(start.positions * scale) for scale in (1.02, 1.05, 1.08)]
+    records = pd.DataFrame(
+        {
+            "frame_id": [frame.id for frame in frames],
+            "replica": 0,
+            "step": [10, 20, 30],
+            "bath_temperature_K": 15.0,
+            "max_force_disagreement": [0.01, 0.02, 0.9],
+            "verdict": ["candidate", "candidate", "failed"],
+            "reason": ["between", "between", "too uncertain"],
+            "physical": True,
+        }
+    )
+    exploration = Exploration(
+        records=records, frames=tuple(frames), replicas=pd.DataFrame({"replica": [0], "survived": [True]})
+    )
+    run_stage(folder.round(0).explore, {}, exploration.save)
+    save_potential(folder.round(0).potential, NequIP(folder.config.model, [18], seed=0), {})
+    return folder
+
+
+@flow
+def selecting(folder: CampaignFolder) -> list[Frame]:
+    return select_frames(folder, 0, folder.config.structure.frames())
+
+
+def with_strategy(folder: CampaignFolder, strategy: Strategy) -> CampaignFolder:
+    return CampaignFolder(folder.path, folder.config.model_copy(update={"selection": strategy}))
+
+
+def test_warnings_reach_the_terminal_and_prefect(
+    explored: CampaignFolder, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    assert len(selecting(explored)) == 2
+    warnings = [
+        "only 2 candidates worth a label for the 3 of this round",
+        "filled with 0 accurate frames",
+    ]
+    said = capsys.readouterr().out
+    assert [line.removeprefix("  warning: ") for line in said.splitlines() if "warning" in line] == warnings
+    logged = [r.getMessage() for r in caplog.records if r.levelname == "WARNING" and "task_runs" in r.name]
+    assert logged == warnings
+    with get_client(sync_client=True) as client:
+        artifacts = [a for a in client.read_artifacts() if a.key == "lj-selection"]
+    assert len(artifacts) == 1
+    text = str(artifacts[0].data)
+    assert text.startswith("# lj, round 0: selection")
+    assert all(f"**Warning:** {warning}" in text for warning in warnings)
+    assert "far from all labelled frames and from each other | 2 |" in text
+
+
+def test_a_selection_from_before_the_strategies_is_kept(explored: CampaignFolder):
+    selecting(explored)
+    manifest = read_manifest(explored.round(0).select)
+    assert manifest is not None
+    assert manifest.inputs["selection"] == {
+        "frames_per_round": 3,
+        "duplicate_tolerance_A": 0.05,
+        "max_considered": 1000,
+        "fill_with_accurate": True,
+    }
+    with pytest.raises(StageChangedError, match=r'selection\.strategy: was not set, is now "random"'):
+        selecting(with_strategy(explored, RandomDraw(frames_per_round=3)))
+
+
+def test_another_strategy_is_used_and_recorded(explored: CampaignFolder):
+    chosen = selecting(with_strategy(explored, RandomDraw(frames_per_round=3)))
+    assert len(chosen) == 3
+    manifest = read_manifest(explored.round(0).select)
+    assert manifest is not None
+    assert manifest.inputs["selection"]["strategy"] == "random"
