@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from exploration.selection import Selection as Selection
     from exploration.selection import select as select
     from exploration.settings import ExplorationConfig as ExplorationConfig
-    from exploration.settings import SelectionConfig as SelectionConfig
+    from exploration.strategies import Diverse as Diverse
+    from exploration.strategies import RandomDraw as RandomDraw
+    from exploration.strategies import UncertainAndDiverse as UncertainAndDiverse
     from flows.campaign.loop import run_campaign as run_campaign
     from flows.errors import CampaignError as CampaignError
     from flows.errors import ConfigError as ConfigError
@@ -59,7 +61,8 @@ _HOMES = {
     "exploration.explore": ("explore",),
     "exploration.ledger": ("Exploration",),
     "exploration.selection": ("Selection", "select"),
-    "exploration.settings": ("ExplorationConfig", "SelectionConfig"),
+    "exploration.settings": ("ExplorationConfig",),
+    "exploration.strategies": ("Diverse", "RandomDraw", "UncertainAndDiverse"),
     "flows.campaign.loop": ("run_campaign",),
     "flows.errors": ("CampaignError", "ConfigError"),
     "flows.record.folder": ("CampaignFolder",),

@@ -107,22 +107,20 @@ def test_a_round_that_selected_and_labelled_nothing(finished_campaign: Path):
     assert "round 1" not in titles
 
 
-def test_selected_frames_of_an_unknown_stage_are_shown_under_its_name(finished_campaign: Path):
-    path = finished_campaign / "rounds" / "01" / "select" / "selection.csv"
-    table = pd.read_csv(path, dtype=str)
+def test_unknown_stages_of_the_selection_and_its_warnings_are_shown(finished_campaign: Path):
+    """A stage of another version goes by its own name; nothing that was selected vanishes."""
+    folders = [finished_campaign / "rounds" / f"{number:02d}" / "select" for number in range(3)]
+    table = pd.read_csv(folders[1] / "selection.csv", dtype=str)
     table.loc[:2, "stage"] = "largest_gradient"
-    table.to_csv(path, index=False)
-    cells = Page(write_report(finished_campaign).read_text()).text["td"]
+    table.to_csv(folders[1] / "selection.csv", index=False)
+    (folders[0] / "warnings.txt").write_text("")
+    (folders[2] / "warnings.txt").write_text("only 2 <b>candidates\n")
+    html = write_report(finished_campaign).read_text()
+    cells = Page(html).text["td"]
     at = cells.index("largest_gradient")
     assert cells[at - 1 : at + 4] == ["selected", "largest_gradient", "0", "3", "0"]
     known = cells.index(Stage.FARTHEST_POINT.description)
     assert cells[known - 1 : known + 4] == ["selected", Stage.FARTHEST_POINT.description, "8", "5", "8"]
-
-
-def test_warnings_of_the_selection_are_shown(finished_campaign: Path):
-    (finished_campaign / "rounds" / "00" / "select" / "warnings.txt").write_text("")
-    (finished_campaign / "rounds" / "02" / "select" / "warnings.txt").write_text("only 2 <b>candidates\n")
-    html = write_report(finished_campaign).read_text()
     assert "<strong>Warning, round 2:</strong> only 2 &lt;b&gt;candidates</p>" in html
     assert html.count("Warning, round") == 1
 
