@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from exploration.band import band
-from exploration.dynamics import MDState, langevin_step, start_md, stride
+from exploration.dynamics.scheme import Scheme
+from exploration.dynamics.state import MDState
 from exploration.filters import MAX_STRIDE_A, unphysical
 from exploration.ledger import Exploration
 from exploration.settings import ExplorationConfig
 from exploration.uncertainty import uncertainty
 from exploration.verdict import FrameScores, Outcome, Verdict
 from potential.data.frame import Frame
-from potential.evaluation import ForceModel
+from potential.force_model import ForceModel
 
 
 def explore(
@@ -48,21 +49,20 @@ def explore(
         progress: called with (steps done, all steps) whenever frames are recorded.
 
     Raises:
-        ValueError: for no starts.
+        ValueError: for no starts, or one that the ensemble cannot treat.
     """
     if not starts:
         raise ValueError("exploration needs at least one structure to start from, got none")
     n, ladder = config.n_replicas, config.temperatures_K
     chosen, baths_K = _draw(starts, n, seed), [ladder[i % len(ladder)] for i in range(n)]
     log = _Log(starts=chosen, baths_K=baths_K, config=config, origin=dict(origin or {}))
-    state = start_md(force_model, chosen, baths_K, seed=seed)
+    scheme: Scheme = config.ensemble
+    state = scheme.init(force_model, chosen, baths_K, seed=seed)
     for step in range(config.n_steps):
-        going = log.record(state, step, ~_sound(state, config))
+        going = log.record(state, step, ~log.sound(state))
         if going is None:
             break
-        state = langevin_step(
-            force_model, going, timestep_fs=config.timestep_fs, friction_per_fs=config.friction_per_fs
-        )
+        state = scheme.step(force_model, going, timestep_fs=config.timestep_fs)
         if (step + 1) % config.record_every == 0:
             going = log.record(state, step + 1, torch.ones(state.n_replicas, dtype=torch.bool))
             if progress is not None:
@@ -79,12 +79,6 @@ def _draw(starts: Sequence[Frame], n: int, seed: int) -> list[Frame]:
     return [starts[i] for i in order[:n]]
 
 
-def _sound(state: MDState, config: ExplorationConfig) -> Bool[Tensor, "structures"]:
-    """Whether each replica can take a step: anything that is not finite says no."""
-    finite = state.prediction.energy.isfinite().all(0)
-    return finite & (stride(state, timestep_fs=config.timestep_fs) <= MAX_STRIDE_A)
-
-
 @dataclass(kw_only=True)
 class _Log:
     """Collects the ledger while the replicas run."""
@@ -97,16 +91,23 @@ class _Log:
     rows: list[dict[str, Any]] = field(default_factory=list)
     stopped: dict[int, tuple[int, str]] = field(default_factory=dict)
 
+    def sound(self, state: MDState) -> Bool[Tensor, "structures"]:
+        """Whether each replica can take a step: anything that is not finite says no."""
+        finite = state.prediction.energy.isfinite().all(0)
+        ratio, widest = self._volume_ratio(state), self.config.max_volume_factor
+        near = self._stride(state) <= MAX_STRIDE_A
+        return finite & near & (ratio >= 1 / widest) & (ratio <= widest)
+
     def record(self, state: MDState, step: int, mask: Bool[Tensor, "structures"]) -> MDState | None:
         """Judge the replicas in `mask`; returns the state without those that stop, None if all have."""
         if not mask.any():
             return state
         going = torch.ones(state.n_replicas, dtype=torch.bool)
-        all_scores = _scores(state, self.config)
+        all_scores = self._scores(state)
         all_positions = state.structures.positions.split(state.structures.n_atoms.tolist())
         for i in mask.nonzero().flatten().tolist():
             replica = int(state.replica[i])
-            verdict = self._add(replica, step, all_positions[i], all_scores[i])
+            verdict = self._add(replica, step, all_positions[i], state.structures.cell[i], all_scores[i])
             if verdict.stops:
                 going[i] = False
                 self.stopped[replica] = (step, verdict.reason)
@@ -114,11 +115,11 @@ class _Log:
             return state
         return state.keep(going) if going.any() else None
 
-    def _add(self, replica: int, step: int, positions: Tensor, scores: FrameScores) -> Verdict:
+    def _add(self, replica: int, step: int, positions: Tensor, cell: Tensor, scores: FrameScores) -> Verdict:
         start, bath = self.starts[replica], self.baths_K[replica]
         where = {"replica": replica, "step": step, "bath_temperature_K": bath}
         origin = self.origin | where | {"start": start.id}
-        frame = start.moved(positions.numpy(), origin=origin)
+        frame = start.moved(positions.numpy(), cell=cell.numpy(), origin=origin)
         flaw = unphysical(frame, scores, bath_temperature_K=bath, config=self.config)
         verdict = band(scores, self.config) if flaw is None else Verdict.unphysical(flaw)
         time = {"time_fs": step * self.config.timestep_fs}
@@ -126,6 +127,29 @@ class _Log:
         self.frames.append(frame)
         self.rows.append({"frame_id": frame.id} | where | time | asdict(scores) | said)
         return verdict
+
+    def _scores(self, state: MDState) -> list[FrameScores]:
+        unsure = uncertainty(state.prediction, state.structures)
+        columns = {
+            "energy": state.prediction.mean_energy.double(),
+            "max_force_disagreement": unsure.max_force.double(),
+            "mean_force_disagreement": unsure.mean_force.double(),
+            "energy_disagreement_per_atom": unsure.energy_per_atom.double(),
+            "temperature_K": state.kinetic_temperature,
+            "stride_A": self._stride(state),
+            "volume_ratio": self._volume_ratio(state),
+        }
+        rows = torch.stack(list(columns.values()), dim=1).tolist()
+        return [FrameScores(**dict(zip(columns, row, strict=True))) for row in rows]
+
+    def _stride(self, state: MDState) -> Float64[Tensor, "structures"]:
+        return self.config.ensemble.stride(state, timestep_fs=self.config.timestep_fs)
+
+    def _volume_ratio(self, state: MDState) -> Float64[Tensor, "structures"]:
+        """Volume over that of the start, 1 where there is none."""
+        before = torch.linalg.det(torch.from_numpy(np.stack([start.cell for start in self.starts]))).abs()
+        before = before[state.replica]
+        return torch.where(before > 0, state.volume / before, torch.ones_like(before))
 
     def exploration(self) -> Exploration:
         records = pd.DataFrame(self.rows)
@@ -147,28 +171,3 @@ class _Log:
             **{str(outcome): int((mine["verdict"] == outcome).sum()) for outcome in Outcome},
             "stop_reason": reason,
         }
-
-
-def _scores(state: MDState, config: ExplorationConfig) -> list[FrameScores]:
-    unsure = uncertainty(state.prediction, state.structures)
-    columns = torch.stack(
-        [
-            state.prediction.mean_energy.double(),
-            unsure.max_force.double(),
-            unsure.mean_force.double(),
-            unsure.energy_per_atom.double(),
-            state.kinetic_temperature,
-            stride(state, timestep_fs=config.timestep_fs),
-        ]
-    )
-    return [
-        FrameScores(
-            energy=energy,
-            max_force_disagreement=max_force,
-            mean_force_disagreement=mean_force,
-            energy_disagreement_per_atom=energy_per_atom,
-            temperature_K=temperature,
-            stride_A=reach,
-        )
-        for energy, max_force, mean_force, energy_per_atom, temperature, reach in columns.T.tolist()
-    ]

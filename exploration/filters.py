@@ -30,6 +30,13 @@ def unphysical(
             f"explodes: an atom would move {scores.stride_A:.3g} Å in one step of {config.timestep_fs} fs "
             f"(bound {MAX_STRIDE_A})"
         )
+    widest = config.max_volume_factor
+    if not 1 / widest <= scores.volume_ratio <= widest:
+        went = "explodes" if scores.volume_ratio > 1 else "collapses"
+        return (
+            f"the cell {went}: {scores.volume_ratio:.3g} times the volume of its start "
+            f"(bounds {1 / widest:.3g} and {widest:.3g})"
+        )
     pair = closest_pair(frame)
     if pair is not None and not pair.ratio >= config.min_distance_factor:
         return f"too close: {describe_pair(frame, pair)} (bound {config.min_distance_factor})"

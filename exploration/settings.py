@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from exploration.dynamics.langevin import Langevin
+from exploration.dynamics.scheme import Ensemble
 from potential.data.config import Config
 
 Temperatures = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
@@ -91,9 +94,10 @@ class ExplorationConfig(Config):
     record_every: Annotated[
         PositiveInt, Field(description="steps between frames that are scored and recorded")
     ] = 20
-    friction_per_fs: Annotated[
-        NonNegativeFloat, Field(description="friction of the Langevin thermostat; 0 gives constant energy")
-    ] = 0.01
+    ensemble: Annotated[
+        Ensemble,
+        Field(description="nve (constant energy), langevin (temperature) or npt (pressure too)"),
+    ] = Langevin()
     lower_eV_per_A: Annotated[
         NonNegativeFloat,
         Field(description="largest atomic force disagreement below which a frame counts as accurate"),
@@ -110,6 +114,26 @@ class ExplorationConfig(Config):
         float,
         Field(gt=1, description="a replica stops above this multiple of its temperature"),
     ] = 5.0
+    max_volume_factor: Annotated[
+        float,
+        Field(gt=1, description="a replica stops where its cell grows or shrinks by more than this factor"),
+    ] = 1.5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _friction_is_the_ensembles(cls, data: Any) -> Any:
+        """`friction_per_fs` stood beside `timestep_fs` once; 0 was constant energy."""
+        if not isinstance(data, Mapping) or "friction_per_fs" not in data:
+            return data
+        rest = {key: value for key, value in data.items() if key != "friction_per_fs"}
+        friction = data["friction_per_fs"]
+        if "ensemble" in rest:
+            raise ValueError(
+                f"friction_per_fs {friction} stands beside ensemble; write it inside, e.g. "
+                "ensemble: {scheme: langevin, friction_per_fs: 0.01}"
+            )
+        old = {"scheme": "nve"} if friction == 0 else {"scheme": "langevin", "friction_per_fs": friction}
+        return rest | {"ensemble": old}
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> ExplorationConfig:

@@ -28,7 +28,9 @@ class FrameScores:
         mean_force_disagreement: of its atoms, eV/Angstrom.
         energy_disagreement_per_atom: eV/atom.
         temperature_K: kinetic temperature of this instant.
-        stride_A: the largest distance that an atom is about to move in one step, Angstrom.
+        stride_A: the largest distance that an atom or its nearest image is about to move in one step,
+            Angstrom.
+        volume_ratio: of the cell to that of the replica's start; 1 where the cell does not move.
     """
 
     energy: float
@@ -37,6 +39,7 @@ class FrameScores:
     energy_disagreement_per_atom: float
     temperature_K: float
     stride_A: float
+    volume_ratio: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

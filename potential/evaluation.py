@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from potential.data.dataset import Dataset
+from potential.force_model import ForceModel
 from potential.nequip.batch import CommitteePrediction, Structures
-
-ForceModel = Callable[[Structures], CommitteePrediction]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

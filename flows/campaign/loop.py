@@ -218,16 +218,18 @@ class LabelTally:
 
 
 def start_frames(folder: CampaignFolder) -> list[Frame]:
-    """The structures of the configuration, checked against the level of theory.
+    """The structures of the configuration, checked against the level of theory and the dynamics.
 
     Raises:
-        ConfigError: where a structure cannot be read, is impossible, or cannot be labelled.
+        ConfigError: where a structure cannot be read, is impossible, cannot be labelled, or cannot move
+            as the exploration shall.
     """
     config = folder.config
     try:
         frames = config.structure.frames()
         for frame in frames:
             config.level.check(frame)
+            config.exploration.ensemble.check(frame)
             if config.training.energy_shifts == "isolated_atoms":
                 for number in set(frame.numbers.tolist()):
                     config.level.check(isolated_atom(number))

@@ -15,3 +15,6 @@ BOLTZMANN_EV_PER_K = 8.617333262e-5
 # An acceleration in Angstrom/fs^2 is force [eV/Angstrom] / mass [amu] times this factor
 # (e / (amu * (Angstrom/fs)^2)); equally, kinetic energy in eV is amu (Angstrom/fs)^2 divided by it.
 FORCE_TO_ACCELERATION = 9.648533212e-3
+
+# Pressure and stress: one gigapascal is this many eV/Angstrom^3 (1e9 Pa times 1e-30 m^3, over e).
+GPA_EV_PER_ANGSTROM3 = 1 / 160.2176634

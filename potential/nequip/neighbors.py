@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,11 +19,13 @@ class Edges:
 
     Attributes:
         sender, receiver: atom indices in the batch.
-        shift: Cartesian translation of the sender's periodic image, Angstrom.
+        image: the sender's periodic image in lattice vectors, whole numbers.
+        shift: its Cartesian translation, image times cell, Angstrom.
     """
 
     sender: Int[Tensor, "edges"]
     receiver: Int[Tensor, "edges"]
+    image: Float[Tensor, "edges 3"]
     shift: Float[Tensor, "edges 3"]
 
     def vectors(self, positions: Float[Tensor, "atoms 3"]) -> Float[Tensor, "edges 3"]:
@@ -31,7 +33,17 @@ class Edges:
         return positions[self.sender] + self.shift - positions[self.receiver]
 
     def where(self, keep: Tensor) -> Edges:
-        return Edges(sender=self.sender[keep], receiver=self.receiver[keep], shift=self.shift[keep])
+        return Edges(
+            sender=self.sender[keep],
+            receiver=self.receiver[keep],
+            image=self.image[keep],
+            shift=self.shift[keep],
+        )
+
+    def in_cells_of(self, structures: Structures) -> Edges:
+        """The same pairs and images where the cells are those of `structures`."""
+        cell = structures.cell.detach()[structures.structure[self.receiver]]
+        return replace(self, shift=torch.einsum("ei,eij->ej", self.image, cell))
 
 
 def neighbor_list(structures: Structures, cutoff: float) -> Edges:
@@ -55,6 +67,7 @@ def neighbor_list(structures: Structures, cutoff: float) -> Edges:
         else Edges(
             sender=torch.cat([p.sender for p in parts]),
             receiver=torch.cat([p.receiver for p in parts]),
+            image=torch.cat([p.image for p in parts]),
             shift=torch.cat([p.shift for p in parts]),
         )
     )
@@ -70,7 +83,8 @@ def _molecules(structures: Structures, which: Tensor, cutoff: float) -> Edges:
     _refuse_overlap(distance, sender, receiver)
     keep = distance < cutoff
     sender, receiver = sender[keep], receiver[keep]
-    return Edges(sender=sender, receiver=receiver, shift=x.new_zeros(len(sender), 3))
+    none = x.new_zeros(len(sender), 3)
+    return Edges(sender=sender, receiver=receiver, image=none, shift=none)
 
 
 def all_pairs(structures: Structures, which: Tensor) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
@@ -102,8 +116,8 @@ def _periodic(structures: Structures, index: int, cutoff: float) -> Edges:
     receiver = atoms[torch.from_numpy(i.astype(np.int64)).to(atoms.device)]
     sender = atoms[torch.from_numpy(j.astype(np.int64)).to(atoms.device)]
     _refuse_overlap(torch.from_numpy(distance), sender, receiver)
-    shift = torch.from_numpy(images.astype(np.float64)).to(x) @ cell
-    return Edges(sender=sender, receiver=receiver, shift=shift)
+    image = torch.from_numpy(images.astype(np.float64)).to(x)
+    return Edges(sender=sender, receiver=receiver, image=image, shift=image @ cell)
 
 
 def _refuse_overlap(distance: Tensor, sender: Tensor, receiver: Tensor) -> None:
@@ -113,10 +127,22 @@ def _refuse_overlap(distance: Tensor, sender: Tensor, receiver: Tensor) -> None:
 
 
 class NeighborList:
-    """Neighbour list for molecular dynamics: searched with a skin, reused while atoms stay near.
+    """Neighbour list for molecular dynamics: searched with a skin, reused while atoms and cells stay near.
 
-    The pairs within `cutoff + skin` stay valid until an atom has moved by half the skin or the
-    cells change (Verlet, Phys. Rev. 159, 98 (1967)).
+    Verlet, Phys. Rev. 159, 98 (1967), for cells that move. Let the cell go from H to H' (rows are lattice
+    vectors). A = H^-1 H' takes one to the other, and a position x to x A, but for the displacement u that
+    atoms have of their own:
+
+        x' = x A + u
+        d' = d A + u_j - u_i            of any pair and image, for d = x_j + n H - x_i
+        |d'| >= s |d| - 2 max|u|        s: the smallest singular value of A
+
+    A pair that the search left out had |d| >= cutoff + skin, so it is still beyond the cutoff while
+
+        2 max|u| < s (cutoff + skin) - cutoff
+
+    in its structure. For a cell at rest, s = 1, an atom may move by half the skin. Structures that are
+    not periodic in three directions have no A: there a cell that changes means another search.
     """
 
     def __init__(self, cutoff: float, *, skin: float = 0.0) -> None:
@@ -129,22 +155,38 @@ class NeighborList:
         """Pairs closer than the cutoff in `structures`."""
         if self.skin == 0.0:
             return neighbor_list(structures, self.cutoff)
-        if self._edges is None or not self._still_valid(structures):
-            self._edges = neighbor_list(structures, self.cutoff + self.skin)
+        edges = self._reusable(structures)
+        if edges is None:
+            edges = self._edges = neighbor_list(structures, self.cutoff + self.skin)
             self._searched = structures
-        vectors = self._edges.vectors(structures.positions.detach())
-        return self._edges.where(vectors.square().sum(1) < self.cutoff**2)
+        vectors = edges.vectors(structures.positions.detach())
+        return edges.where(vectors.square().sum(1) < self.cutoff**2)
 
-    def _still_valid(self, structures: Structures) -> bool:
+    def _reusable(self, structures: Structures) -> Edges | None:
+        """The pairs of the last search, with the cells of now, if none can be missing."""
         old = self._searched
-        if old is None or old.positions.shape != structures.positions.shape:
+        if old is None or self._edges is None or old.positions.shape != structures.positions.shape:
+            return None
+        if not (torch.equal(old.structure, structures.structure) and torch.equal(old.pbc, structures.pbc)):
+            return None
+        if torch.equal(old.cell, structures.cell):
+            moved = (structures.positions - old.positions).detach().square().sum(1).max()
+            return self._edges if bool(moved < (0.5 * self.skin) ** 2) else None
+        if not self._near_in_other_cells(old, structures):
+            return None
+        return self._edges.in_cells_of(structures)
+
+    def _near_in_other_cells(self, old: Structures, new: Structures) -> bool:
+        resting = (old.cell == new.cell).all(dim=2).all(dim=1)
+        if not bool((resting | new.pbc.all(dim=1)).all()):
             return False
-        same = (
-            torch.equal(old.structure, structures.structure)
-            and torch.equal(old.cell, structures.cell)
-            and torch.equal(old.pbc, structures.pbc)
-        )
-        if not same:
+        one = torch.eye(3).to(new.cell)
+        before, after = (torch.where(resting[:, None, None], one, s.cell.detach()) for s in (old, new))
+        deformation = torch.linalg.solve(before, after)
+        if not bool(deformation.isfinite().all()):
             return False
-        moved = (structures.positions - old.positions).detach().square().sum(1).max()
-        return bool(moved < (0.5 * self.skin) ** 2)
+        followed = torch.einsum("ai,aij->aj", old.positions.detach(), deformation[old.structure])
+        own = (new.positions.detach() - followed).norm(dim=1)
+        farthest = own.new_zeros(new.n_structures).scatter_reduce(0, new.structure, own, reduce="amax")
+        room = torch.linalg.svdvals(deformation)[:, -1] * (self.cutoff + self.skin) - self.cutoff
+        return bool((2 * farthest < room).all())

@@ -30,7 +30,7 @@ class Broken:
         self.call, self.structure, self.of, self.value, self.field = call, structure, of, value, field
         self.calls = 0
 
-    def __call__(self, structures) -> CommitteePrediction:
+    def __call__(self, structures, *, stress=False) -> CommitteePrediction:
         prediction = self.inner(structures)
         self.calls += 1
         if self.calls > self.call and structures.n_structures == self.of:
@@ -107,7 +107,7 @@ def test_a_broken_replica_fails_and_leaves_the_others_alone(field, value):
 
 
 def test_nothing_is_ever_called_accurate_or_candidate_without_being_finite():
-    def lost(structures):
+    def lost(structures, *, stress=False):
         n = len(structures.positions)
         return CommitteePrediction(
             energy=torch.full((3, structures.n_structures), math.nan), forces=torch.full((3, n, 3), math.nan)

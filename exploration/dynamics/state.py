@@ -1,28 +1,9 @@
-"""Langevin molecular dynamics of many replicas, all in one call of the force model per step.
-
-The BAOAB splitting of Leimkuhler and Matthews, Appl. Math. Res. Express 2013, 34 and J. Chem. Phys.
-138, 174102 (2013):
-
-    B   v <- v + (dt/2) F/m
-    A   x <- x + (dt/2) v
-    O   v <- c1 v + sqrt((1 - c1^2) kT/m) R        c1 = exp(-gamma dt)
-    A   x <- x + (dt/2) v
-    B   v <- v + (dt/2) F/m
-
-    x, v    positions, velocities      `structures.positions` (Å), `velocities` (Å/fs)
-    F, m    mean force, mass           `forces` (eV/Å), `masses` (amu)
-    gamma   friction                   `friction_per_fs`
-    R       standard normal numbers    of the replica's own generator
-
-For a harmonic well the positions are sampled without an error of the time step. With gamma = 0, O
-does nothing and the scheme is velocity Verlet.
-"""
+"""Replicas at one instant, and how they start."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,7 +13,7 @@ from torch import Tensor
 
 from potential.data.frame import Frame
 from potential.data.units import BOLTZMANN_EV_PER_K, FORCE_TO_ACCELERATION
-from potential.evaluation import ForceModel
+from potential.force_model import ForceModel
 from potential.nequip.batch import CommitteePrediction, Structures
 
 
@@ -43,11 +24,11 @@ class MDState:
     The generators move on with every step, so a state serves for one continuation only.
 
     Attributes:
-        structures: one per replica; positions in Angstrom, never wrapped into the cell.
+        structures: one per replica; positions in Angstrom, never wrapped into the cell, which may move.
         velocities: Angstrom/fs.
         masses: amu.
         temperature_K: of each replica's heat bath.
-        prediction: what the force model says at these positions.
+        prediction: what the force model says at these positions, in this cell.
         replica: number of each replica, kept when others leave the batch.
         generators: one per replica, so that no replica's noise depends on the others.
     """
@@ -70,6 +51,23 @@ class MDState:
         return self.prediction.mean_forces.detach().to(self.structures.positions)
 
     @property
+    def stress(self) -> Float64[Tensor, "structures 3 3"]:
+        """Mean of the committee, eV/Angstrom^3, without the motion of the atoms.
+
+        Raises:
+            ValueError: where the force model was not asked for it.
+        """
+        stress = self.prediction.mean_stress
+        if stress is None:
+            raise ValueError("the force model gave no stress; call it with stress=True")
+        return stress.detach().to(self.structures.positions)
+
+    @property
+    def volume(self) -> Float64[Tensor, "structures"]:
+        """Angstrom^3; 0 for a molecule."""
+        return torch.linalg.det(self.structures.cell).abs()
+
+    @property
     def kinetic_energy(self) -> Float64[Tensor, "structures"]:
         """eV."""
         per_atom = 0.5 * self.masses * self.velocities.square().sum(1) / FORCE_TO_ACCELERATION
@@ -79,6 +77,16 @@ class MDState:
     def kinetic_temperature(self) -> Float64[Tensor, "structures"]:
         """K; 2 E_kin / (3 N k): all 3N degrees of freedom are coupled to the heat bath."""
         return self.kinetic_energy * 2 / (3 * self.structures.n_atoms * BOLTZMANN_EV_PER_K)
+
+    @property
+    def pressure(self) -> Float64[Tensor, "structures"]:
+        """eV/Angstrom^3; 2 E_kin / (3V) - tr(stress)/3 of this instant.
+
+        Raises:
+            ValueError: where the force model was not asked for the stress.
+        """
+        trace = self.stress.diagonal(dim1=1, dim2=2).sum(1)
+        return 2 * self.kinetic_energy / (3 * self.volume) - trace / 3
 
     def keep(self, mask: Bool[Tensor, "structures"]) -> MDState:
         """Only the replicas where `mask` is true (at least one); the others leave the batch."""
@@ -106,8 +114,13 @@ class MDState:
         )
 
 
-def start_md(
-    force_model: ForceModel, frames: Sequence[Frame], temperatures_K: Sequence[float], *, seed: int
+def start(
+    force_model: ForceModel,
+    frames: Sequence[Frame],
+    temperatures_K: Sequence[float],
+    *,
+    seed: int,
+    stress: bool = False,
 ) -> MDState:
     """Replicas at `frames`, one temperature each, velocities from the Maxwell-Boltzmann distribution.
 
@@ -123,48 +136,19 @@ def start_md(
     masses = torch.from_numpy(atomic_masses)[structures.numbers]
     temperature = torch.tensor(temperatures_K, dtype=torch.float64)
     generators = tuple(_generator(seed, i) for i in range(len(frames)))
-    thermal = _thermal_velocity(temperature, structures, masses)
+    thermal = thermal_velocity(temperature, structures, masses)
     return MDState(
         structures=structures,
-        velocities=thermal * _noise(generators, structures),
+        velocities=thermal * noise(generators, structures),
         masses=masses,
         temperature_K=temperature,
-        prediction=force_model(structures),
+        prediction=force_model(structures, stress=stress),
         replica=torch.arange(len(frames)),
         generators=generators,
     )
 
 
-def langevin_step(
-    force_model: ForceModel, state: MDState, *, timestep_fs: float, friction_per_fs: float
-) -> MDState:
-    """One BAOAB step: one call of the force model."""
-    s, m = state.structures, state.masses[:, None]
-    kick = 0.5 * timestep_fs * FORCE_TO_ACCELERATION / m
-    v = state.velocities + kick * state.forces
-    x = s.positions + 0.5 * timestep_fs * v
-    if friction_per_fs > 0:
-        c1 = math.exp(-friction_per_fs * timestep_fs)
-        thermal = _thermal_velocity(state.temperature_K, s, state.masses)
-        v = c1 * v + math.sqrt(1 - c1**2) * thermal * _noise(state.generators, s)
-    x = x + 0.5 * timestep_fs * v
-    moved = s.at(x)
-    after = replace(state, structures=moved, velocities=v, prediction=force_model(moved))
-    return replace(after, velocities=v + kick * after.forces)
-
-
-def stride(state: MDState, *, timestep_fs: float) -> Float64[Tensor, "structures"]:
-    """The largest distance that an atom is about to move in the next step, Angstrom, noise left out.
-
-    NaN or infinite where forces or velocities are: to be compared so that NaN counts as too far.
-    """
-    acceleration = state.forces * FORCE_TO_ACCELERATION / state.masses[:, None]
-    atoms = (timestep_fs * state.velocities + 0.5 * timestep_fs**2 * acceleration).norm(dim=1)
-    zeros = atoms.new_zeros(state.n_replicas)
-    return zeros.scatter_reduce(0, state.structures.structure, atoms, reduce="amax")
-
-
-def _thermal_velocity(
+def thermal_velocity(
     temperature_K: Float64[Tensor, "structures"], structures: Structures, masses: Float64[Tensor, "atoms"]
 ) -> Float64[Tensor, "atoms 1"]:
     """sqrt(kT/m) of each atom, Angstrom/fs."""
@@ -172,11 +156,17 @@ def _thermal_velocity(
     return (kT * FORCE_TO_ACCELERATION / masses).sqrt()[:, None]
 
 
-def _noise(generators: Sequence[torch.Generator], structures: Structures) -> Float64[Tensor, "atoms 3"]:
+def noise(generators: Sequence[torch.Generator], structures: Structures) -> Float64[Tensor, "atoms 3"]:
+    """Standard normal numbers for every atom, each replica's from its own generator."""
     sizes = structures.n_atoms.tolist()
     return torch.cat(
         [torch.randn(n, 3, generator=g, dtype=torch.float64) for n, g in zip(sizes, generators, strict=True)]
     )
+
+
+def noise_per_replica(generators: Sequence[torch.Generator]) -> Float64[Tensor, "structures"]:
+    """A standard normal number for every replica, from its own generator."""
+    return torch.cat([torch.randn(1, generator=g, dtype=torch.float64) for g in generators])
 
 
 def _generator(seed: int, replica: int) -> torch.Generator:
