@@ -46,3 +46,16 @@ def test_reasons_give_numbers():
 def test_what_the_committee_thinks_is_no_matter_of_physics():
     assert flaw() is None
     assert flaw(max_force_disagreement=9.0) is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "reason"),
+    [
+        (0.66, "the cell collapses: 0.66 times the volume of its start (bounds 0.667 and 1.5)"),
+        (1.6, "the cell explodes: 1.6 times the volume of its start (bounds 0.667 and 1.5)"),
+        (0.67, None),
+        (1.5, None),
+    ],
+)
+def test_a_cell_may_grow_and_shrink_by_as_much(ratio, reason):
+    assert flaw(volume_ratio=ratio) == reason
