@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from labeling import lennard_jones, periodic_labeler, pyscf_labeler
-from labeling.checks import CheckLimits, RejectedByCheckError, checked
-from labeling.failure import CannotLabelError, FailureKind, LabelFailure
+from labeling.checks import CheckLimits, checked
+from labeling.failure import (
+    CannotLabelError,
+    FailureKind,
+    LabelFailure,
+    NotConvergedError,
+    RejectedByCheckError,
+)
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
 from labeling.periodic_level import PeriodicLevel
 from potential.data.dataset import Label
@@ -74,7 +80,7 @@ def attempt(frame: Frame, level: LevelOfTheory, conditions: Conditions | None = 
         return failed("invalid_frame", str(error))
     try:
         return checked(frame, compute(frame, level, conditions), conditions.limits)
-    except pyscf_labeler.NotConvergedError as error:
+    except NotConvergedError as error:
         return failed("not_converged", str(error))
     except RejectedByCheckError as error:
         return failed("rejected_by_check", str(error), error.label)

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
+from labeling.failure import RejectedByCheckError
 from potential.data.config import Config
 from potential.data.dataset import Label
 from potential.data.frame import Frame
@@ -46,19 +47,6 @@ class CheckLimits(Config):
     state_tolerance_meV: Annotated[
         PositiveFloat, Field(description="two SCFs from different guesses that differ by more: another state")
     ] = 1.0
-
-
-class RejectedByCheckError(Exception):
-    """The label was computed but is not sound; the message holds the values and the limits.
-
-    Attributes:
-        label: what was computed, with the values in `provenance["checks"]`; None where not even its
-            numbers are finite.
-    """
-
-    def __init__(self, message: str, label: Label | None = None) -> None:
-        super().__init__(message)
-        self.label = label
 
 
 def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> Label:

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 
 from labeling.attempt import attempt
 from labeling.failure import CannotLabelError, LabelFailure
+from labeling.session import kill_session
 from potential.data.dataset import Label
 
 ORPHAN_CHECK_S = 1.0
@@ -45,11 +46,11 @@ def main(descriptor: int, parent: int, scratch: str) -> None:
 
 
 def _die_with(parent: int, scratch: str) -> None:
-    """End this process when its parent has died, even by SIGKILL."""
+    """End this process, and all that it started, when its parent has died, even by SIGKILL."""
     while os.getppid() == parent:
         time.sleep(ORPHAN_CHECK_S)
     shutil.rmtree(scratch, ignore_errors=True)
-    os.kill(os.getpid(), signal.SIGKILL)
+    kill_session(os.getpid())
 
 
 if __name__ == "__main__":

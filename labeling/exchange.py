@@ -17,9 +17,9 @@ import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 from pydantic import TypeAdapter, ValidationError
 
-from labeling.checks import CheckLimits, RejectedByCheckError, checked
+from labeling.checks import CheckLimits, checked
 from labeling.cost import STAGES, stage_seconds
-from labeling.failure import LabelFailure
+from labeling.failure import LabelFailure, RejectedByCheckError
 from labeling.level import LevelOfTheory
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame

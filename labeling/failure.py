@@ -1,4 +1,7 @@
-"""A label that could not be made is a value that says why and what to do, not an exception."""
+"""A label that could not be made is a value that says why and what to do, not an exception.
+
+The exceptions here are how a labeler, or a check, tells `labeling.attempt` which value that is.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,23 @@ ADVICE: dict[FailureKind, str] = {
 
 class CannotLabelError(Exception):
     """No frame can be labelled here, whatever it is: something is missing or set wrong. Not retried."""
+
+
+class NotConvergedError(Exception):
+    """The calculation converged by no means that the labeler has: there is no energy, hence no label."""
+
+
+class RejectedByCheckError(Exception):
+    """The label was computed but is not sound; the message holds the values and the limits.
+
+    Attributes:
+        label: what was computed, with the values in `provenance["checks"]`; None where not even its
+            numbers are finite.
+    """
+
+    def __init__(self, message: str, label: Label | None = None) -> None:
+        super().__init__(message)
+        self.label = label
 
 
 @dataclass(frozen=True, kw_only=True)

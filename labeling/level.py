@@ -6,11 +6,12 @@ the key covers everything that decides the numbers, and nothing that does not (S
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import pyscf_support
+from labeling.abilities import Abilities
 from labeling.level_key import level_key
 from labeling.periodic_level import PeriodicLevel
 from labeling.solvent import Solvent
@@ -27,6 +28,10 @@ class PySCFLevel(Config):
     The defaults reproduce the forces of rMD17 (PBE/def2-SVP) to 0.1 meV/Angstrom for ethanol and 0.3 for
     aspirin; grid level 3, in two thirds of the time, to 0.4 and 0.6.
     """
+
+    can: ClassVar[Abilities] = Abilities(
+        stress=False, spin=True, charge=True, threads=True, second_guess=True
+    )
 
     labeler: Literal["pyscf"] = "pyscf"
     xc: Annotated[str, Field(description="functional, PySCF's name: PBE, r2SCAN, B3LYP, wB97X-D3BJ")] = "PBE"
@@ -123,6 +128,10 @@ class LennardJonesLevel(Config):
     The cheap twin of the quantum chemistry levels: the whole campaign runs on it in seconds. The
     defaults are argon's. Brought smoothly to zero at the cutoff.
     """
+
+    can: ClassVar[Abilities] = Abilities(
+        stress=True, spin=False, charge=False, threads=False, second_guess=False
+    )
 
     labeler: Literal["lennard_jones"] = "lennard_jones"
     epsilon_eV: Annotated[PositiveFloat, Field(description="depth of the well")] = 0.0104

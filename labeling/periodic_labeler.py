@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from labeling.failure import NotConvergedError
 from labeling.periodic_level import PeriodicLevel
 from labeling.provenance import where_and_with
-from labeling.pyscf_labeler import NotConvergedError
 from labeling.scf import run_counting_cycles
 from potential.data.dataset import Label
 from potential.data.frame import Frame

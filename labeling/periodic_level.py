@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import periodic_support
+from labeling.abilities import Abilities
 from labeling.level_key import level_key
 from potential.data.config import Config
 from potential.data.frame import Frame
@@ -22,6 +23,10 @@ class PeriodicLevel(Config):
     The number of plane waves follows from `ke_cutoff_hartree` and the cell, so that it jumps between
     cells of different shape; choose the cutoff so high that the jump does not matter.
     """
+
+    can: ClassVar[Abilities] = Abilities(
+        stress=True, spin=True, charge=False, threads=True, second_guess=True
+    )
 
     labeler: Literal["pyscf_periodic"] = "pyscf_periodic"
     xc: Annotated[str, Field(description="functional, LDA or GGA: PBE, PBEsol, BLYP, lda,pw")] = "PBE"

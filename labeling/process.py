@@ -20,6 +20,7 @@ from pathlib import Path
 from labeling.attempt import Conditions
 from labeling.failure import CannotLabelError, LabelFailure
 from labeling.level import LevelOfTheory
+from labeling.session import family_bytes, kill_session
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 
@@ -43,10 +44,11 @@ class OutOfMemoryError(Exception):
 
 
 class WorkerProcess:
-    """One child process, single-threaded, with a scratch folder of its own.
+    """One child process, single-threaded, with a scratch folder and a session of its own.
 
-    The memory limit counts what is really used (resident), where Linux tells it; a limit on addresses
-    (RLIMIT_AS) would not do, for PySCF reserves gigabytes that it never touches.
+    It dies with all that its labeler has started, and the memory of those counts with its own. The limit
+    is on what is really used (resident), where Linux tells it; a limit on addresses (RLIMIT_AS) would not
+    do, for PySCF reserves gigabytes that it never touches.
 
     Raises:
         RuntimeError: if the process cannot start (then no label can be computed at all).
@@ -56,7 +58,7 @@ class WorkerProcess:
         self._memory_GB = memory_GB
         self._scratch = tempfile.TemporaryDirectory(prefix="alnico-label-", ignore_cleanup_errors=True)
         self._stderr_path = Path(self._scratch.name) / "stderr.txt"
-        self._killing = threading.Lock()
+        self._killing, self._killed = threading.Lock(), False
         self._connection, theirs = Pipe()
         arguments = (theirs.fileno(), os.getpid(), self._scratch.name)
         with theirs, self._stderr_path.open("wb") as stderr:
@@ -68,7 +70,9 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
-                process_group=0,  # Ctrl-C in the terminal reaches the parent only, which decides
+                # Ctrl-C in the terminal reaches the parent only, which decides; and whatever the labeler
+                # starts is of this session, so that it can be found.
+                start_new_session=True,
             )
         try:
             if not self._connection.poll(START_TIMEOUT_S):
@@ -105,7 +109,7 @@ class WorkerProcess:
             while not self._connection.poll(min(POLL_S, max(deadline - time.monotonic(), 0))):
                 if time.monotonic() >= deadline:
                     raise TimedOutError(f"{frame.formula} at {level.name} was not done after {timeout_s:g} s")
-                if (used := _resident_bytes(self.pid) / 1e9) > self._memory_GB:
+                if (used := family_bytes(self.pid) / 1e9) > self._memory_GB:
                     raise OutOfMemoryError(
                         f"{frame.formula} at {level.name} had taken {used:.2f} GB of {self._memory_GB:g} GB"
                     )
@@ -121,11 +125,14 @@ class WorkerProcess:
         return outcome
 
     def kill(self) -> None:
-        """Stop the process at once, whatever it does, and remove its scratch folder."""
+        """Stop the process and all that it started at once, and remove its scratch folder."""
         with self._killing:
-            self._process.kill()
+            if self._killed:
+                return  # its number may be another's by now
+            kill_session(self.pid)
             self._process.wait()
             self._scratch.cleanup()
+            self._killed = True
 
     def _ending(self) -> str:
         """How the process died; kills it first if it only hung up."""
@@ -139,15 +146,6 @@ class WorkerProcess:
             last_lines = "\n".join(self._stderr_path.read_text(errors="replace").splitlines()[-5:])
         self.kill()
         return f"{how}\n{last_lines}".rstrip()
-
-
-def _resident_bytes(pid: int) -> int:
-    """Memory that the process has in use; 0 where the system does not tell (not Linux)."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _environment(memory_GB: float, scratch: str) -> dict[str, str]:

@@ -16,12 +16,10 @@ import numpy as np
 from labeling.gpu import converge_on_gpu
 from labeling.level import PySCFLevel
 from labeling.provenance import where_and_with
-from labeling.scf import NotConvergedError, converge, gap_hartree
+from labeling.scf import converge, gap_hartree
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
-
-__all__ = ["NotConvergedError", "compute", "converge"]
 
 
 def compute(

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from labeling import pyscf_support
+from labeling.failure import NotConvergedError
 from labeling.level import PySCFLevel
 from potential.data.frame import Frame
 
@@ -37,10 +38,6 @@ COARSE_GRID_LEVEL = 1
 COARSE_CONV_TOL_HARTREE = 1e-7
 COARSE_MAX_CYCLES = 30
 SHARE_OF_MEMORY = 0.25
-
-
-class NotConvergedError(Exception):
-    """The SCF converged on no rung of the ladder: there is no energy, hence no label."""
 
 
 def converge(

@@ -79,6 +79,12 @@ class LabelStore:
         row = self._row(frame_id, level_key)
         return failure_of(row) if row is not None and row.status == FAILED else None
 
+    def record(self, frame: Frame, outcome: Label | LabelFailure) -> bool:
+        """Write what became of a frame: `add` or `add_failure`."""
+        if isinstance(outcome, Label):
+            return self.add(frame, outcome)
+        return self.add_failure(frame, outcome)
+
     def add(self, frame: Frame, label: Label) -> bool:
         """Write a label, on disk when this returns; it replaces a failure, never another label.
 

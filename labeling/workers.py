@@ -56,6 +56,11 @@ class LabelingConfig(Config):
         CheckLimits()
     )
 
+    @property
+    def workers_here(self) -> int:
+        """Labels that this machine computes at once."""
+        return self.workers or available_cores()
+
 
 class LabelingStoppedError(RuntimeError):
     """The workers were closed while this label was waiting or being computed."""
@@ -77,7 +82,7 @@ class LabelWorkers:
         self.config = config or LabelingConfig()
         if self.config.backend == "gpu":
             require_gpu4pyscf()
-        self.workers = self.config.workers or available_cores()
+        self.workers = self.config.workers_here
         # Last in, first out: a started process is used again before a new one is started.
         self._slots: LifoQueue[WorkerProcess | None] = LifoQueue()
         for _ in range(self.workers):
@@ -124,6 +129,10 @@ class LabelWorkers:
         """Process ids of the workers that have been started."""
         with self._lock:
             return [process.pid for process in self._processes]
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed.is_set()
 
     def close(self) -> None:
         """Kill the processes; labels under way end in LabelingStoppedError."""

@@ -38,7 +38,8 @@ from labeling.failure import CannotLabelError
 from labeling.gpu import require_gpu4pyscf
 from labeling.isolated_atoms import isolated_atom, isolated_atom_energies
 from labeling.store import LabelStore
-from labeling.workers import LabelWorkers, available_cores
+from labeling.task import open_workers
+from labeling.workers import available_cores
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.data.frame import Frame
@@ -92,12 +93,12 @@ def campaign(source: str) -> str:
     """Active learning of a NequIP committee, as the YAML file (or campaign folder) `source` says."""
     folder = CampaignFolder.open(Path(source))
     start = start_frames(folder)
-    with campaign_lock(folder.path), LabelWorkers(folder.config.labeling) as workers:
+    with campaign_lock(folder.path), open_workers(folder.config.labeling):
         folder.write_config()
         store = LabelStore(folder.label_store)
         tracker = Tracker(folder.path, folder.config)
         try:
-            _loop(folder, start, workers, store, tracker)
+            _loop(folder, start, store, tracker)
         except KeyboardInterrupt:
             tracker.log_stop("KILLED")
             raise
@@ -110,7 +111,6 @@ def campaign(source: str) -> str:
 def _loop(
     folder: CampaignFolder,
     start: Sequence[Frame],
-    workers: LabelWorkers,
     store: LabelStore,
     tracker: Tracker,
 ) -> None:
@@ -126,7 +126,6 @@ def _loop(
             folder,
             into,
             frames,
-            workers=workers,
             store=store,
             description=description,
             committee=committee,

@@ -37,69 +37,6 @@ def reading(source: object) -> Iterator[None]:
         raise ConfigError(source, [str(error)]) from error
 
 
-def label_file(
-    structures: Path,
-    *,
-    campaign: Path | None,
-    given: Mapping[str, Any],
-    store: Path | str,
-    workers: int | None,
-    output: Path,
-) -> None:
-    """Label the frames of a file in parallel; each label is stored when it arrives.
-
-    Raises:
-        ConfigError: for a file that cannot be read, or a level that cannot label its frames.
-        CampaignError: if a frame could not be labelled; the others are written.
-    """
-    level: LevelOfTheory
-    location = store
-    labeling = LabelingConfig(workers=workers)
-    if campaign is not None:
-        folder = CampaignFolder.open(campaign)
-        level, location = folder.config.level, folder.label_store
-        labeling = folder.config.labeling.model_copy(update={} if workers is None else {"workers": workers})
-    else:
-        with reading("level of theory"):
-            level = PySCFLevel(**given)
-    with reading(structures):
-        frames = read_frames(structures)
-        for frame in frames:
-            level.check(frame)
-    labelled = open_location(location)
-    missing = list({frame.id: frame for frame in frames if not labelled.get(frame.id, level.key)}.values())
-    print(f"{len(frames)} frames at {level.name}, {len(frames) - len(missing)} labelled before")
-    failed = _label_all(missing, level, labeling, labelled)
-    write_frames(output, labelled.dataset(frames, level.key))
-    print(f"wrote {output}; labels are in {location}")
-    if failed:
-        raise CampaignError(f"{failed} of {len(frames)} frames have no label")
-
-
-def _label_all(frames: list[Frame], level: LevelOfTheory, config: LabelingConfig, store: LabelStore) -> int:
-    """Returns how many have no label."""
-    failed = 0
-    with LabelWorkers(config) as workers, ThreadPoolExecutor(workers.workers) as threads:
-        # left last in, first out: the workers are closed before the threads are waited for
-        futures = {threads.submit(workers.label, frame, level): frame for frame in frames}
-        try:
-            for count, future in enumerate(as_completed(futures), start=1):
-                frame, outcome = futures[future], future.result()
-                head = f"{count}/{len(frames)} {frame.formula} {frame.id}"
-                if isinstance(outcome, Label):
-                    store.add(frame, outcome)
-                    print(f"{head}  {outcome.energy:.6f} eV")
-                else:
-                    store.add_failure(frame, outcome)
-                    print(f"{head}  {outcome.kind}: {outcome.message}\n  {outcome.advice}")
-                    failed += 1
-        except BaseException:
-            workers.close()
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
-    return failed
-
-
 def train_on_file(
     data: Path,
     *,

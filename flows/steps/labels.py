@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import as_completed
+from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.record.stages import is_finished, run_stage
-from flows.steps.confirming import Expectation, confirmed, expectations
+from flows.steps.confirming import expectations
 from flows.steps.explore import frames_digest
 from flows.views.console import say
 from flows.views.progress import progress
 from flows.views.summary import duration
+from labeling.confirming import Expectation
 from labeling.cost import STAGES, stage_seconds
-from labeling.failure import CannotLabelError
-from labeling.level import LevelOfTheory, PySCFLevel, settings
+from labeling.failure import CannotLabelError, LabelFailure
+from labeling.level import LevelOfTheory, settings
 from labeling.store import LabelStore
-from labeling.workers import LabelWorkers
+from labeling.task import label
+from labeling.workers import LabelingConfig
 from potential.data.dataset import Dataset, Label
 from potential.data.frame import Frame
 from potential.evaluator import Evaluator
@@ -39,21 +42,15 @@ OUTCOMES = "outcomes.csv"
     persist_result=False,
 )
 def label_frame(
-    frame: Frame,
-    level: LevelOfTheory,
-    workers: LabelWorkers,
-    store: LabelStore,
-    expected: Expectation | None = None,
-) -> State:
-    """Label one frame in a worker process and store the label, or the failure, at once."""
-    outcome = workers.label(frame, level)
-    if isinstance(outcome, Label) and expected is not None:
-        outcome = confirmed(frame, outcome, expected, level, workers)
+    frame: Frame, level: LevelOfTheory, config: LabelingConfig, expected: Expectation | None = None
+) -> State[Label | LabelFailure]:
+    """Label one frame; its state tells what became of it, and holds the label or the failure."""
+    outcome = label(frame, level, config, expected)
     if isinstance(outcome, Label):
-        store.add(frame, outcome)
-        return Completed(message=f"{outcome.energy:.6f} eV")
-    store.add_failure(frame, outcome)
-    return Failed(name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}")
+        return Completed(message=f"{outcome.energy:.6f} eV", data=outcome)
+    return Failed(
+        name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}", data=outcome
+    )
 
 
 def label_stage(
@@ -61,12 +58,14 @@ def label_stage(
     folder: Path,
     frames: Sequence[Frame],
     *,
-    workers: LabelWorkers,
     store: LabelStore,
     description: str,
     committee: Callable[[], Evaluator] | None = None,
 ) -> pd.DataFrame:
     """Label all frames that the store does not know; a frame that failed before is not tried again.
+
+    Each outcome is written into the store the moment it arrives, here and nowhere else. Call it within
+    `labeling.task.open_workers`.
 
     Args:
         committee: whose energies the labels are compared with; called only if there is anything to do.
@@ -85,14 +84,14 @@ def label_stage(
         missing = [frame for frame in frames if not _known(store, frame, level)]
         with progress(f"{campaign.config.name}-labels", description, len(frames), "label") as done:
             done(len(frames) - len(missing))
-            # Only an SCF can end in another state.
-            judge = committee if missing and isinstance(level, PySCFLevel) else None
+            judge = committee if missing and level.can.second_guess else None
             expected = expectations(judge(), missing) if judge else {}
-            futures = [
-                label_frame.submit(frame, level, workers, store, expected.get(frame.id)) for frame in missing
-            ]
-            for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
-                _raise_unless_recorded(future.state)
+            config = campaign.config.labeling
+            futures = {
+                label_frame.submit(frame, level, config, expected.get(frame.id)): frame for frame in missing
+            }
+            for count, future in enumerate(as_completed(list(futures)), start=len(frames) - len(missing) + 1):
+                store.record(futures[future], _outcome_of(future))
                 done(count)
         _outcomes(store, frames, level).to_csv(into / OUTCOMES, index=False)
 
@@ -136,13 +135,17 @@ def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:
     return store.get(frame.id, level.key) is not None or store.failure(frame.id, level.key) is not None
 
 
-def _raise_unless_recorded(state: State) -> None:
-    """A label that failed is on record; any other failure of its task is an error of ours."""
-    if (state.is_failed() and state.name != "No label") or state.is_crashed() or state.is_cancelled():
-        try:
-            state.result(raise_on_failure=True)
-        except CannotLabelError as error:
-            raise CampaignError(str(error)) from error
+def _outcome_of(future: PrefectFuture[Any]) -> Label | LabelFailure:
+    """A label, or why there is none; any other failure of its task is an error of ours."""
+    outcome = future.result(raise_on_failure=False)
+    match outcome:
+        case Label() | LabelFailure():
+            return outcome
+        case CannotLabelError():
+            raise CampaignError(str(outcome)) from outcome
+        case BaseException():
+            raise outcome
+    raise AssertionError(f"a label task returned {outcome!r}")
 
 
 def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) -> pd.DataFrame:

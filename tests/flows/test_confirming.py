@@ -2,8 +2,9 @@
 
 import pytest
 
-from flows.steps.confirming import Expectation, confirmed, expectations, is_unexpected
+from flows.steps.confirming import expectations
 from labeling.checks import CheckLimits
+from labeling.confirming import Expectation, confirmed, is_unexpected
 from labeling.cost import stage_seconds
 from labeling.failure import LabelFailure
 from labeling.level import PySCFLevel

@@ -4,7 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labeling.checks import CheckLimits, RejectedByCheckError, checked, in_one_state
+from labeling.checks import CheckLimits, checked, in_one_state
+from labeling.failure import RejectedByCheckError
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 

@@ -8,8 +8,8 @@ from pymatgen.core import Lattice, Structure
 from pyscf.pbc.dft.numint import KNumInt
 
 from labeling.attempt import attempt
-from labeling.failure import LabelFailure
-from labeling.periodic_labeler import NotConvergedError, compute, converge, mean_field
+from labeling.failure import LabelFailure, NotConvergedError
+from labeling.periodic_labeler import compute, converge, mean_field
 from labeling.periodic_level import PeriodicLevel
 from labeling.uniform_grid import RestrictedGradients, UnrestrictedGradients
 from labeling.workers import LabelingConfig, LabelWorkers

@@ -5,9 +5,9 @@ import pytest
 from ase.build import molecule
 
 from labeling.attempt import attempt
-from labeling.failure import LabelFailure
+from labeling.failure import LabelFailure, NotConvergedError
 from labeling.level import PySCFLevel
-from labeling.pyscf_labeler import NotConvergedError, compute
+from labeling.pyscf_labeler import compute
 from labeling.solvent import Solvent
 from potential.data.dataset import Label
 from potential.data.frame import Frame

@@ -1,0 +1,83 @@
+"""`alnico label`: label the structures of a file, without a campaign around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from flows.cli.open_store import open_location
+from flows.cli.single_steps import reading
+from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
+from flows.settings.yaml_file import load_level
+from labeling.level import LevelOfTheory, PySCFLevel
+from labeling.store import LabelStore
+from labeling.task import label_all
+from labeling.workers import LabelingConfig
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+from potential.data.structure_files import read_frames, write_frames
+
+
+def label_file(
+    structures: Path,
+    *,
+    campaign: Path | None,
+    level_file: Path | None,
+    given: Mapping[str, Any],
+    store: Path | str,
+    workers: int | None,
+    output: Path,
+) -> None:
+    """Label the frames of a file in parallel; each label is stored when it arrives.
+
+    Args:
+        campaign: whose level of theory, labeling settings and store are used; without it
+        level_file: a YAML file with the level, as campaign.yaml has it; without both
+        given: settings of a `PySCFLevel`.
+
+    Raises:
+        ConfigError: for a file that cannot be read, or a level that cannot label its frames.
+        CampaignError: if a frame could not be labelled; the others are written.
+    """
+    level: LevelOfTheory
+    location = store
+    labeling = LabelingConfig(workers=workers)
+    if campaign is not None:
+        folder = CampaignFolder.open(campaign)
+        level, location = folder.config.level, folder.label_store
+        labeling = folder.config.labeling.model_copy(update={} if workers is None else {"workers": workers})
+    elif level_file is not None:
+        level = load_level(level_file)
+    else:
+        with reading("level of theory"):
+            level = PySCFLevel(**given)
+    with reading(structures):
+        frames = read_frames(structures)
+        for frame in frames:
+            level.check(frame)
+    labelled = open_location(location)
+    missing = list({frame.id: frame for frame in frames if not labelled.get(frame.id, level.key)}.values())
+    print(f"{len(frames)} frames at {level.name}, {len(frames) - len(missing)} labelled before")
+    failed = _label(missing, level, labeling, labelled)
+    write_frames(output, labelled.dataset(frames, level.key))
+    print(f"wrote {output}; labels are in {location}")
+    if failed:
+        raise CampaignError(f"{failed} of {len(frames)} frames have no label")
+
+
+def _label(frames: list[Frame], level: LevelOfTheory, config: LabelingConfig, store: LabelStore) -> int:
+    """Returns how many have no label."""
+    failed = 0
+    with closing(label_all(frames, level, config)) as outcomes:
+        for count, (frame, outcome) in enumerate(outcomes, start=1):
+            store.record(frame, outcome)
+            head = f"{count}/{len(frames)} {frame.formula} {frame.id}"
+            if isinstance(outcome, Label):
+                print(f"{head}  {outcome.energy:.6f} eV")
+            else:
+                print(f"{head}  {outcome.kind}: {outcome.message}\n  {outcome.advice}")
+                failed += 1
+    return failed
