@@ -11,7 +11,7 @@ import atexit
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
@@ -65,7 +65,7 @@ def label_all(
     config: LabelingConfig | None = None,
     *,
     executor: Executor | None = None,
-) -> Iterator[tuple[Frame, Label | LabelFailure]]:
+) -> Generator[tuple[Frame, Label | LabelFailure], None, None]:
     """Every frame with its outcome, as they come; closing the generator breaks the work off.
 
     Args:

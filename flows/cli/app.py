@@ -126,20 +126,22 @@ def label(
     structures: Annotated[Path, Parameter(help="file that ASE or pymatgen reads")],
     *,
     campaign: Annotated[Path | None, Parameter(help="take level of theory and store from this one")] = None,
-    xc: Annotated[str, Parameter(help="without a campaign: functional")] = "PBE",
-    basis: Annotated[str, Parameter(help="without a campaign: basis set")] = "def2-SVP",
-    dispersion: Annotated[str | None, Parameter(help="without a campaign: d3bj, d3zero or d4")] = None,
-    grid_level: Annotated[int, Parameter(help="without a campaign: PySCF's integration grid, 1 to 9")] = 4,
+    level: Annotated[Path | None, Parameter(help="YAML file with the level, as in campaign.yaml")] = None,
+    xc: Annotated[str, Parameter(help="without campaign and level: functional")] = "PBE",
+    basis: Annotated[str, Parameter(help="without campaign and level: basis set")] = "def2-SVP",
+    dispersion: Annotated[str | None, Parameter(help="without them: d3bj, d3zero or d4")] = None,
+    grid_level: Annotated[int, Parameter(help="without them: PySCF's integration grid, 1 to 9")] = 4,
     store: Annotated[str, Parameter(help="without a campaign: label store, file or URL")] = "labels.db",
     workers: Annotated[int | None, Parameter(help="labels at once; default: one per core")] = None,
     output: Annotated[Path, Parameter(help="extxyz with the labelled frames")] = Path("labelled.extxyz"),
 ) -> None:
     """Label the structures of a file; labels that the store has are not computed again."""
-    from flows.cli.single_steps import label_file
+    from flows.cli.label import label_file
 
     label_file(
         structures,
         campaign=campaign,
+        level_file=level,
         given={"xc": xc, "basis": basis, "dispersion": dispersion, "grid_level": grid_level},
         store=store,
         workers=workers,

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from flows.cli.open_store import open_location
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
-from labeling.level import LevelOfTheory, PySCFLevel
-from labeling.store import LabelStore
-from labeling.workers import LabelingConfig, LabelWorkers
-from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.structure_files import read_dataset, read_frames, write_frames
 from potential.nequip.model_config import ModelConfig

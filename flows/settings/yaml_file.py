@@ -19,8 +19,10 @@ from pydantic_core import ErrorDetails
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.yaml_text import read_yaml
+from labeling.level import LevelOfTheory
 from labeling.location import is_url, without_passwords
 from labeling.workers import LabelingConfig
+from potential.data.config import Config
 
 Location = Sequence[int | str]
 LONGEST = 100
@@ -45,6 +47,28 @@ def load_config(path: Path) -> CampaignConfig:
         raise ConfigError(path, [f"a path that cannot be: {error}"]) from None
     assert isinstance(resolved, CampaignConfig)
     return resolved
+
+
+class LevelFile(Config):
+    """What of a file `load_level` looks at."""
+
+    level: LevelOfTheory
+
+
+def load_level(path: Path) -> LevelOfTheory:
+    """Read a level of theory as campaign.yaml has it: under `level:`, beside whatever else, or by itself.
+
+    Raises:
+        ConfigError: with every problem, each with its line, its key and what to write instead.
+    """
+    tree, content, problems = read_yaml(path)
+    try:
+        level = LevelFile(level=content.get("level", content)).level
+    except ValidationError as error:
+        problems += [_explain(details, tree) for details in error.errors(include_url=False)]
+    if problems:
+        raise ConfigError(path, [f"line {line}: {text}" for line, text in sorted(problems)])
+    return level
 
 
 def _explain(details: ErrorDetails, tree: yaml.MappingNode) -> tuple[int, str]:

@@ -43,7 +43,7 @@ OUTCOMES = "outcomes.csv"
 )
 def label_frame(
     frame: Frame, level: LevelOfTheory, config: LabelingConfig, expected: Expectation | None = None
-) -> State[Label | LabelFailure]:
+) -> State:
     """Label one frame; its state tells what became of it, and holds the label or the failure."""
     outcome = label(frame, level, config, expected)
     if isinstance(outcome, Label):

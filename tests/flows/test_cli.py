@@ -152,6 +152,25 @@ def test_label_a_file_once(
     assert "2 labelled before" in capsys.readouterr().out
 
 
+def test_label_at_any_level_of_a_yaml_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    frame = Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8]])
+    write_frames("ar2.xyz", [frame])
+    Path("bare.yaml").write_text("labeler: lennard_jones\nepsilon_eV: 0.02\n")
+    Path("inside.yaml").write_text("name: x\nlevel:\n  labeler: lennard_jones\n  epsilon_eV: 0.02\n")
+    command = ["label", "ar2.xyz", "--workers", "1", "--level"]
+    assert run_command([*command, "bare.yaml"]) == 0
+    expected = compute(frame, LennardJonesLevel(epsilon_eV=0.02))
+    assert read_dataset("labelled.extxyz", level_key="any").labels[0].energy == expected.energy
+    assert run_command([*command, "inside.yaml"]) == 0
+    assert "1 labelled before" in capsys.readouterr().out
+    Path("wrong.yaml").write_text("labeler: lennard_jones\nepsilon: 0.02\n")
+    assert run_command([*command, "wrong.yaml"]) == 2
+    assert "line 2: epsilon: unknown key 'epsilon'; did you mean 'epsilon_eV'?" in capsys.readouterr().err
+
+
 def test_prefect_run_is_a_command_of_prefect(tmp_path: Path):
     environment = {**os.environ, "PREFECT_PLUGINS_ENABLED": "true", "PREFECT_HOME": str(tmp_path)}
     prefect = [str(Path(sys.executable).with_name("prefect")), "run"]
