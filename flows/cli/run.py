@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.engine.prefect_server import prefect_api
+from flows.engine.prefect_api import prefect_api
 from flows.engine.prefect_settings import use_embedded_prefect
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock

@@ -4,11 +4,20 @@ Prefect would start one too, but in the process group of the terminal: Ctrl-C wo
 before the campaign, which then waits minutes for it; after `kill -9` it would stay behind for ever.
 Ours is out of the terminal's reach, ends with its parent however that ends, and starts while the
 campaign's heavy imports run. It keeps its runs where `prefect server start` finds them.
+
+The campaign holds the socket, the server only answers on it. So a server that dies is replaced without
+anybody noticing but for a pause; if the next one dies too, the campaign ends, instead of waiting.
+
+Nobody else gets in: the credential is random, new each time, and known to both processes alone (it is
+in their settings, not on a command line); answers are refused to web pages of any origin, and under
+any host name but this machine's (which keeps out pages that rebind theirs).
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -25,59 +34,159 @@ from flows.errors import CampaignError
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
+LAST_WORD_S = 20.0
+"""After which a campaign without a server is ended, where Prefect does not let it end by itself."""
+OWN_HOSTS = ["127.0.0.1", "localhost"]
 
 
 @contextmanager
-def prefect_api() -> Iterator[Callable[[], None]]:
-    """Have a Prefect API in this context; the user's own where one is set (PREFECT_API_URL, profile).
+def embedded_api() -> Iterator[Callable[[], None]]:
+    """Have a Prefect API of our own in this context.
 
-    Gives a function that waits until the API answers; call it before the first flow.
+    Gives a function that waits until it answers; call it before the first flow.
 
     Raises:
-        CampaignError: (from that function) if our server does not come up.
+        CampaignError: (from that function) if the server does not come up; (from the context) if it
+            died twice.
     """
-    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
-
-    if get_current_settings().api.url:
-        yield lambda: None
-        return
-    with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            process_group=0,
-        )
-        try:
-            assert process.stdout is not None
-            port = process.stdout.readline().strip()
-            url = f"http://127.0.0.1:{port}/api"
-            with temporary_settings(updates={PREFECT_API_URL: url}):
-                try:
-                    yield lambda: _wait(url, process, log)
-                finally:
-                    _send_what_is_left()
-        finally:
-            _stop(process)
-
-
-def _wait(url: str, process: subprocess.Popen[str], log: IO[str]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urlopen(f"{url}/health", timeout=5).close()
-            return
-        except (URLError, OSError):
-            time.sleep(0.1)
-    log.seek(0)
-    last = "\n".join(log.read().splitlines()[-15:])
-    how = "did not answer in time" if process.poll() is None else f"ended with code {process.returncode}"
-    raise CampaignError(
-        f"the embedded Prefect server {how}.\n{last}\n"
-        "Start one yourself (`prefect server start`) and set PREFECT_API_URL=http://127.0.0.1:4200/api."
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        temporary_settings,
     )
+
+    credential = f"alnico:{secrets.token_urlsafe(32)}"
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=128) as listening,
+        tempfile.TemporaryFile() as log,
+        Server(listening, credential, log) as server,
+    ):
+        own = {
+            PREFECT_API_URL: server.url,
+            PREFECT_API_AUTH_STRING: credential,
+            # Who asks while the server is replaced waits for an answer; more retries only delay the end.
+            PREFECT_CLIENT_MAX_RETRIES: 2,
+        }
+        with temporary_settings(updates=own):
+            try:
+                yield server.wait
+            except BaseException as error:
+                if server.given_up:  # whatever it came out as: Prefect wraps it, or it was our SIGINT
+                    raise CampaignError(server.last_words) from error
+                raise
+            finally:
+                if not server.given_up:
+                    _send_what_is_left()
+
+
+class Server:
+    """The server's process, started again once if it dies; a context manager.
+
+    Args:
+        listening: the socket on which it answers, of this process.
+        credential: what its clients must know, `user:password`.
+        log: where it writes what goes wrong.
+    """
+
+    def __init__(self, listening: socket.socket, credential: str, log: IO[bytes]) -> None:
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        self.given_up = False
+        self.process: subprocess.Popen[bytes]
+        self._listening, self._credential, self._log = listening, credential, log
+        self._ending = threading.Event()
+        self._watching = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def last_words(self) -> str:
+        """Why the campaign ends."""
+        return (
+            f"the embedded Prefect server ended twice, the last time {self._how_it_ended()}:\n"
+            f"{self._tail()}\n"
+            "The same command goes on from here. For a server of your own: `prefect server start`, and "
+            "PREFECT_API_URL=http://127.0.0.1:4200/api."
+        )
+
+    def wait(self) -> None:
+        """Until it answers.
+
+        Raises:
+            CampaignError: if it does not.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.process.poll() is None and time.monotonic() < deadline:
+            try:
+                urlopen(f"{self.url}/health", timeout=5).close()
+                self._watching.start()
+                return
+            except (URLError, OSError):
+                time.sleep(0.1)
+        how = "did not answer in time" if self.process.poll() is None else f"ended {self._how_it_ended()}"
+        raise CampaignError(
+            f"the embedded Prefect server {how}.\n{self._tail()}\n"
+            f"It keeps its database in {_home()}, which must be writable; PREFECT_HOME names another folder."
+        )
+
+    def __enter__(self) -> Server:
+        self.process = self._start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ending.set()
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__, str(os.getpid()), str(self._listening.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            process_group=0,
+            pass_fds=[self._listening.fileno()],
+            env=os.environ
+            | {
+                "PREFECT_SERVER_API_AUTH_STRING": self._credential,
+                # the server's own services are its clients, too
+                "PREFECT_API_AUTH_STRING": self._credential,
+                "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.url.removesuffix("/api"),
+            },
+        )
+
+    def _watch(self) -> None:
+        for replaced in (False, True):
+            while self.process.poll() is None:
+                if self._ending.wait(0.5):
+                    return
+            if self._ending.is_set():
+                return
+            if not replaced:
+                self.process = self._start()
+        self.given_up = True
+        self._listening.close()  # so that who asks is refused, and does not wait
+        os.kill(os.getpid(), signal.SIGINT)  # wakes the main thread, wherever it waits
+        if not self._ending.wait(LAST_WORD_S):
+            print(self.last_words, file=sys.stderr, flush=True)
+            os._exit(1)
+
+    def _how_it_ended(self) -> str:
+        code = self.process.returncode
+        return f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
+
+    def _tail(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").splitlines()[-8:]
+        return "\n".join(line[:150] for line in lines) or "(it said nothing)"
+
+
+def _home() -> str:
+    from prefect.settings import PREFECT_HOME
+
+    return str(PREFECT_HOME.value())
 
 
 def _send_what_is_left() -> None:
@@ -89,26 +198,17 @@ def _send_what_is_left() -> None:
         worker.drain_all(timeout=STOP_TIMEOUT_S)
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def main(parent: int, listening: int) -> None:
+    """Serve on an inherited socket until the parent process ends."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    import uvicorn
+    from prefect.server.api.server import create_app
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-
-def main(parent: int) -> None:
-    """Serve until the parent process ends; prints the port first."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        print(listening.getsockname()[1], flush=True)
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        import uvicorn
-        from prefect.server.api.server import create_app
-
-        app = create_app(ephemeral=True, final=True)
-        config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1)
-        uvicorn.Server(config).run(sockets=[listening])
+    app = TrustedHostMiddleware(create_app(ephemeral=True, final=True), allowed_hosts=OWN_HOSTS)
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1)
+    with socket.socket(fileno=listening) as inherited:
+        uvicorn.Server(config).run(sockets=[inherited])
 
 
 def _end_with(parent: int) -> None:
@@ -118,4 +218,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

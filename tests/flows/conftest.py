@@ -249,10 +249,11 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
         for name, value in EMBEDDED.items():
             patch.setenv(name, value)
-        from prefect.settings import PREFECT_API_URL
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
-        from flows.engine.prefect_server import prefect_api
+        from flows.engine.prefect_api import prefect_api
 
         with prefect_api() as wait_for_api:
             wait_for_api()
+            patch.setenv("PREFECT_API_AUTH_STRING", PREFECT_API_AUTH_STRING.value())  # for processes of tests
             yield PREFECT_API_URL.value()

@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_by_sqlite_too():
 
 def alnico(*tokens: str, **how: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *tokens], capture_output=True, text=True, check=False, **how
+        [sys.executable, "-m", "flows.cli.app", *tokens], capture_output=True, text=True, check=False, **how
     )
 
 
