@@ -26,12 +26,13 @@ import torch
 
 from benchmarks.roofline import matrix_rate, operations
 from benchmarks.systems import SYSTEMS
-from potential.backends.compiled import freeze
+from potential.backends.backend import Backend
+from potential.backends.choose import choose_backend
 from potential.backends.derivatives import energy_and_forces
+from potential.backends.reference import Reference
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.nequip.batch import Structures
-from potential.nequip.convolution import Backend
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.nequip.neighbors import neighbor_list
@@ -56,8 +57,7 @@ def our_model(
     l_max: int,
     features: int,
     members: int = 1,
-    backend: Backend = "auto",
-    radial: str = "spline",
+    radial: Literal["mlp", "spline"] = "spline",
 ) -> tuple[NequIP, Structures]:
     """A model with random weights, and the structures to run it on."""
     config = ModelConfig(
@@ -70,8 +70,6 @@ def our_model(
         committee_size=members,
     )
     model = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0)
-    for block in model.interactions():
-        block.convolution.backend = backend
     return model, Structures.of([Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()])
 
 
@@ -79,15 +77,15 @@ def our_case(
     case: dict[str, Any],
     *,
     members: int = 1,
-    backend: Backend = "auto",
+    run_by: Callable[[NequIP], Backend] = choose_backend,
     radial: Literal["mlp", "spline"] = "spline",
 ) -> Callable[[], object]:
-    """A function that runs the case once with our model."""
-    model, structures = our_model(case["system"], case["l_max"], case["features"], members, backend, radial)
+    """A function that runs the case once with our model, on the backend that `run_by` makes."""
+    model, structures = our_model(case["system"], case["l_max"], case["features"], members, radial)
     if case["task"] == "energy and forces":
         model.requires_grad_(False)
-        edges, frozen = neighbor_list(structures, model.config.r_max), freeze(model)
-        return lambda: energy_and_forces(model, structures, edges, frozen=frozen)
+        edges, backend = neighbor_list(structures, model.config.r_max), run_by(model)
+        return lambda: energy_and_forces(backend, structures, edges)
 
     rng = np.random.default_rng(0)
     frames = [Frame.from_atoms(atoms) for atoms in SYSTEMS[case["system"]]()]
@@ -100,14 +98,14 @@ def our_case(
         )
         for frame in frames
     )
-    loader = Loader(dataset, model)
+    loader, backend = Loader(dataset, model), run_by(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     weights, training = torch.ones(members, len(frames)), TrainingConfig()
 
     def step() -> None:
         batch = loader.batch(range(len(frames)))
         optimizer.zero_grad(set_to_none=True)
-        losses_and_gradient(model, batch, weights, training)
+        losses_and_gradient(backend, batch, weights, training)
         optimizer.step()
 
     return step
@@ -195,7 +193,7 @@ def main() -> None:
         if arguments.only not in name:
             continue
         runs = {
-            "plain": timed(our_case(case, backend="torch", radial="mlp")),
+            "plain": timed(our_case(case, run_by=Reference, radial="mlp")),
             "fused": timed(our_case(case, radial="mlp")),
             "ours": timed(our_case(case)),
             "committee": timed(our_case(case, members=4)),

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from potential.backends.derivatives import energy_and_forces
+from potential.backends.reference import Reference
 from potential.data.structure_files import read_frames
 from potential.nequip.batch import Structures
 from potential.nequip.precision import float32_products
@@ -57,11 +58,12 @@ def rounded(x: Tensor) -> Tensor:
 
 def main(campaign: Path) -> None:
     model = load_potential(campaign / "potential")
+    backend = Reference(model)
     frames = read_frames(campaign / "frames" / "test.extxyz")
     structures = Structures.of(frames)
-    exact = energy_and_forces(model, structures)
+    exact = energy_and_forces(backend, structures)
     with EmulatedTF32() as mode, float32_products("tf32"):
-        emulated = energy_and_forces(model, structures)
+        emulated = energy_and_forces(backend, structures)
     forces = 1000 * (emulated.forces - exact.forces).abs()
     energy = 1000 * (emulated.energy - exact.energy).abs() / structures.n_atoms
     print(f"{len(frames)} frames, {model.members} members, {mode.products} matrix products rounded")

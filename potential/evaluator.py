@@ -7,14 +7,13 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
+from torch import Tensor
 
-from potential.backends.compiled import freeze
+from potential.backends.choose import choose_backend
 from potential.backends.derivatives import energy_and_forces
 from potential.data.frame import Frame
 from potential.nequip.batch import CommitteePrediction, Structures
-from potential.nequip.geometry import Geometry
-from potential.nequip.graph import EdgeTensors, Topology
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import NeighborList, neighbor_list
 from potential.nequip.precision import float32_products
@@ -25,13 +24,15 @@ class Evaluator:
     """A force model: `Structures` in, `CommitteePrediction` out.
 
     Args:
-        model: a trained committee; its gradients are switched off, and on the CPU its compiled form
-            (`potential.backends.compiled`) does the work.
+        model: a trained committee; its gradients are switched off.
         skin: Angstrom; in molecular dynamics the neighbour list is reused while atoms stay within
             half the skin.
         device: where to compute; predictions come back on the device of the input.
         tf32: multiply matrices in TF32 (faster, less precise; docs/performance.md says by how much);
             only on CUDA devices and for float32 models.
+
+    Attributes:
+        backend: what runs the model (`potential.backends`), with the weights of now.
 
     Raises:
         ValueError: for `tf32` on another device.
@@ -41,17 +42,25 @@ class Evaluator:
         check_tf32(tf32, device)
         self._tf32 = tf32
         self.model = model.to(device).eval().requires_grad_(False)
-        self._frozen = freeze(self.model)
+        self.backend = choose_backend(self.model)
         self._neighbors = NeighborList(model.config.r_max, skin=skin)
+        self._numbers: Tensor | None = None
 
     def __call__(self, structures: Structures, *, stress: bool = False) -> CommitteePrediction:
-        home, there = structures.positions.device, self.model.device
-        moved = structures.to(there)
+        home, moved = structures.positions.device, structures.to(self.model.device)
+        species = self._species_of(structures, moved)
         with float32_products("tf32") if self._tf32 else nullcontext():
             prediction = energy_and_forces(
-                self.model, moved, self._neighbors(moved), stress=stress, frozen=self._frozen
+                self.backend, moved, self._neighbors(moved), species=species, stress=stress
             )
         return prediction.to(home)
+
+    def _species_of(self, structures: Structures, moved: Structures) -> Int[Tensor, "atoms"]:
+        """Looked up once for a trajectory: an unknown element is an error of the host, so it must wait."""
+        if structures.numbers is not self._numbers:
+            self._species = self.model.species_of(moved.numbers)
+            self._numbers = structures.numbers
+        return self._species
 
     def descriptors(
         self, frames: Sequence[Frame], *, batch_size: int = 64
@@ -75,14 +84,8 @@ class Evaluator:
         structures = Structures.of(frames, device=model.device)
         edges = neighbor_list(structures, model.config.r_max)
         species = model.species_of(structures.numbers)
-        geometry = Geometry.of(edges.vectors(structures.positions), model.config).to(model.dtype)
-        topology = Topology.of(edges.sender, edges.receiver, len(species))
-        with torch.no_grad():
-            if self._frozen is None:
-                features = model.features(species, EdgeTensors.of(topology, geometry, model.config))
-            else:
-                features = self._frozen.features(species, topology, geometry)
-        features = features.double()
+        graph = model.graph(species, edges, edges.vectors(structures.positions))
+        features = self.backend.features(graph).double()
         n_species = len(model.numbers)
         slot = structures.structure * n_species + species
         n_slots = structures.n_structures * n_species

@@ -1,1 +1,1 @@
-"""How a model runs: autograd, compiled blocks, dual numbers."""
+"""How a model runs: one interface (`backend`), a file for each way, one place that chooses (`choose`)."""

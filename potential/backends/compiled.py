@@ -1,42 +1,61 @@
-"""A committee with fixed weights, compiled: energies and slopes without autograd.
+"""A committee in compiled blocks: energies and slopes without autograd, weight gradients in dual numbers.
 
-`freeze` takes from a `NequIP` what evaluation needs: scaled weight matrices, and the spline
-coefficients in place of the radial network. Each interaction block is one call of generated C++ in
-the forward pass and one in the backward pass.
+What evaluation needs is taken from a `NequIP` once: scaled weight matrices, and the spline coefficients
+in place of the radial network. Each interaction block is one call of generated C++ in the forward pass
+and one in the backward pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from potential.backends.backend import Backend, EnergyAndSlope, Loss
+from potential.backends.dual import weighted_energy_and_derivative
 from potential.backends.packed import PackedWeights
 from potential.kernels.block import block_library, call
-from potential.kernels.build import CompilerError, warn_once
-from potential.nequip.geometry import Geometry
-from potential.nequip.graph import Topology
+from potential.nequip.graph import Graph
 from potential.nequip.model import NequIP
 
 
-def freeze(model: NequIP) -> FrozenNequIP | None:
-    """The compiled form of `model` as it is now; later changes of its weights do not reach it.
+@final
+class Compiled(Backend):
+    """Compiled interaction blocks, for the CPU and `radial: spline`.
 
-    None where there is none: for another device than the CPU, for `radial: mlp`, and (warned once)
-    without a C++ compiler.
+    Raises:
+        CompilerError: without a working compiler.
     """
-    if model.device.type != "cpu" or model.config.radial != "spline":
-        return None
-    try:
+
+    name = "compiled blocks"
+
+    def __init__(self, model: NequIP) -> None:
+        self.model = model
+        self.refresh()
+
+    def refresh(self) -> None:
         with torch.no_grad():
-            weights = PackedWeights.of(model)
-            return FrozenNequIP(replace(weights, embedding=weights.embedding.clone()))
-    except CompilerError as error:
-        warn_once(f"evaluating with the slower uncompiled model: {error}")
-        return None
+            weights = PackedWeights.of(self.model)
+            self._blocks = CompiledBlocks(replace(weights, embedding=weights.embedding.clone()))
+
+    def energy_and_slope(self, graph: Graph) -> EnergyAndSlope:
+        return self._blocks.energy_and_slope(graph)
+
+    def features(self, graph: Graph) -> Float[Tensor, "members atoms channels"]:
+        return self._blocks.features(graph)
+
+    def add_gradient(self, graph: Graph, loss: Loss) -> Float[Tensor, "members"]:
+        packed = PackedWeights.of(self.model)
+        with torch.no_grad():
+            energy, slope = CompiledBlocks(packed).energy_and_slope(graph)
+        energy.requires_grad_(), slope.requires_grad_()
+        losses = loss(energy, slope)
+        by_energy, by_slope = torch.autograd.grad(losses.sum(), (energy, slope))
+        weighted_energy_and_derivative(packed, graph, by_energy, by_slope).backward()
+        return losses.detach()
 
 
 class _Kept(NamedTuple):
@@ -46,8 +65,8 @@ class _Kept(NamedTuple):
     before_gate: Tensor
 
 
-class FrozenNequIP:
-    """Energy of each atom and its slopes by the edges, for every member.
+class CompiledBlocks:
+    """Energies and slopes with fixed weights.
 
     Raises:
         CompilerError: without a working compiler.
@@ -60,11 +79,9 @@ class FrozenNequIP:
             for b in weights.blocks
         ]
 
-    def energy_and_slope(
-        self, species: Int[Tensor, "atoms"], topology: Topology, geometry: Geometry
-    ) -> tuple[Float[Tensor, "members atoms"], Float[Tensor, "members edges 3"]]:
-        """Interaction energy of each atom, eV, and dE/dd of each edge, eV/Angstrom."""
-        features, kept = self._forward(species, topology, geometry)
+    def energy_and_slope(self, graph: Graph) -> EnergyAndSlope:
+        species, topology, geometry = graph.species, graph.topology, graph.geometry
+        features, kept = self._forward(graph)
         readout = self.weights.readout.detach()
         scale = self.weights.scales.index_select(0, species)
         energy = torch.bmm(features, readout.unsqueeze(2)).squeeze(2) * scale
@@ -90,15 +107,13 @@ class FrozenNequIP:
             )
             if into is not None:
                 cotangent = into
-        return energy, slope
+        return EnergyAndSlope(energy, slope)
 
-    def features(
-        self, species: Int[Tensor, "atoms"], topology: Topology, geometry: Geometry
-    ) -> Float[Tensor, "members atoms channels"]:
-        """Scalar features of the last interaction block; the readout is linear in them."""
-        return self._forward(species, topology, geometry)[0]
+    def features(self, graph: Graph) -> Float[Tensor, "members atoms channels"]:
+        return self._forward(graph)[0]
 
-    def _forward(self, species: Tensor, topology: Topology, geometry: Geometry) -> tuple[Tensor, list[_Kept]]:
+    def _forward(self, graph: Graph) -> tuple[Tensor, list[_Kept]]:
+        species, topology, geometry = graph.species, graph.topology, graph.geometry
         x = self.weights.embedding.detach().index_select(1, species).unsqueeze(2)
         kept = []
         for block, library in zip(self.weights.blocks, self._libraries, strict=True):

@@ -9,64 +9,44 @@ With d_e the vector of edge e from its receiver i to its sender j, and s_e = dE/
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from potential.backends.compiled import FrozenNequIP
+from potential.backends.backend import Backend
 from potential.nequip.batch import CommitteePrediction, Structures
-from potential.nequip.geometry import Geometry
-from potential.nequip.graph import EdgeTensors, Topology
-from potential.nequip.model import NequIP
+from potential.nequip.graph import Topology
 from potential.nequip.neighbors import Edges, neighbor_list
 
 
 def energy_and_forces(
-    model: NequIP,
+    backend: Backend,
     structures: Structures,
     edges: Edges | None = None,
     *,
+    species: Int[Tensor, "atoms"] | None = None,
     stress: bool = False,
-    frozen: FrozenNequIP | None = None,
 ) -> CommitteePrediction:
-    """Evaluate `model` on a batch, in float64 (the total energies include the shifts).
+    """Evaluate a committee on a batch, in float64 (the total energies include the shifts).
 
     Args:
         edges: the neighbour list, searched here if not given.
+        species: index of each atom's element in the model, looked up here if not given.
         stress: also compute the stress (zero for structures without a volume).
-        frozen: the compiled form of `model`, which then does the work.
     """
+    model = backend.model
     if edges is None:
         edges = neighbor_list(structures, model.config.r_max)
+    if species is None:
+        species = model.species_of(structures.numbers)
     vectors = edges.vectors(structures.positions.detach())
-    geometry = Geometry.of(vectors, model.config).to(model.dtype)
-    topology = Topology.of(edges.sender, edges.receiver, len(structures.numbers))
-    species = model.species_of(structures.numbers)
-    if frozen is None:
-        energy, slope = energy_and_slope(model, species, topology, geometry)
-    else:
-        energy, slope = frozen.energy_and_slope(species, topology, geometry)
+    graph = model.graph(species, edges, vectors)
+    energy, slope = backend.energy_and_slope(graph)
     shift = model.shift_energy(species).unsqueeze(0)
     return CommitteePrediction(
-        energy=sum_structures(energy.detach().double() + shift, structures),
-        forces=forces_from(slope, topology).double(),
-        stress=stress_from(structures, topology, vectors, slope.double()) if stress else None,
+        energy=sum_structures(energy.double() + shift, structures),
+        forces=forces_from(slope, graph.topology).double(),
+        stress=stress_from(structures, graph.topology, vectors, slope.double()) if stress else None,
     )
-
-
-def energy_and_slope(
-    model: NequIP, species: Tensor, topology: Topology, geometry: Geometry, *, training: bool = False
-) -> tuple[Float[Tensor, "members atoms"], Float[Tensor, "members edges 3"]]:
-    """Interaction energy of each atom and dE/dd of each edge, for every member.
-
-    Args:
-        training: keep the graph, so that a loss on forces can be differentiated by the weights.
-    """
-    edges = EdgeTensors.of(topology, geometry, model.config)
-    with torch.enable_grad():
-        variables = [edges.harmonics.requires_grad_(), edges.basis.requires_grad_()]
-        energy = model.interaction_energy(species, edges)
-        by_harmonics, by_basis = torch.autograd.grad(energy.sum(), variables, create_graph=training)
-    return energy, geometry.slope(by_harmonics, by_basis)
 
 
 def forces_from(

@@ -22,18 +22,17 @@ from torch import Tensor
 from potential.backends.packed import PackedBlock, PackedWeights
 from potential.kernels.block import block_library, call
 from potential.nequip.geometry import Geometry
-from potential.nequip.graph import Topology
+from potential.nequip.graph import Graph
 
 
 def weighted_energy_and_derivative(
     weights: PackedWeights,
-    species: Tensor,
-    topology: Topology,
-    geometry: Geometry,
+    graph: Graph,
     energy_weight: Float[Tensor, "members atoms"],
     direction: Float[Tensor, "members edges 3"],
 ) -> Float[Tensor, ""]:
     """sum c E + D_v E, for c = `energy_weight` and v = `direction`; differentiable by the weights."""
+    species = graph.species
     x = weights.embedding.index_select(1, species).unsqueeze(2)
     tangent = torch.zeros_like(x)
     for block in weights.blocks:
@@ -44,7 +43,8 @@ def weighted_energy_and_derivative(
             block.update,
             block.coefficients,
             block,
-            (species, topology, geometry, direction.contiguous()),
+            graph,
+            direction.contiguous(),
         )
     scale = weights.scales.index_select(0, species)
     features = (energy_weight.unsqueeze(2) * x.squeeze(2) + tangent.squeeze(2)) * scale.unsqueeze(1)
@@ -63,9 +63,10 @@ class _DualBlock(torch.autograd.Function):
         update: Tensor,
         coefficients: Tensor,
         block: PackedBlock,
-        edges: tuple[Tensor, Topology, Geometry, Tensor],
+        graph: Graph,
+        direction: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        species, topology, geometry, direction = edges
+        species, topology, geometry = graph.species, graph.topology, graph.geometry
         members, atoms = x.shape[:2]
         kept = [
             x.new_empty(members, atoms, rows, block.channels)
@@ -83,15 +84,15 @@ class _DualBlock(torch.autograd.Function):
         )
         *kept, out, out_tangent = kept
         ctx.save_for_backward(x, tangent, coefficients, *kept)
-        ctx.rest = (block, edges)
+        ctx.rest = (block, graph, direction)
         return out, out_tangent
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_out: Tensor, by_tangent: Tensor) -> tuple[Tensor | None, ...]:
         x, tangent, coefficients, *kept = ctx.saved_tensors
-        block, edges = ctx.rest
-        species, topology, geometry, direction = edges
+        block, graph, direction = ctx.rest
+        species, topology, geometry = graph.species, graph.topology, graph.geometry
         h, _, messages, _, before, _ = kept
         members, threads = len(x), torch.get_num_threads()
         # Each thread at work on a member sums the coefficients' gradient apart: the order of the
@@ -112,7 +113,7 @@ class _DualBlock(torch.autograd.Function):
             ],
             [members, x.shape[1], len(topology.sender), coefficients.shape[1], slabs],
         )
-        return by_x, by_x_tangent, by_linear, by_update, by_coefficients.sum(1), None, None
+        return by_x, by_x_tangent, by_linear, by_update, by_coefficients.sum(1), None, None, None
 
 
 def _edge_arguments(coefficients: Tensor, geometry: Geometry, direction: Tensor) -> list[Tensor | None]:

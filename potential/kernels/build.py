@@ -9,7 +9,6 @@ import platform
 import shutil
 import subprocess
 import tempfile
-import warnings
 from functools import cache
 from pathlib import Path
 
@@ -51,12 +50,6 @@ def load(source: str) -> ctypes.CDLL:
 def cache_folder() -> Path:
     """Where generated code and compiled libraries are kept: $ALNICO_CACHE or ~/.cache/alnico."""
     return Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
-
-
-@cache
-def warn_once(message: str) -> None:
-    """One warning for each message in the life of a process."""
-    warnings.warn(message, RuntimeWarning, stacklevel=5)
 
 
 def _compile(source: str, compiler: str, gomp: Path | None, library: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from potential.kernels.build import CompilerError, load, warn_once
+from potential.kernels.build import load
 from potential.kernels.source import convolution_source
 from potential.kernels.triton_kernel import TritonKernel, shared
 from potential.nequip.graph import Topology
@@ -27,21 +27,23 @@ from potential.nequip.irreps import PathTable
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
-def fused_convolution(
-    table: PathTable,
-    features: Float[Tensor, "members atoms components channels"],
-    harmonics: Float[Tensor, "members edges harmonics"],
-    weights: Float[Tensor, "members edges paths channels"],
-    topology: Topology,
-) -> Float[Tensor, "members atoms rows channels"] | None:
-    """The convolution by compiled kernels: C++ on the CPU, Triton on CUDA devices.
+class FusedConvolution(torch.nn.Module):
+    """Stands in for `potential.nequip.convolution.Convolution`, with a kernel that does the work."""
 
-    None where there are none for the device, or where they cannot be built (warned once).
-    """
-    kernel = _kernel(table, features.shape[3], features.dtype, features.device)
-    if kernel is None:
-        return None
-    return _Forward.apply(features, harmonics, weights, topology, kernel)
+    def __init__(self, kernel: Kernel, channels: int) -> None:
+        super().__init__()
+        self.kernel, self.channels = kernel, channels
+
+    def forward(
+        self,
+        features: Float[Tensor, "members atoms components channels"],
+        harmonics: Float[Tensor, "members edges harmonics"],
+        weights: Float[Tensor, "members edges paths channels"],
+        topology: Topology,
+    ) -> Float[Tensor, "members atoms rows channels"]:
+        if features.shape[3] != self.channels:  # the kernel would read past the end
+            raise RuntimeError(f"a kernel for {self.channels} channels got {features.shape[3]}")
+        return _Forward.apply(features, harmonics, weights, topology, self.kernel)
 
 
 class CppKernel:
@@ -93,18 +95,23 @@ Kernel = CppKernel | TritonKernel
 
 
 @cache
-def _kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> Kernel | None:
-    try:
-        match device.type:
-            case "cpu":
-                return CppKernel(table, channels, dtype)
-            case "cuda":
-                return TritonKernel(table, channels, dtype, device)
-            case _:
-                return None
-    except CompilerError as error:
-        warn_once(f"running the slower plain torch convolution: {error}")
-        return None
+def cpp_kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> CppKernel:
+    """The kernel for the CPU.
+
+    Raises:
+        CompilerError: without a working compiler.
+    """
+    return CppKernel(table, channels, dtype)
+
+
+@cache
+def triton_kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> TritonKernel:
+    """The kernel for CUDA devices.
+
+    Raises:
+        CompilerError: without Triton, or where it cannot compile or run.
+    """
+    return TritonKernel(table, channels, dtype, device)
 
 
 class _Forward(torch.autograd.Function):

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from potential.data.frame import Frame
+from potential.nequip.counts import count
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +67,7 @@ class Structures:
     @property
     def n_atoms(self) -> Int[Tensor, "structures"]:
         """Atoms in each structure."""
-        return torch.bincount(self.structure, minlength=self.n_structures)
+        return count(self.structure, self.n_structures)
 
     def at(self, positions: Float[Tensor, "atoms 3"]) -> Structures:
         """The same structures at other positions (Angstrom)."""

@@ -15,41 +15,30 @@
 
 The paths into one target are kept apart: the linear map that follows mixes them.
 
-On the CPU and on CUDA devices the fused kernels of `potential.kernels` do the work. The plain torch
-form below runs on every device, can be differentiated any number of times, and is the reference they
-are tested with.
+This is the plain torch form: it runs on every device, can be differentiated any number of times, and is
+the reference. A backend (`potential.backends`) may put another module in its place.
 """
 
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from potential.kernels.fused import fused_convolution
 from potential.nequip.graph import Topology
 from potential.nequip.irreps import PathTable
 
-Backend = Literal["auto", "torch"]
-
 
 class Convolution(torch.nn.Module):
-    """The convolution of one interaction block, for the couplings of `table`.
-
-    Args:
-        backend: "auto" takes the fused kernels where there are any for the device, "torch" the
-            plain form.
-    """
+    """The convolution of one interaction block, for the couplings of `table`."""
 
     coupling: Tensor
 
-    def __init__(self, table: PathTable, backend: Backend = "auto") -> None:
+    def __init__(self, table: PathTable) -> None:
         super().__init__()
         self.table = table
-        self.backend = backend
         targets = [path.target.dim for path in table.paths]
         # Consecutive paths with targets of the same dimension are weighted in one operation.
         self.groups = [(dim, len(list(run))) for dim, run in groupby(targets)]
@@ -64,20 +53,6 @@ class Convolution(torch.nn.Module):
         weights: Float[Tensor, "members edges paths channels"],
         topology: Topology,
     ) -> Float[Tensor, "members atoms rows channels"]:
-        if self.backend == "auto":
-            out = fused_convolution(self.table, features, harmonics, weights, topology)
-            if out is not None:
-                return out
-        return self.plain(features, harmonics, weights, topology)
-
-    def plain(
-        self,
-        features: Float[Tensor, "members atoms components channels"],
-        harmonics: Float[Tensor, "members edges harmonics"],
-        weights: Float[Tensor, "members edges paths channels"],
-        topology: Topology,
-    ) -> Float[Tensor, "members atoms rows channels"]:
-        """The convolution in torch operations."""
         members, atoms, _, channels = features.shape
         edges = topology.sender.shape[0]
         rotation = (harmonics @ self.coupling).reshape(members * edges, self.n_rows, self.n_components)

@@ -7,16 +7,15 @@ where the positions never change, computes it once.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from potential.nequip import spline
 from potential.nequip.irreps import SphericalHarmonics
 from potential.nequip.model_config import ModelConfig
+from potential.nequip.radial import edge_basis
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,11 +25,10 @@ class Geometry:
     Attributes:
         harmonics: Y(u), component normalised.
         harmonics_slope: dY/dd, 1/Angstrom.
-        basis: radial functions of the edge: Bessel functions times the smooth cutoff for
-            `radial: mlp`, the four B-splines of its interval for `radial: spline`.
-        basis_slope: their derivatives by r, 1/Angstrom.
+        basis: what the radial network needs of the distance (`potential.nequip.radial.EdgeBasis`).
+        basis_slope: its derivative by r, 1/Angstrom.
         unit: u.
-        interval: the interval of the splines; None for `radial: mlp`.
+        interval: the interval of the splines; None where there are none.
     """
 
     harmonics: Float[Tensor, "edges harmonics"]
@@ -45,20 +43,16 @@ class Geometry:
         """From the vectors between neighbours, Angstrom."""
         r = vectors.norm(dim=-1)
         unit = vectors / r.unsqueeze(-1)
-        harmonics, by_unit = SphericalHarmonics.cached(config.l_max).with_slope(unit)
+        harmonics, by_unit = SphericalHarmonics.cached(config.l_max, r.dtype, r.device).with_slope(unit)
         tangent = torch.eye(3, dtype=r.dtype, device=r.device) - unit.unsqueeze(-1) * unit.unsqueeze(-2)
-        interval = None
-        if config.radial == "spline":
-            interval, basis, basis_slope = spline.locate(r, config.r_max, config.radial_knots)
-        else:
-            basis, basis_slope = radial_basis(r, config)
+        radial = edge_basis(r, config)
         return cls(
             harmonics=harmonics,
             harmonics_slope=by_unit @ tangent / r.view(-1, 1, 1),
-            basis=basis,
-            basis_slope=basis_slope,
+            basis=radial.values,
+            basis_slope=radial.slopes,
             unit=unit,
-            interval=interval,
+            interval=radial.interval,
         )
 
     def slope(
@@ -94,43 +88,3 @@ class Geometry:
             unit=torch.cat([p.unit for p in parts]),
             interval=torch.cat(intervals) if intervals else None,
         )
-
-
-def radial_basis(
-    r: Float[Tensor, "edges"], config: ModelConfig
-) -> tuple[Float[Tensor, "edges bessels"], Float[Tensor, "edges bessels"]]:
-    """Bessel functions times the smooth cutoff, and their derivatives by r."""
-    bessel, bessel_slope = bessel_basis(r, config.r_max, config.num_bessels)
-    cutoff, cutoff_slope = (
-        x.unsqueeze(-1) for x in polynomial_cutoff(r, config.r_max, config.polynomial_cutoff_p)
-    )
-    return bessel * cutoff, bessel_slope * cutoff + bessel * cutoff_slope
-
-
-def bessel_basis(
-    r: Float[Tensor, "edges"], r_max: float, n_bessels: int
-) -> tuple[Float[Tensor, "edges bessels"], Float[Tensor, "edges bessels"]]:
-    """b_n(r) = (2 / r_max) sin(n pi r / r_max) / r for n = 1 .. n_bessels, and db_n/dr.
-
-    Gasteiger et al., ICLR 2020 (DimeNet), eq. 7, with the prefactor of Batzner et al. 2022, eq. 8.
-    """
-    k = torch.arange(1, n_bessels + 1, dtype=r.dtype, device=r.device) * (math.pi / r_max)
-    r = r.unsqueeze(-1)
-    value = (2.0 / r_max) * torch.sin(k * r) / r
-    return value, ((2.0 / r_max) * k * torch.cos(k * r) - value) / r
-
-
-def polynomial_cutoff(
-    r: Float[Tensor, "edges"], r_max: float, p: int
-) -> tuple[Float[Tensor, "edges"], Float[Tensor, "edges"]]:
-    """Smooth cutoff and its derivative: 1 at r = 0, zero beyond r_max, two continuous derivatives there.
-
-    f(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2), x = r / r_max
-    f'(x) = -p(p+1)(p+2)/2 x^(p-1) (1 - x)^2
-    (Gasteiger et al., ICLR 2020, eq. 8).
-    """
-    x = r / r_max
-    inside = (x < 1.0).to(r.dtype)
-    value = 1.0 - x**p * ((p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2)))
-    slope = -(p * (p + 1) * (p + 2) / 2) * x ** (p - 1) * (1.0 - x) ** 2 / r_max
-    return inside * value, inside * slope

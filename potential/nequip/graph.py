@@ -1,4 +1,4 @@
-"""The graph of a batch as the model wants it: who talks to whom, and the geometry of each edge."""
+"""The graph of a batch as the model wants it: which atoms, who talks to whom, the geometry of each edge."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from potential.nequip.counts import count
 from potential.nequip.geometry import Geometry
-from potential.nequip.model_config import ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +42,19 @@ class Topology:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Graph:
+    """All that a model's energy depends on, apart from its weights.
+
+    Attributes:
+        species: index of each atom's element in the model.
+    """
+
+    species: Int[Tensor, "atoms"]
+    topology: Topology
+    geometry: Geometry
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class EdgeTensors:
     """What the interaction blocks need to know of the edges.
 
@@ -55,10 +68,10 @@ class EdgeTensors:
     interval: Int[Tensor, "edges"] | None
 
     @classmethod
-    def of(cls, topology: Topology, geometry: Geometry, config: ModelConfig) -> EdgeTensors:
-        members = config.committee_size
+    def of(cls, graph: Graph, members: int) -> EdgeTensors:
+        geometry = graph.geometry
         return cls(
-            topology=topology,
+            topology=graph.topology,
             harmonics=geometry.harmonics.expand(members, -1, -1),
             basis=geometry.basis.expand(members, -1, -1),
             interval=geometry.interval,
@@ -66,5 +79,4 @@ class EdgeTensors:
 
 
 def _offsets(index: Int[Tensor, "edges"], n_atoms: int) -> Int[Tensor, "atoms_plus_1"]:
-    counts = torch.bincount(index, minlength=n_atoms)
-    return torch.nn.functional.pad(torch.cumsum(counts, 0), (1, 0))
+    return torch.nn.functional.pad(torch.cumsum(count(index, n_atoms), 0), (1, 0))

@@ -129,7 +129,7 @@ class Interaction(torch.nn.Module):
         n_paths = len(self.table.paths)
         self.linear = IrrepsLinear(generators, irreps_in, channels)
         self.radial = RadialNetwork(generators, config, n_paths * channels)
-        self.convolution = Convolution(self.table)
+        self.convolution: torch.nn.Module = Convolution(self.table)
         self.update = Update(generators, self.table, widths, channels, n_species, avg_num_neighbors)
 
     def forward(

@@ -146,8 +146,11 @@ class SphericalHarmonics:
 
     @staticmethod
     @cache
-    def cached(l_max: int) -> SphericalHarmonics:
-        return SphericalHarmonics(l_max)
+    def cached(l_max: int, dtype: torch.dtype, device: torch.device) -> SphericalHarmonics:
+        """With its tables on a device, where they stay: sending them with every call would block it."""
+        harmonics = SphericalHarmonics(l_max)
+        harmonics._couplings = [coupling.to(device, dtype) for coupling in harmonics._couplings]
+        return harmonics
 
     def with_slope(
         self, unit: Float[Tensor, "edges 3"]
@@ -159,7 +162,6 @@ class SphericalHarmonics:
             values.append(math.sqrt(3) * unit)
             slopes.append(math.sqrt(3) * identity)
         for coupling in self._couplings:
-            coupling = coupling.to(unit)
             y, dy = values[-1], slopes[-1]
             values.append(_outer(y, unit) @ coupling)
             grown = (dy.unsqueeze(2) * unit[:, None, :, None]).flatten(1, 2)

@@ -12,11 +12,13 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from potential.nequip.graph import EdgeTensors
+from potential.nequip.geometry import Geometry
+from potential.nequip.graph import EdgeTensors, Graph, Topology
 from potential.nequip.interaction import Interaction
 from potential.nequip.irreps import SCALAR, Irrep, feature_irreps
 from potential.nequip.linear import CommitteeLinear, normal
 from potential.nequip.model_config import ModelConfig
+from potential.nequip.neighbors import Edges
 
 
 class NequIP(torch.nn.Module):
@@ -122,13 +124,26 @@ class NequIP(torch.nn.Module):
             )
         return index
 
+    def graph(self, species: Int[Tensor, "atoms"], edges: Edges, vectors: Float[Tensor, "edges 3"]) -> Graph:
+        """The graph of atoms (indices from `species_of`) and their edges, in the model's dtype.
+
+        Args:
+            vectors: from receiver to sender, Angstrom.
+        """
+        return Graph(
+            species=species,
+            topology=Topology.of(edges.sender, edges.receiver, len(species)),
+            geometry=Geometry.of(vectors, self.config).to(self.dtype),
+        )
+
     def features(
         self,
         species: Int[Tensor, "atoms"],
         edges: EdgeTensors,
     ) -> Float[Tensor, "members atoms channels"]:
         """Scalar features of the last interaction block; the readout is linear in them."""
-        one_hot = torch.nn.functional.one_hot(species, len(self.numbers)).to(self.dtype)
+        # Rows of the identity: torch's one_hot would make the host wait for the largest index.
+        one_hot = torch.eye(len(self.numbers), dtype=self.dtype, device=species.device)[species]
         x = self.embedding.index_select(1, species).unsqueeze(2)
         for block in self.blocks:
             x = block(x, one_hot, edges)

@@ -1,25 +1,51 @@
-"""The radial network: weights of the convolution as functions of the distance."""
+"""The radial network: weights of the convolution as functions of the distance.
+
+With `radial: mlp` it is evaluated at every edge, on Bessel functions of the distance; with
+`radial: spline` at the knots of a spline, on which the edges are interpolated. What either needs of an
+edge is made here too.
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from potential.nequip import spline
-from potential.nequip.geometry import radial_basis
+from potential.nequip.bessel import radial_basis
 from potential.nequip.linear import CommitteeLinear, Generators, silu
 from potential.nequip.model_config import ModelConfig
 from potential.nequip.precision import float32_products
 
 
-class RadialNetwork(torch.nn.Module):
-    """Weights of every path and channel: an MLP on the radial basis (Batzner et al. 2022, eq. 9).
+class EdgeBasis(NamedTuple):
+    """What the radial network needs of a distance.
 
-    With `radial: spline` the MLP is evaluated at the knots and the edges are interpolated.
+    Attributes:
+        values: Bessel functions times the smooth cutoff for `radial: mlp`, the four B-splines of the
+            interval for `radial: spline`.
+        slopes: their derivatives by r, 1/Angstrom.
+        interval: the interval of the splines; None for `radial: mlp`.
     """
+
+    values: Float[Tensor, "edges radial"]
+    slopes: Float[Tensor, "edges radial"]
+    interval: Int[Tensor, "edges"] | None
+
+
+def edge_basis(r: Float[Tensor, "edges"], config: ModelConfig) -> EdgeBasis:
+    """From the distances, Angstrom."""
+    if config.radial == "spline":
+        interval, values, slopes = spline.locate(r, config.r_max, config.radial_knots)
+        return EdgeBasis(values, slopes, interval)
+    return EdgeBasis(*radial_basis(r, config), None)
+
+
+class RadialNetwork(torch.nn.Module):
+    """Weights of every path and channel: an MLP on the radial basis (Batzner et al. 2022, eq. 9)."""
 
     def __init__(self, generators: Generators, config: ModelConfig, n_out: int) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from potential.data.dataset import Dataset
 from potential.nequip.batch import Structures
 from potential.nequip.geometry import Geometry
-from potential.nequip.graph import Topology
+from potential.nequip.graph import Graph, Topology
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import neighbor_list
 
@@ -23,7 +24,6 @@ class TrainingBatch:
     """Structures with their references.
 
     Attributes:
-        species: index of each atom's element in the model.
         vectors: from receiver to sender, Angstrom.
         index: position of each structure in the dataset.
         energy: reference without the model's constant shifts, eV.
@@ -32,9 +32,7 @@ class TrainingBatch:
     """
 
     structures: Structures
-    species: Int[Tensor, "atoms"]
-    topology: Topology
-    geometry: Geometry
+    graph: Graph
     vectors: Float[Tensor, "edges 3"]
     index: Int[Tensor, "structures"]
     energy: Float64[Tensor, "structures"]
@@ -70,27 +68,31 @@ class Loader:
     def batch(self, indices: Sequence[int]) -> TrainingBatch:
         """The frames at `indices`, as one batch."""
         chosen = [self._structures[i] for i in indices]
-        counts = torch.tensor([len(s.numbers) for s in chosen])
-        first = (torch.cumsum(counts, 0) - counts).tolist()
+        sizes = [len(s.numbers) for s in chosen]
+        first = [0, *accumulate(sizes)]
         device = chosen[0].positions.device
-        index = torch.tensor(list(indices), device=device)
+        # `non_blocking`: the host goes on while what it made of small integers travels.
+        index = torch.tensor(list(indices)).to(device, non_blocking=True)
+        owner = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor(sizes))
         structures = Structures(
             numbers=torch.cat([s.numbers for s in chosen]),
             positions=torch.cat([s.positions for s in chosen]),
-            structure=torch.repeat_interleave(torch.arange(len(chosen)), counts).to(device),
+            structure=owner.to(device, non_blocking=True),
             cell=torch.cat([s.cell for s in chosen]),
             pbc=torch.cat([s.pbc for s in chosen]),
         )
         topology = Topology.of(
-            torch.cat([self._edges[i].sender + n for i, n in zip(indices, first, strict=True)]),
-            torch.cat([self._edges[i].receiver + n for i, n in zip(indices, first, strict=True)]),
-            len(structures.numbers),
+            torch.cat([self._edges[i].sender + n for i, n in zip(indices, first, strict=False)]),
+            torch.cat([self._edges[i].receiver + n for i, n in zip(indices, first, strict=False)]),
+            first[-1],
         )
         return TrainingBatch(
             structures=structures,
-            species=torch.cat([self._species[i] for i in indices]),
-            topology=topology,
-            geometry=Geometry.cat([self._geometry[i] for i in indices]),
+            graph=Graph(
+                species=torch.cat([self._species[i] for i in indices]),
+                topology=topology,
+                geometry=Geometry.cat([self._geometry[i] for i in indices]),
+            ),
             vectors=torch.cat([self._vectors[i] for i in indices]),
             index=index,
             energy=self._energy[index],

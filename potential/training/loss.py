@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from potential.backends.compiled import freeze
-from potential.backends.derivatives import energy_and_slope, forces_from, stress_from, sum_structures
+from potential.backends.backend import Backend
+from potential.backends.derivatives import forces_from, stress_from, sum_structures
 from potential.nequip.batch import CommitteePrediction
-from potential.nequip.model import NequIP
 from potential.training.batches import Loader, TrainingBatch
 from potential.training.training_config import TrainingConfig
 
@@ -50,8 +49,8 @@ def assemble(
     """Energies without the constant shifts (as the batch's references), forces and stress."""
     return CommitteePrediction(
         energy=sum_structures(energy, batch.structures),
-        forces=forces_from(slope, batch.topology),
-        stress=stress_from(batch.structures, batch.topology, batch.vectors, slope) if stress else None,
+        forces=forces_from(slope, batch.graph.topology),
+        stress=stress_from(batch.structures, batch.graph.topology, batch.vectors, slope) if stress else None,
     )
 
 
@@ -77,16 +76,15 @@ class Errors(NamedTuple):
     energy_mae_per_atom: float
 
 
-def errors(model: NequIP, loader: Loader, batch_size: int) -> Errors:
-    """Errors of the committee's mean on all frames of `loader`."""
-    force_sum, energy_sum, n_components = 0.0, 0.0, 0
-    frozen = freeze(model)
+def errors(backend: Backend, loader: Loader, batch_size: int) -> Errors:
+    """Errors of the committee's mean on all frames of `loader`, with the model's present weights."""
+    backend.refresh()
+    n_components = 0
+    force_sum = energy_sum = torch.zeros((), dtype=torch.float64, device=backend.model.device)
     for batch in loader.ordered(batch_size):
-        edges = batch.species, batch.topology, batch.geometry
-        found = energy_and_slope(model, *edges) if frozen is None else frozen.energy_and_slope(*edges)
-        prediction = assemble(*found, batch, stress=False)
+        prediction = assemble(*backend.energy_and_slope(batch.graph), batch, stress=False)
         energy_error = (prediction.mean_energy - batch.energy).abs() / batch.structures.n_atoms
-        energy_sum += float(energy_error.detach().sum())
-        force_sum += float((prediction.mean_forces - batch.forces).detach().abs().sum())
+        energy_sum = energy_sum + energy_error.sum()
+        force_sum = force_sum + (prediction.mean_forces - batch.forces).abs().sum()
         n_components += batch.forces.numel()
-    return Errors(force_sum / n_components, energy_sum / loader.size)
+    return Errors(float(force_sum) / n_components, float(energy_sum) / loader.size)

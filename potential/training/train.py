@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
+from potential.backends.choose import choose_backend
 from potential.data.dataset import Dataset
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
@@ -24,37 +25,24 @@ from potential.nequip.precision import float32_products
 from potential.training import schedule, statistics
 from potential.training.batches import Loader
 from potential.training.checkpoint import load_checkpoint, save_checkpoint
-from potential.training.gradient import losses_and_gradient
+from potential.training.gradient import clip_each_member, losses_and_gradient
+from potential.training.history import BAR, EpochRecord, postfix
 from potential.training.loss import bootstrap_weights, errors
 from potential.training.schedule import Progress
 from potential.training.training_config import TrainingConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """One line of the training history; errors in eV/Angstrom and eV/atom.
-
-    `fraction` says how much of the training is done, by the limit that is nearest.
-    """
-
-    epoch: int
-    fraction: float
-    step: int
-    seconds: float
-    learning_rate: float
-    train_loss: float
-    train_force_mae: float
-    validation_force_mae: float | None = None
-    validation_energy_mae_per_atom: float | None = None
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedCommittee:
-    """A trained model, the history of its training and the seconds it took, earlier runs included."""
+    """A trained model, the history of its training and the seconds it took, earlier runs included.
+
+    `backend` names what ran it.
+    """
 
     model: NequIP
     history: list[EpochRecord]
     seconds: float
+    backend: str
 
 
 def train_committee(
@@ -143,6 +131,8 @@ class _Run:
         self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
         average = get_ema_multi_avg_fn(config.ema_decay)
         self.averaged = AveragedModel(network, multi_avg_fn=average)
+        self.backend = choose_backend(network, training=True)
+        self.validating = None if self.validation is None else choose_backend(self._average)
         self.best = {k: v.clone() for k, v in network.state_dict().items()}
         self.progress = Progress()
         self.history: list[EpochRecord] = []
@@ -157,7 +147,7 @@ class _Run:
     ) -> TrainedCommittee:
         self._restore()
         saved_epoch, started = self.progress.epoch, time.perf_counter() - self.progress.seconds
-        bar = tqdm(total=100, desc=description, unit="%", disable=None, bar_format=_BAR)
+        bar = tqdm(total=100, desc=description, unit="%", disable=None, bar_format=BAR)
         while not schedule.finished(self.config, self.progress):
             with float32_products("tf32") if self.config.tf32 else nullcontext():
                 record = self._epoch(started)
@@ -165,7 +155,7 @@ class _Run:
             if on_epoch is not None:
                 on_epoch(record)
             bar.n = round(100 * record.fraction, 1)
-            bar.set_postfix_str(_postfix(record), refresh=False)
+            bar.set_postfix_str(postfix(record), refresh=False)
             bar.update(0)
             if self.progress.epoch - saved_epoch >= self.config.checkpoint_every_epochs:
                 self._save()
@@ -176,29 +166,37 @@ class _Run:
         final = self.best if self.validation is not None else self._average.state_dict()
         self.network.load_state_dict(final)
         self.network.eval()
-        return TrainedCommittee(model=self.network, history=self.history, seconds=self.progress.seconds)
+        return TrainedCommittee(
+            model=self.network,
+            history=self.history,
+            seconds=self.progress.seconds,
+            backend=self.backend.name,
+        )
 
     def _epoch(self, started: float) -> EpochRecord:
         config, progress = self.config, self.progress
-        losses, absolute, components = [], 0.0, 0
+        losses, components = [], 0
+        # Read once, at the end of the epoch: a step must not make the device wait for the host.
+        absolute = torch.zeros((), dtype=torch.float64, device=self.network.device)
         for batch in self.loader.shuffled(config.batch_size, seed=self.seed, epoch=progress.epoch):
             rate = schedule.learning_rate(config, progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.zero_grad(set_to_none=True)
             weights = self.weights[:, batch.index]
-            loss, prediction = losses_and_gradient(self.network, batch, weights, config)
+            loss, prediction = losses_and_gradient(self.backend, batch, weights, config)
             if config.max_gradient_norm is not None:
-                _clip_each_member(self.network, config.max_gradient_norm)
+                clip_each_member(self.network, config.max_gradient_norm)
             self.optimizer.step()
             self.averaged.update_parameters(self.network)
-            losses.append(float(loss.mean()))
-            absolute += float((prediction.forces.detach().mean(0) - batch.forces).abs().sum())
+            losses.append(loss.mean())
+            absolute = absolute + (prediction.forces.detach().mean(0) - batch.forces).abs().sum()
             components += batch.forces.numel()
             progress.step += 1
+        mean_loss = sum(torch.stack(losses).tolist()) / len(losses)
+        force_mae = float(absolute) / components
         progress.epoch += 1
         progress.seconds = time.perf_counter() - started
-        mean_loss = sum(losses) / len(losses)
         if not math.isfinite(mean_loss):
             raise FloatingPointError(
                 f"the loss is {mean_loss} in epoch {progress.epoch}; lower learning_rate "
@@ -213,7 +211,7 @@ class _Run:
             seconds=progress.seconds,
             learning_rate=rate,
             train_loss=mean_loss,
-            train_force_mae=absolute / components,
+            train_force_mae=force_mae,
             validation_force_mae=None if validation is None else validation[0],
             validation_energy_mae_per_atom=None if validation is None else validation[1],
         )
@@ -222,9 +220,9 @@ class _Run:
         due = self.progress.epoch % self.config.validate_every_epochs == 0 or schedule.finished(
             self.config, self.progress
         )
-        if self.validation is None or not due:
+        if self.validation is None or self.validating is None or not due:
             return None
-        found = errors(self._average, self.validation, self.config.batch_size)
+        found = errors(self.validating, self.validation, self.config.batch_size)
         if found.force_mae < self.progress.best_validation:
             self.progress.best_validation, self.progress.best_epoch = found.force_mae, self.progress.epoch
             self.best = {k: v.clone() for k, v in self._average.state_dict().items()}
@@ -262,27 +260,6 @@ class _Run:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.progress = Progress(**facts["progress"])
         self.history = [EpochRecord(**record) for record in facts["history"]]
-
-
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
-
-
-def _postfix(record: EpochRecord) -> str:
-    validation = record.validation_force_mae
-    return (
-        f"epoch {record.epoch}, loss {record.train_loss:.2e}, "
-        f"force MAE {1000 * record.train_force_mae:.1f} meV/Å"
-        + (f" (validation {1000 * validation:.1f})" if validation is not None else "")
-        + f", rate {record.learning_rate:.1e}, {record.step / max(record.seconds, 1e-9):.1f} steps/s"
-    )
-
-
-def _clip_each_member(network: NequIP, limit: float) -> None:
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    norm = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-    factor = (limit / norm.clamp_min(1e-12)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

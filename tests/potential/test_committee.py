@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from potential.backends.derivatives import energy_and_forces
+from potential.backends.choose import choose_backend
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.nequip.batch import CommitteePrediction
 from potential.nequip.model import NequIP
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.training_config import TrainingConfig
-from tests.support.systems import batch, crystal, ethanol, model, water
+from tests.support.systems import batch, crystal, ethanol, model, predict, water
 
 
 def member(committee: NequIP, g: int) -> NequIP:
@@ -36,9 +36,9 @@ def member(committee: NequIP, g: int) -> NequIP:
 def test_a_committee_equals_its_members_one_by_one(l_max):
     committee = model([1, 6, 8, 14], members=4, l_max=l_max)
     structures = batch(ethanol(), crystal(), water())
-    together = energy_and_forces(committee, structures, stress=True)
+    together = predict(committee, structures, stress=True)
     for g in range(4):
-        alone = energy_and_forces(member(committee, g), structures, stress=True)
+        alone = predict(member(committee, g), structures, stress=True)
         torch.testing.assert_close(together.energy[g], alone.energy[0], rtol=0, atol=1e-10)
         torch.testing.assert_close(together.forces[g], alone.forces[0], rtol=0, atol=1e-10)
         torch.testing.assert_close(together.stress[g], alone.stress[0], rtol=0, atol=1e-10)
@@ -58,7 +58,7 @@ def test_the_loss_gradient_of_each_member_is_its_own(radial):
     def gradients(network: NequIP, columns: slice) -> list[torch.Tensor]:
         batch, weights = Loader(data, network).batch([0, 1]), torch.ones(network.members, 2)
         network.zero_grad()
-        losses_and_gradient(network, batch, weights, TrainingConfig())
+        losses_and_gradient(choose_backend(network), batch, weights, TrainingConfig())
         return [p.grad[columns] for p in network.parameters()]
 
     for g in range(3):

@@ -5,19 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from potential.backends.compiled import freeze
+from potential.backends.compiled import Compiled
 from potential.backends.derivatives import energy_and_forces
-from potential.evaluator import Evaluator
-from potential.kernels.build import warn_once
 from potential.nequip.model import NequIP
-from tests.support.systems import batch, crystal, ethanol, model, water
+from tests.support.systems import batch, crystal, ethanol, model, predict, water
 
 
 def compare(committee, structures) -> None:
-    frozen = freeze(committee)
-    assert frozen is not None
-    expected = energy_and_forces(committee, structures, stress=True)
-    found = energy_and_forces(committee, structures, stress=True, frozen=frozen)
+    expected = predict(committee, structures, stress=True)
+    found = energy_and_forces(Compiled(committee), structures, stress=True)
     torch.testing.assert_close(found.energy, expected.energy, rtol=0, atol=1e-10)
     torch.testing.assert_close(found.forces, expected.forces, rtol=0, atol=1e-10)
     torch.testing.assert_close(found.stress, expected.stress, rtol=0, atol=1e-10)
@@ -58,31 +54,8 @@ def test_any_number_of_threads(threads):
 def test_single_precision_is_exact_to_rounding():
     committee = model([1, 6, 8], num_features=16, num_layers=3)
     structures = batch(ethanol(), ethanol(1))
-    exact = energy_and_forces(committee, structures)
+    exact = predict(committee, structures)
     single = NequIP(committee.config, [1, 6, 8], avg_num_neighbors=8.0, dtype=torch.float32)
     single.load_state_dict(committee.state_dict())
-    found = energy_and_forces(single, structures, frozen=freeze(single))
+    found = energy_and_forces(Compiled(single), structures)
     assert float((found.forces - exact.forces).abs().max()) < 1e-4 * float(exact.forces.abs().max())
-
-
-def test_descriptors_are_those_of_the_model():
-    committee = model([1, 6, 8])
-    evaluator = Evaluator(committee)
-    compiled = evaluator.descriptors([ethanol(), water()])
-    evaluator._frozen = None
-    assert compiled == pytest.approx(evaluator.descriptors([ethanol(), water()]), abs=1e-10)
-
-
-def test_exact_radial_networks_are_not_frozen():
-    assert freeze(model([1], radial="mlp")) is None
-
-
-def test_without_a_compiler_the_model_itself_is_used(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    warn_once.cache_clear()
-    with pytest.warns(RuntimeWarning, match="slower uncompiled model"):
-        evaluator = Evaluator(model([1, 8], num_features=5))
-    with pytest.warns(RuntimeWarning, match="slower plain torch"):
-        forces = evaluator(batch(water())).forces
-    assert bool(torch.isfinite(forces).all())

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from potential.nequip.geometry import Geometry, bessel_basis, polynomial_cutoff
+from potential.nequip.bessel import bessel_basis, polynomial_cutoff
+from potential.nequip.geometry import Geometry
 from potential.nequip.model_config import ModelConfig
 
 

@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from potential.backends.derivatives import energy_and_slope
-from potential.data.dataset import Dataset, Label, LabelledFrame
-from potential.kernels.build import warn_once
+from potential.backends.compiled import Compiled
+from potential.backends.reference import Reference
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.loss import assemble, committee_loss
 from potential.training.training_config import TrainingConfig
-from tests.support.systems import crystal, ethanol, model, water
+from tests.support.systems import crystal, ethanol, labelled, model, water
 
 CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7)
 
 
-def labelled(*frames, stress: bool = False) -> Dataset:
-    rng = np.random.default_rng(0)
-    return Dataset.of(
-        LabelledFrame(
-            frame=frame,
-            label=Label(
-                frame_id=frame.id,
-                level_key="x",
-                energy=float(rng.normal()),
-                forces=rng.normal(size=(len(frame), 3)),
-                stress=rng.normal(0, 0.01, (3, 3)) if stress else None,
-            ),
-        )
-        for frame in frames
-    )
-
-
-def by_double_backward(network, batch, weights, config):
-    energy, slope = energy_and_slope(network, batch.species, batch.topology, batch.geometry, training=True)
-    prediction = assemble(energy, slope, batch, stress=config.stress_weight > 0)
-    losses = committee_loss(prediction, batch, weights, config)
-    return losses, torch.autograd.grad(losses.sum(), list(network.parameters()))
-
-
-def in_dual_numbers(network, batch, weights, config):
-    for parameter in network.parameters():
+def gradient_by(backend, batch, weights, config):
+    parameters = list(backend.model.parameters())
+    for parameter in parameters:
         parameter.grad = None
-    losses, _ = losses_and_gradient(network, batch, weights, config)
-    return losses, [parameter.grad for parameter in network.parameters()]
+    losses, _ = losses_and_gradient(backend, batch, weights, config)
+    return losses, [parameter.grad for parameter in parameters]
 
 
 def compare(network, data, config=CONFIG) -> None:
     batch = Loader(data, network).batch(range(len(data)))
     weights = torch.rand(network.members, len(data), dtype=torch.float64)
-    expected_losses, expected = by_double_backward(network, batch, weights, config)
-    losses, gradients = in_dual_numbers(network, batch, weights, config)
-    torch.testing.assert_close(losses, expected_losses.detach(), rtol=1e-12, atol=0)
+    expected_losses, expected = gradient_by(Reference(network), batch, weights, config)
+    losses, gradients = gradient_by(Compiled(network), batch, weights, config)
+    torch.testing.assert_close(losses, expected_losses, rtol=1e-12, atol=0)
     for found, exact in zip(gradients, expected, strict=True):
         torch.testing.assert_close(found, exact, rtol=0, atol=1e-11 * float(exact.abs().max()))
 
@@ -84,7 +59,7 @@ def test_is_the_same_in_every_run_and_right_for_any_number_of_threads(threads):
     torch.set_num_threads(threads)
     try:
         compare(network, data)
-        runs = [in_dual_numbers(network, batch, weights, CONFIG)[1] for _ in range(5)]
+        runs = [gradient_by(Compiled(network), batch, weights, CONFIG)[1] for _ in range(5)]
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for run in runs for a, b in zip(run, runs[0], strict=True))
@@ -93,7 +68,7 @@ def test_is_the_same_in_every_run_and_right_for_any_number_of_threads(threads):
 def test_the_gradient_is_the_slope_of_the_loss():
     network, data = model([1, 8], members=1), labelled(water(), water(1))
     batch, weights = Loader(data, network).batch([0, 1]), torch.ones(1, 2)
-    _, gradients = in_dual_numbers(network, batch, weights, CONFIG)
+    _, gradients = gradient_by(Compiled(network), batch, weights, CONFIG)
     for parameter, gradient in zip(network.parameters(), gradients, strict=True):
         direction, ends = torch.randn_like(parameter), []
         for step in (1e-5, -1e-5):
@@ -105,14 +80,5 @@ def test_the_gradient_is_the_slope_of_the_loss():
 
 
 def loss_alone(network, batch, weights) -> torch.Tensor:
-    with torch.enable_grad():
-        return by_double_backward(network, batch, weights, CONFIG)[0].sum()
-
-
-def test_without_a_compiler_double_backward_takes_over(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    warn_once.cache_clear()
-    network, data = model([1, 8], num_features=7), labelled(water())
-    with pytest.warns(RuntimeWarning, match="slower double backward"):
-        compare(network, data)
+    prediction = assemble(*Reference(network).energy_and_slope(batch.graph), batch, stress=False)
+    return committee_loss(prediction, batch, weights, CONFIG).sum()

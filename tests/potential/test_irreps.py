@@ -6,6 +6,7 @@ import pytest
 import torch
 from e3nn import o3
 
+from potential.kernels.fused import FusedConvolution, cpp_kernel
 from potential.nequip.convolution import Convolution
 from potential.nequip.graph import Topology
 from potential.nequip.irreps import PathTable, SphericalHarmonics, feature_irreps
@@ -24,6 +25,12 @@ def test_hidden_irreps_hold_both_parities_or_the_natural_one():
     assert [str(ir) for ir in feature_irreps(2, parity=False)] == ["0e", "1o", "2e"]
 
 
+def convolution_of(table: PathTable, channels: int, form: str) -> torch.nn.Module:
+    if form == "plain":
+        return Convolution(table)
+    return FusedConvolution(cpp_kernel(table, channels, torch.float64, torch.device("cpu")), channels)
+
+
 @pytest.fixture
 def e3nn_in_float64():
     """e3nn bakes its Wigner 3j into a product in the default dtype of the moment it is built."""
@@ -34,9 +41,9 @@ def e3nn_in_float64():
 
 @pytest.mark.parametrize("l_max", [0, 1, 2, 3])
 @pytest.mark.parametrize("parity", [True, False])
-@pytest.mark.parametrize("backend", ["auto", "torch"])
+@pytest.mark.parametrize("form", ["plain", "fused"])
 @pytest.mark.usefixtures("e3nn_in_float64")
-def test_convolution_equals_e3nn_tensor_product(l_max, parity, backend):
+def test_convolution_equals_e3nn_tensor_product(l_max, parity, form):
     generator = torch.Generator().manual_seed(l_max)
     irreps = feature_irreps(l_max, parity)
     table = PathTable.of(irreps, l_max, irreps)
@@ -72,7 +79,7 @@ def test_convolution_equals_e3nn_tensor_product(l_max, parity, backend):
     expected = torch.zeros(atoms, messages.shape[1], dtype=torch.float64).index_add(0, receiver, messages)
 
     topology = Topology.of(sender, receiver, atoms)
-    ours = Convolution(table, backend)(features, harmonics, weights, topology)[0]
+    ours = convolution_of(table, channels, form)(features, harmonics, weights, topology)[0]
     rows = []
     start = 0
     for path in table.paths:
@@ -82,8 +89,8 @@ def test_convolution_equals_e3nn_tensor_product(l_max, parity, backend):
 
 
 @pytest.mark.parametrize("parity", [True, False])
-@pytest.mark.parametrize("backend", ["auto", "torch"])
-def test_convolution_has_first_and_second_derivatives(parity, backend):
+@pytest.mark.parametrize("form", ["plain", "fused"])
+def test_convolution_has_first_and_second_derivatives(parity, form):
     irreps = feature_irreps(1, parity)
     table = PathTable.of(irreps, 1, irreps)
     topology = Topology.of(torch.tensor([1, 2, 0, 2]), torch.tensor([0, 0, 1, 1]), 3)
@@ -96,7 +103,7 @@ def test_convolution_has_first_and_second_derivatives(parity, backend):
         random(2, 4, 4),
         random(2, 4, len(table.paths), 1),
     )
-    convolution = Convolution(table, backend)
+    convolution = convolution_of(table, 1, form)
 
     def apply(h, y, w):
         return convolution(h, y, w, topology)

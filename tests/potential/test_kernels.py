@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 
 import pytest
 import torch
 
-from potential.kernels.build import CompilerError, load, warn_once
+from potential.kernels.build import CompilerError, load
+from potential.kernels.fused import FusedConvolution, cpp_kernel
 from potential.kernels.source import convolution_source
 from potential.nequip.convolution import Convolution
 from potential.nequip.graph import Topology
@@ -36,29 +36,33 @@ def inputs(channels: int, dtype: torch.dtype = torch.float64, members: int = 2):
     )
 
 
+def fused(channels: int, dtype: torch.dtype = torch.float64) -> FusedConvolution:
+    return FusedConvolution(cpp_kernel(TABLE, channels, dtype, torch.device("cpu")), channels)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 8, 16, 20])
 def test_every_channel_count_equals_the_plain_form(channels):
     arguments = inputs(channels)
-    convolution = Convolution(TABLE)
-    torch.testing.assert_close(convolution(*arguments), convolution.plain(*arguments), rtol=1e-12, atol=1e-12)
+    expected = Convolution(TABLE)(*arguments)
+    torch.testing.assert_close(fused(channels)(*arguments), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_float32_is_exact_to_rounding():
-    exact = Convolution(TABLE).plain(*inputs(16))
-    single = Convolution(TABLE)(*inputs(16, torch.float32))
+    exact = Convolution(TABLE)(*inputs(16))
+    single = fused(16, torch.float32)(*inputs(16, torch.float32))
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), exact, rtol=0, atol=5e-6 * float(exact.abs().max()))
 
 
-@pytest.mark.parametrize("backend", ["auto", "torch"])
-def test_members_have_their_own_slopes_by_the_shared_harmonics(backend):
+@pytest.mark.parametrize("form", ["plain", "fused"])
+def test_members_have_their_own_slopes_by_the_shared_harmonics(form):
     h, y, w, topology = inputs(4, members=3)
     y = y.requires_grad_()
-    out = Convolution(TABLE, backend)(h, y, w, topology)
+    out = (Convolution(TABLE) if form == "plain" else fused(4))(h, y, w, topology)
     (slope,) = torch.autograd.grad(out.square().sum(), y)
     for g in range(3):
         own = y[g : g + 1].detach().clone().requires_grad_()
-        alone = Convolution(TABLE, "torch")(h[g : g + 1], own, w[g : g + 1], topology)
+        alone = Convolution(TABLE)(h[g : g + 1], own, w[g : g + 1], topology)
         torch.testing.assert_close(slope[g : g + 1], torch.autograd.grad(alone.square().sum(), own)[0])
 
 
@@ -77,19 +81,14 @@ def test_several_processes_may_build_one_kernel_at_once(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1, "temporary folders are removed"
 
 
-def test_without_a_compiler_the_plain_form_runs_with_one_warning(tmp_path, monkeypatch):
+def test_without_a_compiler_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("ALNICO_CACHE", str(tmp_path / "cache"))
-    warn_once.cache_clear()
-    arguments = inputs(7)
-    convolution = Convolution(TABLE)
-    with pytest.warns(RuntimeWarning, match=r"plain torch convolution: no C\+\+ compiler found") as caught:
-        first = convolution(*arguments)
-    assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        convolution(*inputs(11))
-    torch.testing.assert_close(first, convolution.plain(*arguments))
     with pytest.raises(CompilerError, match=r"install g\+\+"):
         load(convolution_source(TABLE, 13, "double"))
+
+
+def test_another_channel_count_than_the_kernels_is_refused():
+    with pytest.raises(RuntimeError, match="for 4 channels got 5"):
+        fused(4)(*inputs(5))

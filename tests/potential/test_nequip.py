@@ -9,14 +9,14 @@ import pytest
 import torch
 from e3nn import o3
 
-from potential.backends.derivatives import energy_and_forces, energy_and_slope, forces_from
+from potential.backends.autograd import energy_and_slope
+from potential.backends.derivatives import forces_from
 from potential.data.frame import Frame
 from potential.nequip.batch import Structures
-from potential.nequip.geometry import Geometry
-from potential.nequip.graph import EdgeTensors, Topology
+from potential.nequip.graph import EdgeTensors
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import neighbor_list
-from tests.support.systems import batch, crystal, ethanol, model, water
+from tests.support.systems import batch, crystal, ethanol, model, predict, water
 
 ARCHITECTURES = [
     {"l_max": l_max, "parity": parity, "num_layers": layers}
@@ -34,22 +34,21 @@ ARCHITECTURES = [
 def forces(network: NequIP, structures: Structures) -> torch.Tensor:
     """Forces that can be differentiated by the weights."""
     edges = neighbor_list(structures, network.config.r_max)
-    topology = Topology.of(edges.sender, edges.receiver, len(structures.numbers))
-    geometry = Geometry.of(edges.vectors(structures.positions), network.config)
     species = network.species_of(structures.numbers)
-    _, slope = energy_and_slope(network, species, topology, geometry, training=True)
-    return forces_from(slope, topology)
+    graph = network.graph(species, edges, edges.vectors(structures.positions))
+    _, slope = energy_and_slope(network, graph, create_graph=True)
+    return forces_from(slope, graph.topology)
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=str)
 def test_energy_is_invariant_and_forces_are_equivariant(settings):
     network = model([1, 6, 8], **settings)
     structures = batch(ethanol(0), water(1))
-    before = energy_and_forces(network, structures)
+    before = predict(network, structures)
     assert before.forces.abs().max() > 1e-3, "the test would be empty with vanishing forces"
     rotation = o3.rand_matrix(dtype=torch.float64)
     for q in (rotation, -rotation, -torch.eye(3, dtype=torch.float64)):
-        after = energy_and_forces(network, structures.at(structures.positions @ q.T + 2.5))
+        after = predict(network, structures.at(structures.positions @ q.T + 2.5))
         torch.testing.assert_close(after.energy, before.energy, rtol=0, atol=1e-10)
         torch.testing.assert_close(after.forces, before.forces @ q.T, rtol=0, atol=1e-10)
 
@@ -58,9 +57,9 @@ def test_stress_rotates_with_a_crystal():
     network = model([6, 14])
     structures = batch(crystal())
     q = o3.rand_matrix(dtype=torch.float64)
-    before = energy_and_forces(network, structures, stress=True)
+    before = predict(network, structures, stress=True)
     turned = replace(structures, positions=structures.positions @ q.T, cell=structures.cell @ q.T)
-    after = energy_and_forces(network, turned, stress=True)
+    after = predict(network, turned, stress=True)
     assert before.stress.abs().max() > 1e-4
     torch.testing.assert_close(after.energy, before.energy, rtol=0, atol=1e-10)
     torch.testing.assert_close(after.stress, q @ before.stress @ q.T, rtol=0, atol=1e-10)
@@ -70,8 +69,8 @@ def test_permuting_the_atoms_permutes_the_forces():
     network, frame = model([1, 6, 8]), ethanol()
     order = np.random.default_rng(0).permutation(len(frame))
     permuted = Frame.of(frame.numbers[order], frame.positions[order])
-    before = energy_and_forces(network, batch(frame))
-    after = energy_and_forces(network, batch(permuted))
+    before = predict(network, batch(frame))
+    after = predict(network, batch(permuted))
     torch.testing.assert_close(after.energy, before.energy, rtol=0, atol=1e-10)
     torch.testing.assert_close(after.forces, before.forces[:, order], rtol=0, atol=1e-10)
 
@@ -80,21 +79,20 @@ def test_permuting_the_atoms_permutes_the_forces():
 def test_forces_are_the_gradient_of_the_energy(frame):
     network = model(sorted(set(frame.numbers.tolist())))
     structures = batch(frame)
-    forces = energy_and_forces(network, structures).forces
+    forces = predict(network, structures).forces
     h = 1e-4
     for atom, axis in [(0, 0), (3, 1), (len(frame) - 1, 2)]:
         step = torch.zeros_like(structures.positions)
         step[atom, axis] = h
         plus, minus = (
-            energy_and_forces(network, structures.at(structures.positions + s * step)).energy[:, 0]
-            for s in (1, -1)
+            predict(network, structures.at(structures.positions + s * step)).energy[:, 0] for s in (1, -1)
         )
         torch.testing.assert_close(-(plus - minus) / (2 * h), forces[:, atom, axis], rtol=1e-6, atol=1e-7)
 
 
 def test_stress_is_the_strain_derivative_per_volume():
     network, structures = model([6, 14]), batch(crystal())
-    stress = energy_and_forces(network, structures, stress=True).stress[:, 0]
+    stress = predict(network, structures, stress=True).stress[:, 0]
     volume = torch.linalg.det(structures.cell[0])
     h = 1e-4
     for a, b in [(0, 0), (1, 1), (0, 2), (1, 2)]:
@@ -107,7 +105,7 @@ def test_stress_is_the_strain_derivative_per_volume():
             strained = replace(
                 structures, positions=structures.positions @ deform, cell=structures.cell @ deform
             )
-            energies.append(energy_and_forces(network, strained).energy[:, 0])
+            energies.append(predict(network, strained).energy[:, 0])
         numeric = (energies[0] - energies[1]) / (2 * h) / volume
         torch.testing.assert_close(numeric, stress[:, a, b], rtol=1e-5, atol=1e-8)
 
@@ -115,13 +113,13 @@ def test_stress_is_the_strain_derivative_per_volume():
 def test_energy_and_forces_are_continuous_at_the_cutoff():
     network = model([1, 8], r_max=4.0)
     inside, outside = (batch(Frame.of([1, 8], [[0, 0, 0], [d, 0, 0]])) for d in (4.0 - 1e-6, 4.0 + 1e-6))
-    near, far = energy_and_forces(network, inside), energy_and_forces(network, outside)
+    near, far = predict(network, inside), predict(network, outside)
     torch.testing.assert_close(near.energy, far.energy, rtol=0, atol=1e-12)
     torch.testing.assert_close(near.forces, far.forces, rtol=0, atol=1e-8)
     # The cutoff's own derivative vanishes as (1 - x)^2: the forces go to zero smoothly.
     distances = torch.linspace(3.9, 4.1, 21).tolist()
     forces = [
-        energy_and_forces(network, batch(Frame.of([1, 8], [[0, 0, 0], [d, 0, 0]]))).forces.abs().max().item()
+        predict(network, batch(Frame.of([1, 8], [[0, 0, 0], [d, 0, 0]]))).forces.abs().max().item()
         for d in distances
     ]
     assert forces[0] > 1e-7
@@ -131,15 +129,15 @@ def test_energy_and_forces_are_continuous_at_the_cutoff():
 def test_a_batch_equals_its_structures_one_by_one():
     network = model([1, 6, 8, 14])
     frames = [ethanol(0), crystal(0), water(2), crystal(1)]
-    together = energy_and_forces(network, batch(*frames), stress=True)
-    alone = [energy_and_forces(network, batch(f), stress=True) for f in frames]
+    together = predict(network, batch(*frames), stress=True)
+    alone = [predict(network, batch(f), stress=True) for f in frames]
     torch.testing.assert_close(together.energy, torch.cat([p.energy for p in alone], 1), rtol=0, atol=1e-10)
     torch.testing.assert_close(together.forces, torch.cat([p.forces for p in alone], 1), rtol=0, atol=1e-10)
     torch.testing.assert_close(together.stress, torch.cat([p.stress for p in alone], 1), rtol=0, atol=1e-10)
 
 
 def test_a_lone_atom_has_its_shift_as_energy_and_no_force():
-    prediction = energy_and_forces(model([1, 8]), batch(Frame.of([8], [[0, 0, 0]])))
+    prediction = predict(model([1, 8]), batch(Frame.of([8], [[0, 0, 0]])))
     assert torch.isfinite(prediction.energy).all()
     assert prediction.forces.abs().max() == 0
 
@@ -169,12 +167,11 @@ def test_energy_is_twice_differentiable_in_the_positions():
     network = model([1, 8], members=1, l_max=1, num_features=2)
     structures = batch(water())
     edges = neighbor_list(structures, network.config.r_max)
-    topology = Topology.of(edges.sender, edges.receiver, 3)
     species = network.species_of(structures.numbers)
 
     def energy(positions: torch.Tensor) -> torch.Tensor:
-        geometry = Geometry.of(edges.vectors(positions), network.config)
-        return network.interaction_energy(species, EdgeTensors.of(topology, geometry, network.config)).sum()
+        graph = network.graph(species, edges, edges.vectors(positions))
+        return network.interaction_energy(species, EdgeTensors.of(graph, network.members)).sum()
 
     x = structures.positions.clone().requires_grad_()
     assert torch.autograd.gradcheck(energy, (x,))
@@ -183,7 +180,7 @@ def test_energy_is_twice_differentiable_in_the_positions():
 
 def test_an_unknown_element_is_named():
     with pytest.raises(ValueError, match=r"Z = \[1, 8\], got Z = \[6\]"):
-        energy_and_forces(model([1, 8]), batch(ethanol()))
+        predict(model([1, 8]), batch(ethanol()))
 
 
 def test_float32_agrees_with_float64():
@@ -191,6 +188,6 @@ def test_float32_agrees_with_float64():
     exact = model([1, 6, 8])
     single = type(exact)(exact.config, [1, 6, 8], avg_num_neighbors=8.0)
     single.load_state_dict(exact.state_dict())
-    a, b = energy_and_forces(exact, structures), energy_and_forces(single, structures)
+    a, b = predict(exact, structures), predict(single, structures)
     torch.testing.assert_close(a.energy, b.energy, rtol=0, atol=1e-5)
     torch.testing.assert_close(a.forces, b.forces, rtol=0, atol=1e-5)

@@ -8,11 +8,10 @@ import torch
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 
-from potential.backends.derivatives import energy_and_forces
 from potential.calculator import Potential
 from potential.evaluator import Evaluator
 from potential.package import load_card, load_potential, save_potential
-from tests.support.systems import batch, crystal, ethanol, model
+from tests.support.systems import batch, crystal, ethanol, model, predict
 
 CARD = {"name": "sic", "level_of_theory": "PBE/def2-SVP", "errors": {"force_mae_eV_per_A": 0.04}}
 
@@ -22,7 +21,7 @@ def test_a_saved_potential_predicts_the_same(tmp_path):
     save_potential(tmp_path / "p", network, CARD)
     again = load_potential(tmp_path / "p")
     structures = batch(crystal())
-    a, b = energy_and_forces(network, structures), energy_and_forces(again, structures)
+    a, b = predict(network, structures), predict(again, structures)
     assert torch.equal(a.energy, b.energy)
     assert torch.equal(a.forces, b.forces)
     assert load_card(tmp_path / "p") == CARD
@@ -41,7 +40,7 @@ def test_calculator_gives_the_committee_mean_with_consistent_derivatives(tmp_pat
     atoms = crystal().to_atoms()
     atoms.calc = Potential.load(tmp_path)
     forces, stress = atoms.get_forces(), atoms.get_stress()
-    prediction = energy_and_forces(model([6, 14]), batch(crystal()))
+    prediction = predict(model([6, 14]), batch(crystal()))
     assert atoms.get_potential_energy() == pytest.approx(float(prediction.mean_energy[0]), abs=1e-9)
     np.testing.assert_allclose(atoms.calc.results["force_disagreement"], prediction.force_disagreement)
     np.testing.assert_allclose(forces, calculate_numerical_forces(atoms, eps=1e-4), atol=1e-6)

@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from benchmarks.tf32 import EmulatedTF32, rounded
-from potential.backends.derivatives import energy_and_forces
 from potential.evaluator import Evaluator
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.nequip.precision import float32_products
 from potential.training.training_config import TrainingConfig
-from tests.support.systems import batch, ethanol, model
+from tests.support.systems import batch, ethanol, model, predict
 
 
 def test_rounding_keeps_ten_bits_of_the_mantissa():
@@ -52,9 +51,9 @@ def test_tf32_is_refused_on_the_cpu():
 def test_forces_in_emulated_tf32_differ_by_what_ten_bits_allow(radial):
     config = ModelConfig(num_layers=2, num_features=8, committee_size=2, radial=radial)
     committee, structures = NequIP(config, [1, 6, 8]), batch(ethanol(0), ethanol(1))
-    exact = energy_and_forces(committee, structures).forces
+    exact = predict(committee, structures).forces
     with EmulatedTF32() as mode, float32_products("tf32"):
-        forces = energy_and_forces(committee, structures).forces
+        forces = predict(committee, structures).forces
     assert mode.products > 10
     difference = float((forces - exact).square().mean().sqrt() / exact.square().mean().sqrt())
     assert 1e-5 < difference < 3e-3

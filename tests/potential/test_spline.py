@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from potential.backends.derivatives import energy_and_forces
 from potential.nequip import spline
 from potential.nequip.geometry import Geometry
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
-from tests.support.systems import batch, ethanol, model
+from tests.support.systems import batch, ethanol, model, predict
 
 
 def test_the_spline_interpolates_with_flat_ends():
@@ -71,7 +70,7 @@ def test_splines_agree_with_the_network_and_converge_as_the_fourth_power():
     errors = []
     for knots in (65, 129):
         exact, splined = twins(knots)
-        a, b = energy_and_forces(exact, structures), energy_and_forces(splined, structures)
+        a, b = predict(exact, structures), predict(splined, structures)
         errors.append(float((a.forces - b.forces).abs().mean()))
         assert (a.energy - b.energy).abs().max() < 1e-3
     assert errors[1] < 1e-4, "0.1 meV/Angstrom"
@@ -81,12 +80,10 @@ def test_splines_agree_with_the_network_and_converge_as_the_fourth_power():
 def test_forces_of_a_splined_model_are_exact_derivatives_of_its_energy():
     _, splined = twins(32)
     structures = batch(ethanol())
-    forces = energy_and_forces(splined, structures).forces
+    forces = predict(splined, structures).forces
     step = torch.zeros_like(structures.positions)
     step[4, 1] = 1e-4
-    plus, minus = (
-        energy_and_forces(splined, structures.at(structures.positions + s * step)) for s in (1, -1)
-    )
+    plus, minus = (predict(splined, structures.at(structures.positions + s * step)) for s in (1, -1))
     numeric = -(plus.energy - minus.energy)[:, 0] / 2e-4
     torch.testing.assert_close(numeric, forces[:, 4, 1], rtol=1e-6, atol=1e-7)
 

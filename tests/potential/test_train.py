@@ -7,13 +7,15 @@ import pytest
 import torch
 from ase.calculators.morse import MorsePotential
 
+from potential.backends.choose import choose_backend
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
+from potential.training.history import EpochRecord
 from potential.training.loss import bootstrap_weights, errors
-from potential.training.train import EpochRecord, copy_weights, train_committee
+from potential.training.train import copy_weights, train_committee
 from potential.training.training_config import TrainingConfig
 from tests.support.systems import water
 
@@ -49,7 +51,7 @@ def test_training_learns_the_forces(tmp_path):
     result = train(tmp_path, SHORT.model_copy(update={"max_epochs": 90, "max_steps": 600}), data)
     test = labelled(20, first_seed=500)
     mean_force = np.abs(np.concatenate([label.forces for label in test.labels])).mean()
-    found = errors(result.model, Loader(test, result.model), 8)
+    found = errors(choose_backend(result.model), Loader(test, result.model), 8)
     assert found.force_mae < 0.15 * mean_force
     assert found.energy_mae_per_atom < 0.05
 
@@ -123,7 +125,7 @@ def test_the_loss_is_its_formula():
     batch = Loader(data, model).batch([2, 0])
     weights = torch.tensor([[1.0, 2.0], [0.5, 0.0]])
     config = TrainingConfig(energy_weight=3.0, force_weight=0.5)
-    found, prediction = losses_and_gradient(model, batch, weights, config)
+    found, prediction = losses_and_gradient(choose_backend(model), batch, weights, config)
     for g in range(2):
         expected = 0.0
         for s, index in enumerate([2, 0]):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 
 import pytest
 import torch
 
-from potential.kernels import fused
-from potential.kernels.build import CompilerError, warn_once
+from potential.kernels.build import CompilerError
+from potential.kernels.fused import FusedConvolution
 from potential.kernels.triton_kernel import TritonKernel, load_triton
 from potential.kernels.triton_source import triton_source
 from potential.nequip.convolution import Convolution
@@ -52,7 +51,7 @@ def inputs(of: PathTable, channels: int, dtype=torch.float64, members: int = 2, 
 def primitives_by_autograd(of: PathTable, h, y, w, g, topology):
     """F, B and A by the plain torch form and its derivatives."""
     h, y, w = (t.clone().requires_grad_() for t in (h, y, w))
-    out = Convolution(of, "torch").to(h.device, h.dtype)(h, y, w, topology)
+    out = Convolution(of).to(h.device, h.dtype)(h, y, w, topology)
     return out.detach(), *torch.autograd.grad(out, (h, w, y), g)
 
 
@@ -113,26 +112,17 @@ def test_first_and_second_derivatives():
     variables = [t.requires_grad_() for t in (h, y, w)]
 
     def convolution(h, y, w):
-        return fused._Forward.apply(h, y, w, topology, kernel)
+        return FusedConvolution(kernel, 2)(h, y, w, topology)
 
     assert torch.autograd.gradcheck(convolution, variables, fast_mode=True)
     assert torch.autograd.gradgradcheck(convolution, variables, fast_mode=True)
 
 
-def test_without_triton_the_plain_form_runs_with_one_warning(monkeypatch):
+def test_without_triton_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     load_triton.cache_clear()
-    warn_once.cache_clear()
     with pytest.raises(CompilerError, match="pip install triton"):
         TritonKernel(table(0), 2, torch.float64, DEVICE)
-    cuda = torch.device("cuda")
-    with pytest.warns(RuntimeWarning, match="plain torch convolution: cannot import Triton") as caught:
-        assert fused._kernel(table(0), 2, torch.float64, cuda) is None
-    assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert fused._kernel(table(0), 3, torch.float64, cuda) is None
-    fused._kernel.cache_clear()
 
 
 def test_kernels_that_fail_to_compile_are_a_compiler_error(monkeypatch):

@@ -7,8 +7,11 @@ import torch
 from ase import Atoms
 from ase.build import bulk, molecule
 
+from potential.backends.derivatives import energy_and_forces
+from potential.backends.reference import Reference
+from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
-from potential.nequip.batch import Structures
+from potential.nequip.batch import CommitteePrediction, Structures
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 
@@ -58,3 +61,26 @@ def model(numbers: list[int], *, members: int = 2, seed: int = 0, **settings) ->
 
 def batch(*frames: Frame) -> Structures:
     return Structures.of(frames)
+
+
+def predict(network: NequIP, structures: Structures, *, stress: bool = False) -> CommitteePrediction:
+    """By the model as it is written."""
+    return energy_and_forces(Reference(network), structures, stress=stress)
+
+
+def labelled(*frames: Frame, stress: bool = False) -> Dataset:
+    """With random labels."""
+    rng = np.random.default_rng(0)
+    return Dataset.of(
+        LabelledFrame(
+            frame=frame,
+            label=Label(
+                frame_id=frame.id,
+                level_key="x",
+                energy=float(rng.normal()),
+                forces=rng.normal(size=(len(frame), 3)),
+                stress=rng.normal(0, 0.01, (3, 3)) if stress else None,
+            ),
+        )
+        for frame in frames
+    )
