@@ -8,7 +8,6 @@ import warnings
 
 import pytest
 import torch
-from systems import batch, crystal, ethanol, labelled, model, predict, water
 
 from potential.backends import choose, proof
 from potential.backends.choose import choose_backend
@@ -24,6 +23,7 @@ from potential.nequip.model import NequIP
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.training_config import TrainingConfig
+from support.systems import batch, crystal, ethanol, labelled, model, predict, water
 
 CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7, stress_weight=30.0)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from systems import batch, crystal, ethanol, labelled, model, water
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from potential.backends.autograd import energy_and_slope
@@ -17,6 +16,7 @@ from potential.nequip.neighbors import neighbor_list
 from potential.training.batches import Loader
 from potential.training.gradient import clip_each_member, losses_and_gradient
 from potential.training.training_config import TrainingConfig
+from support.systems import batch, crystal, ethanol, labelled, model, water
 
 # Operations whose result, or its size, the host must know before it goes on.
 aten = torch.ops.aten
