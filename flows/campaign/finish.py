@@ -18,7 +18,7 @@ from flows.steps.train import weights_digest
 from flows.tracking.tracker import Tracker
 from flows.views.report import write_report
 from flows.views.summary import best_round
-from potential.package import load_potential, save_potential
+from potential.package import load_card, load_potential, save_potential
 
 PACKAGES = ("alnico", "torch", "e3nn", "pyscf", "ase", "prefect")
 
@@ -78,6 +78,8 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
             "temperatures of the test frames, K": temperatures(config.test.source),
             "temperatures of the exploration, K": list(config.exploration.temperatures_K),
         },
+        # How it ran while it was trained; the round's own card says it, but for those of older versions.
+        "backend": load_card(folder.round(champion.round).potential).get("backend", "not recorded"),
         "versions": {package: version(package) for package in PACKAGES},
     }
 

@@ -61,6 +61,7 @@ def train_on_file(
         "name": data.stem,
         "data": {"file": str(data), "frames": len(dataset), "fingerprint": dataset.fingerprint},
         "training": {"epochs": len(trained.history), "seconds": trained.seconds, "seed": seed},
+        "backend": trained.backend,
     }
     save_potential(output, trained.model, card)
     last = next((r for r in reversed(trained.history) if r.validation_force_mae is not None), None)

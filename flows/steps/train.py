@@ -31,13 +31,17 @@ from potential.training.train import train_committee
 
 
 class TrainingSummary(Config):
-    """What a training says of itself; `fingerprint` is the dataset's, before it was split."""
+    """What a training says of itself; `fingerprint` is the dataset's, before it was split.
+
+    `backend` names how the model ran (None in folders of older versions).
+    """
 
     n_train: int
     n_validation: int
     epochs: int
     seconds: float
     fingerprint: str
+    backend: str | None = None
 
 
 class EvaluationSummary(Config):
@@ -95,13 +99,15 @@ def train(
             )
         history = pd.DataFrame([dataclasses.asdict(record) for record in trained.history])
         history.to_csv(into / "history.csv", index=False)
-        save_potential(into / "potential", trained.model, {"name": f"{config.name}, round {number}"})
+        card = {"name": f"{config.name}, round {number}", "backend": trained.backend}
+        save_potential(into / "potential", trained.model, card)
         summary = TrainingSummary(
             n_train=len(learned),
             n_validation=len(held_out),
             epochs=len(trained.history),
             seconds=trained.seconds,
             fingerprint=dataset.fingerprint,
+            backend=trained.backend,
         )
         write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
         for checkpoint in into.glob("checkpoint*"):  # as large as three models, and of no more use

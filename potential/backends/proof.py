@@ -55,16 +55,18 @@ def few_atoms(model: NequIP) -> Graph:
     generator = torch.Generator().manual_seed(0)
     known, r_max = len(model.numbers), model.config.r_max
     n = max(5, known)
-    corners = torch.tensor(list(product(range(3), repeat=3)), dtype=torch.float64)[:n]
-    noise = torch.rand(len(corners), 3, dtype=torch.float64, generator=generator) - 0.5
+    side = next(k for k in range(2, n) if k**3 >= n)
+    corners = torch.tensor(list(product(range(side), repeat=3)), dtype=torch.float64)[:n]
+    noise = torch.rand(n, 3, dtype=torch.float64, generator=generator) - 0.5
     positions = 0.35 * r_max * (corners + 0.4 * noise)
     between = positions.unsqueeze(0) - positions.unsqueeze(1)
     distance = between.norm(dim=2)
     receiver, sender = torch.nonzero((distance > 0) & (distance < 0.99 * r_max), as_tuple=True)
-    vectors, species = between[receiver, sender], torch.arange(len(corners) + 1) % known
-    device = model.device
-    edges = Edges(sender=sender.to(device), receiver=receiver.to(device), shift=torch.zeros_like(vectors))
-    return model.graph(species.to(device), edges, vectors.to(device))
+    vectors, species = between[receiver, sender], torch.arange(n + 1) % known
+    sender, receiver, vectors, species = (t.to(model.device) for t in (sender, receiver, vectors, species))
+    none = torch.zeros_like(vectors)
+    edges = Edges(sender=sender, receiver=receiver, image=none, shift=none)
+    return model.graph(species, edges, vectors)
 
 
 def _loss(expected: EnergyAndSlope) -> Loss:

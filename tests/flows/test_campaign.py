@@ -109,6 +109,7 @@ def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
     assert card["data"]["fingerprint"] == best.dataset_fingerprint
     assert card["domain"]["temperatures of the exploration, K"] == [15.0, 30.0]
     assert card["reference"]["labeler"] == "lennard_jones"
+    assert card["backend"] == "compiled blocks"
     atoms = ase.io.read(finished.frames / "test.extxyz", index=0)
     atoms.calc = Potential.load(finished.potential)
     table = pd.read_csv(finished.round(best.round).evaluate / "test_frames.csv")
