@@ -23,7 +23,7 @@ from potential.nequip.model import NequIP
 from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.training_config import TrainingConfig
-from support.systems import batch, crystal, ethanol, labelled, model, predict, water
+from tests.support.systems import batch, crystal, ethanol, labelled, model, predict, water
 
 CONFIG = TrainingConfig(energy_weight=2.0, force_weight=0.7, stress_weight=30.0)
 

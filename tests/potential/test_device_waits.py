@@ -16,7 +16,7 @@ from potential.nequip.neighbors import neighbor_list
 from potential.training.batches import Loader
 from potential.training.gradient import clip_each_member, losses_and_gradient
 from potential.training.training_config import TrainingConfig
-from support.systems import batch, crystal, ethanol, labelled, model, water
+from tests.support.systems import batch, crystal, ethanol, labelled, model, water
 
 # Operations whose result, or its size, the host must know before it goes on.
 aten = torch.ops.aten
