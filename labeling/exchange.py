@@ -14,7 +14,6 @@ from typing import Any
 
 import ase.io
 import numpy as np
-from ase.stress import voigt_6_to_full_3x3_stress
 from pydantic import TypeAdapter, ValidationError
 
 from labeling.checks import CheckLimits, checked
@@ -24,6 +23,7 @@ from labeling.level import LevelOfTheory
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
+from potential.data.stress import full_stress
 from potential.data.structure_files import UNITS, decode_json, write_frames
 
 
@@ -168,7 +168,7 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
         level_key=str(level_key),
         energy=float(results["energy"]),
         forces=np.array(results["forces"], dtype=np.float64),
-        stress=None if stress is None else _full(np.array(stress, dtype=np.float64)),
+        stress=None if stress is None else full_stress(stress),
         provenance=provenance,
     )
     return LabelledFrame(frame=frame, label=label)
@@ -177,11 +177,6 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
 def _level(provenance: Mapping[str, Any]) -> LevelOfTheory | None:
     settings = provenance.get("level")
     return None if settings is None else TypeAdapter(LevelOfTheory).validate_python(settings)
-
-
-def _full(stress: np.ndarray) -> np.ndarray:
-    full: np.ndarray = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
-    return full
 
 
 def _statistics(

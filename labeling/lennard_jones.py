@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 from ase.calculators.lj import LennardJones
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from labeling.level import LennardJonesLevel
 from labeling.provenance import where_and_with
 from potential.data.dataset import Label
 from potential.data.frame import Frame
+from potential.data.stress import full_stress
 
 
 def compute(frame: Frame, level: LennardJonesLevel) -> Label:
@@ -22,7 +22,7 @@ def compute(frame: Frame, level: LennardJonesLevel) -> Label:
         epsilon=level.epsilon_eV, sigma=level.sigma_angstrom, rc=level.cutoff_angstrom, smooth=True
     )
     energy, forces = float(atoms.get_potential_energy()), np.array(atoms.get_forces(), dtype=np.float64)
-    stress = voigt_6_to_full_3x3_stress(atoms.get_stress()) if all(frame.pbc) else None
+    stress = full_stress(atoms.get_stress()) if all(frame.pbc) else None
     return Label(
         frame_id=frame.id,
         level_key=level.key,

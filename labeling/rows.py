@@ -7,11 +7,11 @@ from typing import Any
 import ase.db
 from ase import Atoms
 from ase.db.row import AtomsRow
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from labeling.failure import LabelFailure
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
+from potential.data.stress import full_stress
 
 Row = Any  # ase.db's AtomsRow, whose attributes are the columns
 
@@ -65,7 +65,7 @@ def label_of(row: Row) -> Label:
         level_key=level_key,
         energy=float(row.energy),
         forces=row.forces.copy(),
-        stress=None if stress is None else voigt_6_to_full_3x3_stress(stress),
+        stress=None if stress is None else full_stress(stress),
         provenance=row.data["provenance"],
     )
 

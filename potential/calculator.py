@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
 
+from potential.data.stress import voigt_stress
 from potential.evaluator import Evaluator
 from potential.nequip.batch import Structures
 from potential.nequip.model import NequIP
@@ -73,7 +73,7 @@ class Potential(Calculator):
         }
         if prediction.mean_stress is not None:
             stress = np.asarray(prediction.mean_stress[0].double())
-            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+            self.results["stress"] = voigt_stress(stress)
 
 
 def _structures(atoms: Atoms) -> Structures:

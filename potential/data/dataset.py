@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.stress import full_3x3_to_voigt_6_stress
 from jaxtyping import Float64
 
 from potential.data.frame import Frame
+from potential.data.readonly import ReadOnlyArrays
+from potential.data.stress import voigt_stress
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Label:
+class Label(ReadOnlyArrays):
     """Reference energy and forces of one frame at one level of theory.
 
     Attributes:
@@ -57,7 +58,7 @@ class LabelledFrame:
             atoms,
             energy=self.label.energy,
             forces=self.label.forces,
-            **({} if stress is None else {"stress": full_3x3_to_voigt_6_stress(stress)}),
+            **({} if stress is None else {"stress": voigt_stress(stress)}),
         )
         return atoms
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.constraints import FixAtoms
 from ase.data import chemical_symbols
 from jaxtyping import Float64, Int64
+
+from potential.data.readonly import ReadOnlyArrays
 
 GRID_ANGSTROM = 1e-8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Frame:
+class Frame(ReadOnlyArrays):
     """An atomic structure with charge and spin, identified by its content.
 
     Positions and cell are kept on a grid of 1e-8 Angstrom, so that a frame written to extxyz or
     ase.db and read again is the same frame, with the same `id`.
+
+    `fixed` and `info` are not part of the `id`: neither changes the energy or the forces, so a label is
+    as good with them as without.
 
     Attributes:
         numbers: atomic numbers.
@@ -30,6 +37,8 @@ class Frame:
         charge: total charge in elementary charges.
         spin: number of unpaired electrons, 2S (PySCF's convention).
         origin: where it came from (round, replica, step, ...); not part of the `id`.
+        fixed: indices of atoms that may not move, ascending.
+        info: what the user's file says of this structure besides (JSON values).
     """
 
     numbers: Int64[np.ndarray, "atoms"]
@@ -39,6 +48,8 @@ class Frame:
     charge: int = 0
     spin: int = 0
     origin: dict[str, Any] = field(default_factory=dict)
+    fixed: tuple[int, ...] = ()
+    info: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -51,17 +62,29 @@ class Frame:
         charge: int = 0,
         spin: int = 0,
         origin: dict[str, Any] | None = None,
+        fixed: Iterable[int] = (),
+        info: dict[str, Any] | None = None,
     ) -> Frame:
-        """Build a frame from anything array-like; puts the numbers on the grid and freezes them."""
+        """Build a frame from anything array-like; puts the numbers on the grid and freezes them.
+
+        Raises:
+            ValueError: for a fixed atom that is not there.
+        """
         pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+        numbers = np.array(numbers, dtype=np.int64).reshape(-1)
+        held = tuple(sorted({int(i) for i in fixed}))
+        if held and not 0 <= held[0] <= held[-1] < len(numbers):
+            raise ValueError(f"fixed atoms {list(held)} of {len(numbers)}; expected 0 to {len(numbers) - 1}")
         return cls(
-            numbers=_frozen(np.array(numbers, dtype=np.int64).reshape(-1)),
-            positions=_frozen(_on_grid(np.array(positions, dtype=np.float64).reshape(-1, 3))),
-            cell=_frozen(_on_grid(np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64))),
+            numbers=numbers,
+            positions=_on_grid(np.array(positions, dtype=np.float64).reshape(-1, 3)),
+            cell=_on_grid(np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64)),
             pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
             charge=int(charge),
             spin=int(spin),
             origin=dict(origin or {}),
+            fixed=held,
+            info=dict(info or {}),
         )
 
     @classmethod
@@ -72,8 +95,12 @@ class Frame:
         charge: int | None = None,
         spin: int | None = None,
         origin: dict[str, Any] | None = None,
+        info: dict[str, Any] | None = None,
     ) -> Frame:
-        """From `ase.Atoms`; charge and spin default to `atoms.info["charge"]`, `["spin"]`, then 0."""
+        """From `ase.Atoms`, with its FixAtoms; charge and spin default to its `info`, then 0.
+
+        `potential.data.molecules.frame_of` reads more and checks more.
+        """
         return cls.of(
             atoms.numbers,
             atoms.positions,
@@ -82,15 +109,23 @@ class Frame:
             charge=int(atoms.info.get("charge", 0)) if charge is None else charge,
             spin=int(atoms.info.get("spin", 0)) if spin is None else spin,
             origin=origin,
+            fixed=[i for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index],
+            info=info,
         )
 
     def to_atoms(self) -> Atoms:
-        """As `ase.Atoms`, charge, spin and the frame id in `info`."""
-        info = {"charge": self.charge, "spin": self.spin, "frame_id": self.id}
-        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=self.pbc, info=info)
+        """As `ase.Atoms`: charge, spin, the frame id and the user's info in `info`, FixAtoms if any."""
+        return Atoms(
+            numbers=self.numbers,
+            positions=self.positions,
+            cell=self.cell,
+            pbc=self.pbc,
+            info={**self.info, "charge": self.charge, "spin": self.spin, "frame_id": self.id},
+            constraint=FixAtoms(list(self.fixed)) if self.fixed else None,
+        )
 
     def moved(self, positions: Any, *, cell: Any = None, origin: dict[str, Any] | None = None) -> Frame:
-        """The same atoms at other positions (Angstrom)."""
+        """The same atoms at other positions (Angstrom); what the file said of the old ones stays there."""
         return Frame.of(
             self.numbers,
             positions,
@@ -99,6 +134,7 @@ class Frame:
             charge=self.charge,
             spin=self.spin,
             origin=origin,
+            fixed=self.fixed,
         )
 
     @cached_property
@@ -136,8 +172,3 @@ class Frame:
 def _on_grid(lengths: np.ndarray) -> np.ndarray:
     # rint(x * 1e8) / 1e8 is the double nearest to the 8-digit decimal; + 0.0 turns -0.0 into 0.0.
     return np.rint(lengths * 1e8) / 1e8 + 0.0
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
