@@ -23,8 +23,9 @@ from labeling.level import LevelOfTheory
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
+from potential.data.json_text import decode_json
 from potential.data.stress import full_stress
-from potential.data.structure_files import UNITS, decode_json, write_frames
+from potential.data.structure_files import UNITS, write_frames
 
 
 def export_labels(store: LabelStore, path: Path, level_key: str | None = None) -> int:

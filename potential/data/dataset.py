@@ -17,6 +17,9 @@ from potential.data.frame import Frame
 from potential.data.readonly import ReadOnlyArrays
 from potential.data.stress import voigt_stress
 
+# Two runs of one SCF on two machines agree better; two functionals do not.
+SAME_ENERGY_EV, SAME_FORCE_EV_PER_A, SAME_STRESS_EV_PER_A3 = 1e-4, 1e-3, 1e-4
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Label(ReadOnlyArrays):
@@ -67,20 +70,27 @@ class LabelledFrame:
 class Dataset:
     """An ordered set of labelled frames: no frame twice, all at one level of theory.
 
+    Of two equal labels of one frame the first is kept.
+
     Raises:
-        ValueError: where labels of different levels of theory are mixed.
+        ValueError: where labels of different levels of theory are mixed, or two labels of one frame
+            differ by more than the noise of an SCF.
     """
 
     items: tuple[LabelledFrame, ...] = ()
 
     def __post_init__(self) -> None:
-        unique = {item.frame.id: item for item in reversed(self.items)}
-        object.__setattr__(self, "items", tuple(i for i in self.items if unique[i.frame.id] is i))
         keys = sorted({item.label.level_key for item in self.items})
         if len(keys) > 1:
             raise ValueError(
                 f"a dataset holds labels of one level of theory, got {keys}; make one dataset per level"
             )
+        unique: dict[str, LabelledFrame] = {}
+        for item in self.items:
+            first = unique.setdefault(item.frame.id, item)
+            if first is not item:
+                _refuse_contradiction(first, item)
+        object.__setattr__(self, "items", tuple(unique.values()))
 
     @classmethod
     def of(cls, items: Iterable[LabelledFrame]) -> Dataset:
@@ -125,3 +135,25 @@ class Dataset:
 
     def __iter__(self) -> Iterator[LabelledFrame]:
         return iter(self.items)
+
+
+def _refuse_contradiction(first: LabelledFrame, second: LabelledFrame) -> None:
+    one, other = first.label, second.label
+    energy = abs(one.energy - other.energy)
+    force = float(np.abs(one.forces - other.forces).max(initial=0.0))
+    stress = 0.0
+    if one.stress is not None and other.stress is not None:
+        stress = float(np.abs(one.stress - other.stress).max())
+    if energy <= SAME_ENERGY_EV and force <= SAME_FORCE_EV_PER_A and stress <= SAME_STRESS_EV_PER_A3:
+        return
+    raise ValueError(
+        f"two labels of one frame differ: {first.frame.formula} {first.frame.id} has the energies "
+        f"{one.energy:.6f} and {other.energy:.6f} eV, its forces differ by up to {force:.6f} eV/Å"
+        + (f", its stresses by up to {stress:.6f} eV/Å^3" if stress else "")
+        + f"{_places(one, other)}; keep the right one and remove the other"
+    )
+
+
+def _places(one: Label, other: Label) -> str:
+    places = [label.provenance.get("structure") for label in (one, other)]
+    return "" if None in places else f" (structures {places[0]} and {places[1]} of the file)"

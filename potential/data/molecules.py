@@ -12,7 +12,10 @@ from ase.build.molecule import extra
 from ase.collections import g2
 
 from potential.data.frame import Frame
+from potential.data.from_ase import fixed_atoms, refuse_isotopes, refuse_partial_occupancy, user_info
 from potential.data.plausibility import check_frame, lowest_spin
+from potential.data.said import said_of
+from potential.data.xyz_file import COMMENT, unknown_species
 
 if TYPE_CHECKING:
     from pymatgen.core import IMolecule, IStructure
@@ -71,38 +74,55 @@ def frame_of(
     charge: int | None = None,
     spin: int | None = None,
     origin: dict[str, Any] | None = None,
+    notes: list[str] | None = None,
 ) -> Frame:
     """A frame from `ase.Atoms` or a pymatgen `Molecule` or `Structure`.
 
     Args:
         structure: the object.
-        charge: elementary charges; by default what the object says, else 0.
+        charge: elementary charges; by default what the object says (`potential.data.said`), else 0.
         spin: unpaired electrons (2S); by default what the object says (multiplicity - 1, magnetic
             moments), else the fewest that the electrons allow.
         origin: where the structure came from.
+        notes: what was understood or left alone is appended here.
 
     Raises:
         TypeError: for an object of another kind.
-        ValueError: for partial occupancies, dummy atoms, or a charge that is not an integer.
+        ValueError: for partial occupancies, isotopes, dummy atoms, constraints that a frame cannot keep,
+            or a charge or spin that is no integer or contradicts itself.
     """
     if not isinstance(structure, Atoms):
         return _from_pymatgen(structure, charge=charge, spin=spin, origin=origin)
-    said = {**structure.info.get("key_value_pairs", {}), **structure.info}
+    refuse_partial_occupancy(structure)
+    refuse_isotopes(structure)
+    entries = {**structure.info.get("key_value_pairs", {}), **structure.info}
+    said = said_of(entries, structure.numbers, comment=str(entries.get(COMMENT, "")), charge=charge)
+    if notes is not None:
+        notes += said.notes
     if charge is None:
-        charge = _integer("charge", said.get("charge", structure.get_initial_charges().sum()))
+        charge = said.charge
+    if charge is None:
+        charge = _integer("charge", structure.get_initial_charges().sum())
     if spin is None:
-        spin = _spin_of(structure, said, charge)
-    return Frame.from_atoms(structure, charge=charge, spin=spin, origin=origin)
+        spin = said.spin
+    if spin is None:
+        spin = _spin_of_moments(structure.get_initial_magnetic_moments(), structure.numbers, charge)
+    return Frame.of(
+        structure.numbers,
+        structure.positions,
+        structure.cell.array,
+        structure.pbc,
+        charge=charge,
+        spin=spin,
+        origin=origin,
+        fixed=fixed_atoms(structure),
+        info=user_info(structure.info, without=said.keys),
+    )
 
 
-def _spin_of(atoms: Atoms, said: dict[str, Any], charge: int) -> int:
-    if "spin" in said:
-        return _integer("spin", said["spin"])
-    for key in ("multiplicity", "spin_multiplicity"):
-        if key in said:
-            return _integer(key, said[key]) - 1
-    lowest = lowest_spin(atoms.numbers, charge)
-    unpaired = abs(round(float(np.sum(atoms.get_initial_magnetic_moments()))))
+def _spin_of_moments(moments: np.ndarray, numbers: np.ndarray, charge: int) -> int:
+    lowest = lowest_spin(numbers, charge)
+    unpaired = abs(round(float(np.sum(moments))))
     return unpaired if unpaired > lowest and (unpaired - lowest) % 2 == 0 else lowest
 
 
@@ -125,6 +145,8 @@ def _from_pymatgen(
             f"{structure.formula} has partially occupied sites; make an ordered structure of it first "
             "(pymatgen.transformations.standard_transformations.OrderDisorderedStructureTransformation)"
         )
+    if isotopes := {getattr(site.specie, "symbol", "") for site in structure} & {"D", "T"}:
+        raise ValueError(unknown_species(min(isotopes)))
     numbers = np.array([site.specie.Z for site in structure])
     charge = _integer("charge", structure.charge or 0) if charge is None else charge
     if isinstance(structure, IMolecule):
@@ -134,14 +156,40 @@ def _from_pymatgen(
     else:
         cell, pbc = structure.lattice.matrix, structure.lattice.pbc
         said = None
+    spin = said if spin is None else spin
     if spin is None:
-        spin = lowest_spin(numbers, charge) if said is None else said
-    return Frame.of(numbers, structure.cart_coords, cell, pbc, charge=charge, spin=spin, origin=origin)
+        moments = structure.site_properties.get("magmom")
+        collinear = moments is not None and np.ndim(moments) == 1 and None not in moments
+        spin = _spin_of_moments(np.array(moments if collinear else [0.0], float), numbers, charge)
+    return Frame.of(
+        numbers,
+        structure.cart_coords,
+        cell,
+        pbc,
+        charge=charge,
+        spin=spin,
+        origin=origin,
+        fixed=_selective_dynamics(structure),
+        info=user_info(structure.properties),
+    )
+
+
+def _selective_dynamics(structure: IMolecule | IStructure) -> list[int]:
+    flags = structure.site_properties.get("selective_dynamics")
+    if flags is None:
+        return []
+    free = np.array([[True] * 3 if flag is None else flag for flag in flags], dtype=bool)
+    if (free.any(axis=1) & ~free.all(axis=1)).any():
+        raise ValueError(
+            "selective_dynamics holds atoms along some directions only; a frame keeps only atoms that are "
+            "fixed in all directions: fix them so, or remove it"
+        )
+    return [int(i) for i in np.flatnonzero(~free.any(axis=1))]
 
 
 def _integer(name: str, value: Any) -> int:
     number = float(value)
-    if abs(number - round(number)) > 1e-3:
+    if not abs(number - np.rint(number)) <= 1e-3:
         raise ValueError(f"{name} is {value}, expected an integer; give it explicitly, e.g. {name}=0")
     return round(number)
 

@@ -1,4 +1,4 @@
-"""Structures in and out: files that ASE or pymatgen read, extxyz written. Free of torch.
+"""Structures in and out: files of many formats read, extxyz written. Free of torch.
 
 Objects and molecules by name are in `potential.data.molecules`, the physical checks in
 `potential.data.plausibility`; both are offered here too, so that one import serves.
@@ -6,24 +6,29 @@ Objects and molecules by name are in `potential.data.molecules`, the physical ch
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.stress import voigt_6_to_full_3x3_stress
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
 from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.formats import read_objects
 from potential.data.frame import Frame
+from potential.data.from_ase import user_info
+from potential.data.json_text import decode_json, encode_json
+from potential.data.label_keys import LabelKeys, labels_of
 from potential.data.molecules import frame_of, molecule
+from potential.data.notes import tell
 from potential.data.plausibility import check_frame
 
 __all__ = ["check_frame", "frame_of", "molecule", "read_dataset", "read_frames", "write_frames"]
 
+KEY_DIGITS = 12
 UNITS = "energy eV, forces eV/Angstrom, stress eV/Angstrom^3, positions Angstrom"
 
 
@@ -35,7 +40,9 @@ def read_frames(
     index: str = ":",
     check: bool = True,
 ) -> list[Frame]:
-    """Read the structures of a file: any format of ASE (extxyz, cif, POSCAR, traj, db, ...) or pymatgen.
+    """Read the structures of a file: any format of `potential.data.formats` (xyz, cif, POSCAR, traj, ...).
+
+    What was understood beyond the plain, or left alone, is told as a `StructureWarning`.
 
     Args:
         source: the file.
@@ -50,15 +57,10 @@ def read_frames(
         ValueError: an empty or unreadable file, or an impossible structure (says which and why).
     """
     path = Path(source)
-    frames = []
-    for i, atoms in enumerate(_read(path, index)):
-        try:
-            frame = frame_of(atoms, charge=charge, spin=spin, origin=_origin(atoms, path, i))
-            if check:
-                check_frame(frame)
-        except ValueError as error:
-            raise ValueError(f"{path}, structure {i}: {error}") from error
-        frames.append(frame)
+    notes: list[str] = []
+    objects = read_objects(path, index)
+    frames = list(_frames(objects, path, charge=charge, spin=spin, check=check, notes=notes))
+    tell(path, notes)
     return frames
 
 
@@ -68,46 +70,98 @@ def read_dataset(
     *,
     energy: str = "energy",
     forces: str = "forces",
+    stress: str | None = None,
     charge: int | None = None,
     spin: int | None = None,
 ) -> Dataset:
     """Read a file whose structures carry energies (eV) and forces (eV/Å), such as a labelled extxyz.
 
+    A virial (eV) becomes a stress. Constraints do not matter to a label and are left alone.
+
     Args:
         source: the file.
-        level_key: names the level of theory that the labels were made at.
+        level_key: names the level of theory that the labels were made at, where the file does not.
         energy: the file's name for the energy, e.g. "REF_energy".
         forces: the file's name for the forces, e.g. "REF_forces".
+        stress: the file's name for the stress or the virial; None: `potential.data.label_keys` says.
         charge: as in `read_frames`.
         spin: as in `read_frames`.
 
     Raises:
-        FileNotFoundError, ValueError: as `read_frames`; also where a label is missing or not finite.
+        FileNotFoundError, ValueError: as `read_frames`; also where a label is missing or not finite,
+            where labels of two levels of theory are mixed, or two labels of one structure differ.
     """
     path = Path(source)
-    frames = read_frames(path, charge=charge, spin=spin)
+    keys = LabelKeys(energy=energy, forces=forces, stress=stress)
+    objects, notes = read_objects(path), list[str]()
+    for i, atoms in enumerate(objects):
+        if not isinstance(atoms, Atoms):
+            raise ValueError(f"{path}, structure {i}: a {type(atoms).__name__} carries no energy and forces")
+        atoms.set_constraint()
+    frames = _frames(objects, path, charge=charge, spin=spin, check=True, notes=notes)
     items = []
-    for i, (frame, atoms) in enumerate(zip(frames, _read(path, ":"), strict=True)):
-        found: dict[str, Any] = {**atoms.info, **atoms.arrays, **(atoms.calc.results if atoms.calc else {})}
-        missing = [key for key in (energy, forces) if key not in found]
-        if missing:
-            have = sorted(str(key) for key in found)
-            raise ValueError(
-                f"{path}, structure {i}: no {' and no '.join(missing)}; it has {have}; "
-                'name them with energy="..." and forces="..."'
-            )
+    for i, (frame, atoms) in enumerate(zip(frames, objects, strict=True)):
+        try:
+            found = labels_of(atoms, frame, keys)
+        except ValueError as error:
+            raise ValueError(f"{path}, structure {i}: {error}") from error
+        notes += found.notes
         label = Label(
             frame_id=frame.id,
-            level_key=level_key,
-            energy=float(found[energy]),
-            forces=np.array(found[forces], dtype=np.float64).reshape(-1, 3),
-            stress=_stress(found.get("stress"), frame),
+            level_key=_level_key(atoms) or level_key,
+            energy=found.energy,
+            forces=found.forces,
+            stress=found.stress,
             provenance={"file": str(path), "structure": i},
         )
-        if not (np.isfinite(label.energy) and np.isfinite(label.forces).all()):
-            raise ValueError(f"{path}, structure {i}: energy or forces are not finite; remove the structure")
         items.append(LabelledFrame(frame=frame, label=label))
-    return Dataset.of(items)
+    _refuse_mixed_levels(path, [_level_key(atoms) for atoms in objects])
+    try:
+        dataset = Dataset.of(items)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if twice := len(items) - len(dataset):
+        notes.append(f"{len(items)} structures, {twice} of them there before with the same label")
+    tell(path, notes)
+    return dataset
+
+
+def _frames(
+    objects: Sequence[Any],
+    path: Path,
+    *,
+    charge: int | None,
+    spin: int | None,
+    check: bool,
+    notes: list[str],
+) -> Iterator[Frame]:
+    for i, atoms in enumerate(objects):
+        try:
+            origin = _origin(atoms, path, i)
+            frame = frame_of(atoms, charge=charge, spin=spin, origin=origin, notes=notes)
+            if check:
+                check_frame(frame)
+        except ValueError as error:
+            raise ValueError(f"{path}, structure {i}: {error}") from error
+        yield frame
+
+
+def _level_key(atoms: Any) -> str | None:
+    """The level of theory that a structure names. A key of digits alone reads as a number."""
+    key = {**atoms.info.get("key_value_pairs", {}), **atoms.info}.get("level_key")
+    if key is None:
+        return None
+    return f"{key:0{KEY_DIGITS}d}" if isinstance(key, int | np.integer) else str(key)
+
+
+def _refuse_mixed_levels(path: Path, keys: Sequence[str | None]) -> None:
+    first = {key: keys.index(key) for key in dict.fromkeys(keys)}
+    if len(first) > 1:
+        said = ", ".join(f"{key or 'none'} (structure {i})" for key, i in first.items())
+        raise ValueError(
+            f"{path} mixes labels of {len(first)} levels of theory: level_key {said}; a potential learns "
+            "from one level: write one file for each (`alnico labels export` of one level)"
+        )
 
 
 def write_frames(path: str | Path, frames: Iterable[Frame | LabelledFrame]) -> None:
@@ -132,6 +186,11 @@ def write_frames(path: str | Path, frames: Iterable[Frame | LabelledFrame]) -> N
 def _annotated(item: Frame | LabelledFrame) -> Atoms:
     atoms = item.to_atoms()
     frame = item.frame if isinstance(item, LabelledFrame) else item
+    told = {key: value for key, value in frame.info.items() if _survives(key, value)}
+    rest = {key: value for key, value in frame.info.items() if key not in told}
+    atoms.info = {key: value for key, value in atoms.info.items() if key not in rest}
+    if rest:
+        atoms.info["more_info"] = encode_json(rest)
     atoms.info["origin"] = encode_json(frame.origin)
     if isinstance(item, LabelledFrame):
         atoms.info["level_key"] = item.label.level_key
@@ -140,52 +199,14 @@ def _annotated(item: Frame | LabelledFrame) -> Atoms:
     return atoms
 
 
-def _read(path: Path, index: str) -> list[Any]:
-    """ASE's atoms, or pymatgen's object for the files that only pymatgen reads."""
-    if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*") if p.is_file()) if path.parent.is_dir() else []
-        raise FileNotFoundError(
-            f"no file {path} (looked in {path.parent.resolve()}); that folder has {near[:10] or 'no files'}"
-        )
-    if not path.is_file() or path.stat().st_size == 0:
-        what = "is empty" if path.is_file() else "is a folder, not a file"
-        raise ValueError(f"{path} {what}; give a file with at least one structure (xyz, cif, POSCAR, ...)")
+def _survives(key: str, value: Any) -> bool:
+    """Whether extxyz gives an entry of `info` back as it is; a text that reads as a number does not."""
     try:
-        read = ase.io.read(path, index=index)
-    except Exception as ase_error:  # noqa: BLE001 - ASE's readers raise whatever they stumble over
-        read = _read_with_pymatgen(path, ase_error)
-    found: Sequence[Any] = read if isinstance(read, list) else [read]
-    if not found:
-        raise ValueError(f"{path} has no structure at index {index!r}; ':' takes all of them")
-    return list(found)
-
-
-def _read_with_pymatgen(path: Path, ase_error: Exception) -> Any:
-    from pymatgen.core import Molecule, Structure
-
-    reasons = [f"ASE: {_reason(ase_error)}"]
-    for kind in (Structure, Molecule):
-        try:
-            return kind.from_file(path)
-        except Exception as error:  # noqa: BLE001 - so do pymatgen's
-            reasons.append(f"pymatgen {kind.__name__}: {_reason(error)}")
-    raise ValueError(
-        f"cannot read {path} as a structure. {'; '.join(reasons)}. "
-        "Check the file's extension and content, or convert it to xyz or cif"
-    ) from ase_error
-
-
-def _reason(error: Exception) -> str:
-    first_line = (str(error).strip().splitlines() or [""])[0][:160]
-    return f"{type(error).__name__} {first_line}".strip()
-
-
-def _stress(value: Any, frame: Frame) -> np.ndarray | None:
-    """As a 3x3 matrix; None where there is none or where the structure is no crystal."""
-    if value is None or not all(frame.pbc):
-        return None
-    stress = np.array(value, dtype=np.float64)
-    return voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
+        line = key_val_dict_to_str({key: value})
+        back = key_val_str_to_dict(line)
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return "\n" not in line and user_info(back) == {key: value}
 
 
 def _origin(atoms: Any, path: Path, index: int) -> dict[str, Any]:
@@ -196,20 +217,3 @@ def _origin(atoms: Any, path: Path, index: int) -> dict[str, Any]:
         except ValueError:
             pass  # another program's "origin"
     return {"source": path.name, "structure": index}
-
-
-def encode_json(origin: dict[str, Any]) -> str:
-    """JSON that survives extxyz, whose readers drop backslashes and end a value at a double quote."""
-    text = json.dumps(origin)
-    for char, code in (("%", "%25"), ("\\", "%5C"), ("'", "%27"), ('"', "'")):
-        text = text.replace(char, code)
-    return text
-
-
-def decode_json(text: str | dict[str, Any]) -> dict[str, Any]:
-    """What `encode_json` wrote; ASE's reader may have parsed it already."""
-    if isinstance(text, dict):
-        return text
-    for char, code in (('"', "'"), ("'", "%27"), ("\\", "%5C"), ("%", "%25")):
-        text = text.replace(code, char)
-    return dict(json.loads(text))

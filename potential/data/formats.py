@@ -1,0 +1,157 @@
+"""One reader for each format, chosen by the file's name and, where that says too little, its content.
+
+A reader's refusal is final: no other program is asked to make something of the file. Free of torch.
+
+| format | reader |
+|---|---|
+| xyz, extxyz | `potential.data.xyz_file` (ASE's parser, strict about the file) |
+| mol, sdf, mdl | `potential.data.mol_file` |
+| json with pymatgen's `@module`; cssr, mcif, CHGCAR, LOCPOT | pymatgen |
+| all others (cif, POSCAR, traj, db, gjf, ...) | ASE |
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import ase.io
+from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression, string2index
+
+from potential.data import mol_file, xyz_file
+
+XYZ, MOL = (".xyz", ".extxyz", ".exyz"), (".mol", ".sdf", ".mdl")
+PYMATGEN = ("*.cssr", "*.mcif", "*chgcar*", "*locpot*", "*aeccar*")
+COMPRESSED = (".gz", ".bz2", ".xz")
+PICKLED = ("bundletrajectory", "gpw", "mysql", "postgresql")
+ULM = b"- of Ulm"
+CHARGE_IN_OUTPUT = {
+    "gaussian-out": r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity\s*=\s*(\d+)",
+    "orca-output": r"Total Charge\s+Charge\s+\.+\s*([+-]?\d+)\s+Multiplicity\s+Mult\s+\.+\s*(\d+)",
+    "nwchem-in": r"(?im)^\s*charge\s+([+-]?\d+)(?=\.?0*\s*$)()",
+    "nwchem-out": r"(?im)^\s*charge\s*:\s*([+-]?\d+)(?=\.?0*\s*$)()",
+}
+PDB_CHARGE = re.compile(r"^(?:ATOM  |HETATM).{72}(\d)([+-])", re.M)
+
+
+def read_objects(path: Path, index: str = ":") -> list[Any]:
+    """The structures of a file, as `ase.Atoms` or pymatgen's objects.
+
+    Args:
+        path: the file.
+        index: which, in ASE's notation.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is empty, is no structure file, or its reader refuses it.
+    """
+    _refuse_no_file(path)
+    wanted = string2index(index)
+    assert not isinstance(wanted, str), "an index of ase.db"
+    try:
+        found = _read(path, wanted if isinstance(wanted, slice) else slice(None))
+    except Exception as error:  # readers raise whatever they stumble over
+        raise ValueError(f"cannot read {path}: {_reason(error)}") from error
+    try:
+        chosen = list(found) if isinstance(wanted, slice) else [found[wanted]]
+    except IndexError:
+        chosen = []
+    if not chosen:
+        raise ValueError(f"{path} has no structure at index {index!r}; ':' takes all of them")
+    return chosen
+
+
+def _read(path: Path, wanted: slice) -> Sequence[Any]:
+    name = path.name.lower().removesuffix(path.suffix.lower() if path.suffix.lower() in COMPRESSED else "")
+    if name.endswith(XYZ):
+        return xyz_file.read_structures(_text(path), wanted)
+    if name.endswith(MOL):
+        return mol_file.read_structures(_text(path), wanted)
+    if name.endswith(".json") and '"@module"' in (text := _text(path)):
+        return [_pymatgen_of(json.loads(text))]
+    if any(fnmatch(name, pattern) for pattern in PYMATGEN):
+        from pymatgen.core import Structure
+
+        return [Structure.from_file(path)]
+    return _read_with_ase(path, wanted)
+
+
+def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
+    try:
+        kind = filetype(str(path))
+    except UnknownFileTypeError:
+        raise ValueError(
+            "neither its name nor its content tells a format; name it by its format (.xyz, .cif, .vasp, "
+            ".traj, ...), or convert it to xyz or cif"
+        ) from None
+    if kind in ("extxyz", "xyz"):
+        return xyz_file.read_structures(_text(path), wanted)
+    if kind in ("mol", "sdf"):
+        return mol_file.read_structures(_text(path), wanted)
+    if kind in PICKLED or (kind == "traj" and not path.read_bytes()[:16].startswith(ULM)):
+        raise ValueError(f"the format ({kind}) can run code when it is read; convert it to xyz or traj")
+    more = {"attach_calculator": True} if kind == "gaussian-in" else {}
+    try:
+        read = ase.io.read(str(path), index=wanted, format=kind, do_not_split_by_at_sign=True, **more)
+    except KeyError as error:
+        if error.args[0] in ("D", "T"):
+            raise ValueError(xyz_file.unknown_species(error.args[0])) from error
+        raise
+    found = list(read) if isinstance(read, list) else [read]
+    if kind == "gaussian-in":
+        for atoms in found:
+            said = atoms.calc.parameters
+            atoms.info.update(charge=said.get("charge"), multiplicity=said.get("mult"))
+            atoms.calc = None
+    if kind in CHARGE_IN_OUTPUT and (said := re.search(CHARGE_IN_OUTPUT[kind], _text(path))):
+        for atoms in found:
+            atoms.info.update(charge=int(said[1]), multiplicity=int(said[2]) if said[2] else None)
+    if kind == "proteindatabank" and (charges := PDB_CHARGE.findall(_text(path))):
+        for atoms in found:
+            # every model of a file repeats the same atoms
+            atoms.info["charge"] = sum(int(sign + size) for size, sign in charges) // len(found)
+    return found
+
+
+def _pymatgen_of(content: dict[str, Any]) -> Any:
+    from pymatgen.core import Molecule, Structure
+
+    kinds: dict[str, Any] = {
+        "Molecule": Molecule,
+        "IMolecule": Molecule,
+        "Structure": Structure,
+        "IStructure": Structure,
+    }
+    kind = kinds.get(str(content.get("@class")))
+    if kind is None:
+        raise ValueError(f"its @class is {content.get('@class')!r}, expected one of {', '.join(kinds)}")
+    return kind.from_dict(content)
+
+
+def _text(path: Path) -> str:
+    try:
+        with open_with_compression(str(path), "rb") as file, io.TextIOWrapper(file, "utf-8-sig") as text:
+            return text.read()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+
+
+def _refuse_no_file(path: Path) -> None:
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*") if p.is_file()) if path.parent.is_dir() else []
+        raise FileNotFoundError(
+            f"no file {path} (looked in {path.parent.resolve()}); that folder has {near[:10] or 'no files'}"
+        )
+    if not path.is_file() or path.stat().st_size == 0:
+        what = "is empty" if path.is_file() else "is a folder, not a file"
+        raise ValueError(f"{path} {what}; give a file with at least one structure (xyz, cif, POSCAR, ...)")
+
+
+def _reason(error: Exception) -> str:
+    first_line = (str(error).strip().splitlines() or [""])[0][:300]
+    return first_line if type(error) is ValueError else f"{type(error).__name__} {first_line}".strip()

@@ -1,0 +1,100 @@
+"""What `ase.Atoms` say of a frame besides species, positions and cell. Free of torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import all_properties
+from ase.constraints import FixAtoms, FixCartesian, FixScaled
+from ase.data import atomic_masses
+
+from potential.data.json_text import decode_json
+
+OURS = ("charge", "spin", "frame_id", "origin", "level_key", "units", "provenance", "more_info")
+ASES = ("key_value_pairs", "data", "unique_id", "spacegroup", "unit_cell", "occupancy", "calculator")
+LABELS = (*all_properties, "virial", "virials", "stress", "energy", "forces")
+ISOTOPE_AMU = 0.5
+
+
+def refuse_partial_occupancy(atoms: Atoms) -> None:
+    """Raise ValueError where a site is not occupied by exactly one atom, as CIF and PDB can say."""
+    sites = atoms.info.get("occupancy")
+    shared = [s for s in sites.values() if len(s) > 1 or not abs(sum(s.values()) - 1) < 1e-3] if sites else []
+    column = np.asarray(atoms.arrays.get("occupancy", np.ones(len(atoms))), dtype=float)
+    # 0 throughout is a column that nobody filled in
+    partial = column.any() and not (np.abs(column - 1) < 1e-3).all()
+    if shared or partial:
+        what = ", ".join(map(str, shared[:3])) or f"occupancies {sorted(set(column.tolist()))[:4]}"
+        raise ValueError(
+            f"{atoms.get_chemical_formula()} has partially occupied sites ({what}); make an ordered "
+            "structure of it first "
+            "(pymatgen.transformations.standard_transformations.OrderDisorderedStructureTransformation)"
+        )
+
+
+def refuse_isotopes(atoms: Atoms) -> None:
+    """Raise ValueError for masses that are another isotope's: dynamics would move the common one."""
+    if not atoms.has("masses"):
+        return
+    masses, common = atoms.get_masses(), atomic_masses[atoms.numbers]
+    other = np.flatnonzero(~(np.abs(masses - common) < ISOTOPE_AMU))
+    if len(other):
+        k = int(other[0])
+        raise ValueError(
+            f"atom {k} ({atoms.symbols[k]}) has the mass {masses[k]:g} amu, expected about {common[k]:g}; "
+            "frames carry no isotopes, and energies and forces do not depend on them: remove the masses, "
+            "or write H for D"
+        )
+
+
+def fixed_atoms(atoms: Atoms) -> tuple[int, ...]:
+    """Indices of the atoms that may not move, by FixAtoms or in all three directions.
+
+    Raises:
+        ValueError: for constraints of another kind, which a frame cannot keep.
+    """
+    fixed: set[int] = set()
+    for constraint in atoms.constraints:
+        whole = isinstance(constraint, FixAtoms) or (
+            isinstance(constraint, FixCartesian | FixScaled) and bool(np.all(constraint.mask))
+        )
+        if not whole:
+            raise ValueError(
+                f"{type(constraint).__name__} holds atoms partly or in relation to one another; a frame "
+                "keeps only atoms that are fixed in all directions (FixAtoms, `F F F` in a POSCAR): fix them "
+                "so, or remove the constraint"
+            )
+        fixed.update(int(i) for i in np.atleast_1d(constraint.index))
+    return tuple(sorted(fixed))
+
+
+def user_info(info: Mapping[str, Any], without: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The entries of `atoms.info` that are the user's own, as JSON values.
+
+    Left out are those of the project and of ASE, labels (which belong to a level of theory), what JSON
+    cannot hold, and the keys of `without`.
+    """
+    more = info.get("more_info", {})
+    given = {**info.get("key_value_pairs", {}), **info, **_decoded(more)}
+    found = {}
+    for key, value in given.items():
+        if key in (*OURS, *ASES, *LABELS) or key in without or not isinstance(key, str):
+            continue
+        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        try:
+            found[key] = json.loads(json.dumps(value))
+        except (TypeError, ValueError):
+            continue
+    return found
+
+
+def _decoded(text: Any) -> dict[str, Any]:
+    """What extxyz would not have given back as it was."""
+    try:
+        return decode_json(text)
+    except (TypeError, ValueError, AttributeError):
+        return {}  # another program's

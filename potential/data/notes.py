@@ -1,0 +1,17 @@
+"""What a reader understood, or left alone, and the user should hear of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class StructureWarning(UserWarning):
+    """A remark on a structure file; the command line prints it as it is."""
+
+
+def tell(path: Path, notes: Iterable[str]) -> None:
+    """One warning for each different note on a file."""
+    for note in dict.fromkeys(notes):
+        warnings.warn(f"{path}: {note}", StructureWarning, stacklevel=3)

@@ -1,0 +1,151 @@
+"""XYZ and extended XYZ, read strictly: every line of the file belongs to a structure. Free of torch.
+
+ASE parses the single structure. What it does not look at is checked here: that the structures follow one
+another without a gap (ASE stops at the first empty line), and that every column has a name.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.io.extxyz import key_val_str_to_dict, read_xyz
+from ase.stress import voigt_6_to_full_3x3_stress
+
+from potential.data.notes import StructureWarning
+
+COMMENT = "comment"
+SIX = re.compile(r"(?<!\S)(virial|stress)=")
+LATTICE_LIKE = ("lattice", "cell", "unitcell", "box")
+
+
+@dataclass(frozen=True)
+class _Part:
+    comment: str
+    rows: list[str]
+    text: str
+
+
+def read_structures(text: str, wanted: slice) -> list[Atoms]:
+    """The structures of a file's text; the comment of one without key-value pairs is in its `info`.
+
+    Raises:
+        ValueError: names the structure and what is wrong with it.
+    """
+    parts = list(_split(text))
+    found = []
+    for i in range(len(parts))[wanted]:
+        try:
+            found.append(_parse(parts[i]))
+        except Exception as error:  # ASE raises whatever it stumbles over
+            raise ValueError(f"structure {i}: {_explained(error, parts[i])}") from error
+    return found
+
+
+def _split(text: str) -> Iterator[_Part]:
+    lines = text.replace("\r\n", "\n").split("\n")
+    at = number = 0
+    while at < len(lines):
+        if not lines[at].strip():
+            rest = next((k for k in range(at, len(lines)) if lines[k].strip()), None)
+            if rest is None:
+                return
+            raise ValueError(
+                f"line {at + 1} is empty and line {rest + 1} goes on with {lines[rest].strip()[:40]!r}; "
+                "structures follow one another without a gap: remove the empty line, or what comes after it"
+            )
+        try:
+            n_atoms = int(lines[at])
+        except ValueError:
+            raise ValueError(
+                f"line {at + 1} is {lines[at].strip()[:40]!r}, expected the number of atoms of structure "
+                f"{number}"
+            ) from None
+        end = at + 2 + n_atoms
+        if n_atoms < 1 or end > len(lines):
+            raise ValueError(
+                f"structure {number} has {max(len(lines) - at - 2, 0)} rows, and line {at + 1} says "
+                f"{n_atoms} atoms; the file is cut off: remove this structure"
+                if n_atoms > 0
+                else f"line {at + 1} says {n_atoms} atoms; a structure has at least one"
+            )
+        vectors = end
+        while vectors < len(lines) and lines[vectors].lstrip().startswith("VEC"):
+            vectors += 1
+        part = lines[at:vectors]
+        yield _Part(part[1] if len(part) > 1 else "", part[2 : 2 + n_atoms], "\n".join(part) + "\n")
+        at, number = vectors, number + 1
+
+
+def _parse(part: _Part) -> Atoms:
+    for k, row in enumerate(part.rows):
+        if not row.split():
+            raise ValueError(f"the row of atom {k} is empty")
+    (atoms,) = read_xyz(io.StringIO(part.text), index=slice(None), properties_parser=_key_values)
+    if "=" not in part.comment:
+        atoms.info = {COMMENT: part.comment.strip()} if part.comment.strip() else {}
+    for key in atoms.info:
+        if re.sub(r"[^a-z]", "", str(key).lower()) in LATTICE_LIKE:
+            raise ValueError(f'{key}= is not the cell of an extended XYZ file; write Lattice="..." for it')
+    _refuse_nameless_columns(part, atoms)
+    return atoms
+
+
+def _key_values(line: str) -> dict[str, object]:
+    """As ASE's, which refuses a virial or stress of 6 components."""
+    try:
+        return dict(key_val_str_to_dict(line))
+    except ValueError as error:
+        if "special 3x3" not in str(error) or "Lattice" in str(error):
+            raise
+    info = dict(key_val_str_to_dict(SIX.sub(r"\1_of_six=", line)))
+    for key in ("virial", "stress"):
+        if (values := info.pop(f"{key}_of_six", None)) is not None:
+            if np.size(values) not in (6, 9) or np.asarray(values).dtype.kind not in "if":
+                raise ValueError(f"{key} is {values!r}, expected 6 or 9 numbers")
+            square = np.asarray(values, dtype=float)
+            info[key] = (
+                square.reshape((3, 3), order="F") if square.size == 9 else voigt_6_to_full_3x3_stress(square)
+            )
+    return info
+
+
+def _refuse_nameless_columns(part: _Part, atoms: Atoms) -> None:
+    given = re.search(r'Properties\s*=\s*"?([^\s"]+)', part.comment)
+    names = (given[1] if given else "species:S:1:pos:R:3").split(":")
+    expected = sum(int(n) for n in names[2::3])
+    for k, row in enumerate(part.rows):
+        if (n := len(row.split())) > expected:
+            message = (
+                f"the row of atom {k} has {n} columns, and {expected} have a name; name them all in the "
+                "comment line, e.g. Properties=species:S:1:pos:R:3:forces:R:3"
+            )
+            if given:
+                raise ValueError(message)
+            warnings.warn(f"columns without a name are not read: {message}", StructureWarning, stacklevel=2)
+            return
+
+
+def _explained(error: Exception, part: _Part) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if isinstance(error, KeyError):
+        return unknown_species(str(error.args[0]))
+    for k, row in enumerate(part.rows):
+        if "*" in row:
+            return f"atom {k} has {row.strip()[:80]!r}: a number overflowed when it was written; remove it"
+    return reason
+
+
+def unknown_species(symbol: str) -> str:
+    """What to say of a symbol that is no element."""
+    if symbol in ("D", "T"):
+        return (
+            f"the species {symbol} is an isotope of hydrogen; frames carry no isotopes, and energies and "
+            "forces do not depend on them: write H"
+        )
+    return f"{symbol!r} is no chemical element"
