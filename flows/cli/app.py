@@ -16,6 +16,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from flows.cli.border import INTERRUPTED, WRONG_USAGE, end_with
+from flows.cli.remarks import remarks_on_terminal
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
 from flows.errors import ConfigError
 from flows.version import version
@@ -159,6 +160,9 @@ def train(
     max_seconds: Annotated[float | None, Parameter(help="stop after this time, s")] = None,
     max_epochs: Annotated[int | None, Parameter(help="stop after so many epochs")] = None,
     seed: int = 0,
+    energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
+    forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
+    stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
 ) -> None:
     """Train a committee on a labelled file; a killed training goes on when started again."""
     from flows.cli.single_steps import train_on_file
@@ -167,7 +171,8 @@ def train(
         "model": {"committee_size": committee_size},
         "training": {"max_seconds": max_seconds, "max_epochs": max_epochs},
     }
-    train_on_file(data, output=output, campaign=campaign, changes=changes, seed=seed)
+    names = {"energy": energy, "forces": forces, "stress": stress}
+    train_on_file(data, output=output, campaign=campaign, changes=changes, seed=seed, names=names)
 
 
 @app.command(group=TOOLS)
@@ -206,12 +211,14 @@ def evaluate(
     *,
     energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
     forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
+    stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
     output: Annotated[Path | None, Parameter(help="folder for tables per atom and per frame")] = None,
 ) -> None:
     """Errors of a potential on labelled structures, and how well its disagreement tells them."""
     from flows.cli.single_steps import evaluate_on_file
 
-    evaluate_on_file(potential, data, energy=energy, forces=forces, output=output)
+    names = {"energy": energy, "forces": forces, "stress": stress}
+    evaluate_on_file(potential, data, names=names, output=output)
 
 
 app.command(quarantine)
@@ -229,7 +236,8 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     tokens = sys.argv[1:] if tokens is None else tokens
     try:
-        app(tokens, exit_on_error=False)
+        with remarks_on_terminal():
+            app(tokens, exit_on_error=False)
     except CycloptsError:  # which has printed itself
         return WRONG_USAGE
     except BrokenPipeError:  # the reader of `alnico schema | head` has left

@@ -38,8 +38,12 @@ def train_on_file(
     campaign: Path | None,
     changes: Mapping[str, Mapping[str, Any]],
     seed: int,
+    names: Mapping[str, Any],
 ) -> None:
     """Train a committee on a labelled file.
+
+    Args:
+        names: the file's names of energy, forces and stress, as `read_dataset` takes them.
 
     Raises:
         ConfigError: for a file without labels, or impossible settings.
@@ -52,7 +56,8 @@ def train_on_file(
         model = _changed(config.model if config else ModelConfig(), changes["model"])
         training = _changed(config.training if config else TrainingConfig(), changes["training"])
     with reading(data):
-        dataset = read_dataset(data, level_key=data.name)
+        dataset = read_dataset(data, level_key=data.name, **names)
+    print(f"{len(dataset)} labelled frames")
     learned, held_out = dataset.split(round(training.validation_fraction * len(dataset)), seed=seed)
     trained = train_committee(
         learned, held_out, model=model, training=training, seed=seed, folder=output / "training"
@@ -138,8 +143,8 @@ def run_md(
     print(f"wrote {len(frames)} frames to {output}")
 
 
-def evaluate_on_file(potential: Path, data: Path, *, energy: str, forces: str, output: Path | None) -> None:
-    """Errors of a potential on a labelled file.
+def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], output: Path | None) -> None:
+    """Errors of a potential on a labelled file, with `names` as in `train_on_file`.
 
     Raises:
         ConfigError: for a folder that is no potential, or a file without labels.
@@ -151,7 +156,7 @@ def evaluate_on_file(potential: Path, data: Path, *, energy: str, forces: str, o
     with reading(potential):
         evaluator = Evaluator(load_potential(potential))
     with reading(data):
-        dataset = read_dataset(data, level_key=data.name, energy=energy, forces=forces)
+        dataset = read_dataset(data, level_key=data.name, **names)
     unknown = sorted({z for f in dataset.frames for z in f.numbers.tolist()} - set(_elements(evaluator)))
     if unknown:
         raise ConfigError(data, [f"has elements (Z = {unknown}) that the potential has never seen"])

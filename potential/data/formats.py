@@ -20,6 +20,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import ase.db
 import ase.io
 from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression, string2index
 
@@ -95,6 +96,9 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
         return mol_file.read_structures(_text(path), wanted)
     if kind in PICKLED or (kind == "traj" and not path.read_bytes()[:16].startswith(ULM)):
         raise ValueError(f"the format ({kind}) can run code when it is read; convert it to xyz or traj")
+    if kind in ("db", "json"):  # with its key-value pairs, which ase.io leaves behind
+        with ase.db.connect(str(path), type=kind, use_lock_file=False) as database:
+            return [row.toatoms(add_additional_information=True) for row in database.select()][wanted]
     more = {"attach_calculator": True} if kind == "gaussian-in" else {}
     try:
         read = ase.io.read(str(path), index=wanted, format=kind, do_not_split_by_at_sign=True, **more)

@@ -10,11 +10,22 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.constraints import FixAtoms, FixCartesian, FixScaled
-from ase.data import atomic_masses
+from ase.data import atomic_masses, chemical_symbols
 
 from potential.data.json_text import decode_json
 
-OURS = ("charge", "spin", "frame_id", "origin", "level_key", "units", "provenance", "more_info")
+OURS = (
+    "charge",
+    "spin",
+    "frame_id",
+    "origin",
+    "level_key",
+    "units",
+    "provenance",
+    "more_info",
+    "status",
+    "failure",
+)
 ASES = ("key_value_pairs", "data", "unique_id", "spacegroup", "unit_cell", "occupancy", "calculator")
 LABELS = (*all_properties, "virial", "virials", "stress", "energy", "forces")
 ISOTOPE_AMU = 0.5
@@ -36,18 +47,16 @@ def refuse_partial_occupancy(atoms: Atoms) -> None:
         )
 
 
-def refuse_isotopes(atoms: Atoms) -> None:
-    """Raise ValueError for masses that are another isotope's: dynamics would move the common one."""
-    if not atoms.has("masses"):
-        return
-    masses, common = atoms.get_masses(), atomic_masses[atoms.numbers]
+def refuse_isotopes(numbers: np.ndarray, masses: np.ndarray) -> None:
+    """Raise ValueError for masses (amu) of another isotope: dynamics would move the common one."""
+    common = atomic_masses[numbers]
     other = np.flatnonzero(~(np.abs(masses - common) < ISOTOPE_AMU))
     if len(other):
         k = int(other[0])
         raise ValueError(
-            f"atom {k} ({atoms.symbols[k]}) has the mass {masses[k]:g} amu, expected about {common[k]:g}; "
-            "frames carry no isotopes, and energies and forces do not depend on them: remove the masses, "
-            "or write H for D"
+            f"atom {k} ({chemical_symbols[numbers[k]]}) has the mass {masses[k]:g} amu, expected about "
+            f"{common[k]:g}; frames carry no isotopes, and energies and forces do not depend on them: "
+            "remove the masses, or write H for D"
         )
 
 
@@ -83,6 +92,8 @@ def user_info(info: Mapping[str, Any], without: frozenset[str] = frozenset()) ->
     found = {}
     for key, value in given.items():
         if key in (*OURS, *ASES, *LABELS) or key in without or not isinstance(key, str):
+            continue
+        if key.startswith("origin_"):  # a column of a label store
             continue
         value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         try:

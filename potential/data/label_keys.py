@@ -80,8 +80,10 @@ def everything_of(atoms: Atoms) -> dict[str, Any]:
 def _remedy(entries: Mapping[str, Any], keys: LabelKeys) -> str:
     def candidate(word: str, wanted: str) -> str:
         near = [key for key in entries if word in str(key).lower() and "free" not in str(key).lower()]
-        return wanted if wanted in entries or not near else min(near, key=len)
+        return wanted if wanted in entries else min(near, key=len, default="")
 
+    if not (candidate("energy", keys.energy) and candidate("force", keys.forces)):
+        return "label it first, with `alnico label`"
     return (
         f"name them: --energy {candidate('energy', keys.energy)} --forces {candidate('force', keys.forces)} "
         "(in Python energy=..., forces=...)"

@@ -10,12 +10,13 @@ from ase import Atoms
 from ase.build import molecule as ase_molecule
 from ase.build.molecule import extra
 from ase.collections import g2
+from ase.data import atomic_masses
 
 from potential.data.frame import Frame
 from potential.data.from_ase import fixed_atoms, refuse_isotopes, refuse_partial_occupancy, user_info
 from potential.data.plausibility import check_frame, lowest_spin
 from potential.data.said import said_of
-from potential.data.xyz_file import COMMENT, unknown_species
+from potential.data.xyz_file import COMMENT
 
 if TYPE_CHECKING:
     from pymatgen.core import IMolecule, IStructure
@@ -94,9 +95,12 @@ def frame_of(
     if not isinstance(structure, Atoms):
         return _from_pymatgen(structure, charge=charge, spin=spin, origin=origin)
     refuse_partial_occupancy(structure)
-    refuse_isotopes(structure)
+    if structure.has("masses"):
+        refuse_isotopes(structure.numbers, structure.get_masses())
     entries = {**structure.info.get("key_value_pairs", {}), **structure.info}
-    said = said_of(entries, structure.numbers, comment=str(entries.get(COMMENT, "")), charge=charge)
+    said = said_of(
+        entries, structure.numbers, comment=str(entries.get(COMMENT, "")), charge=charge, spin=spin
+    )
     if notes is not None:
         notes += said.notes
     if charge is None:
@@ -145,9 +149,9 @@ def _from_pymatgen(
             f"{structure.formula} has partially occupied sites; make an ordered structure of it first "
             "(pymatgen.transformations.standard_transformations.OrderDisorderedStructureTransformation)"
         )
-    if isotopes := {getattr(site.specie, "symbol", "") for site in structure} & {"D", "T"}:
-        raise ValueError(unknown_species(min(isotopes)))
     numbers = np.array([site.specie.Z for site in structure])
+    masses = [float(getattr(site.specie, "atomic_mass", atomic_masses[site.specie.Z])) for site in structure]
+    refuse_isotopes(numbers, np.array(masses))
     charge = _integer("charge", structure.charge or 0) if charge is None else charge
     if isinstance(structure, IMolecule):
         cell, pbc = None, (False, False, False)

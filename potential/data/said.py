@@ -53,7 +53,12 @@ class Said:
 
 
 def said_of(
-    info: Mapping[str, Any], numbers: np.ndarray, *, comment: str = "", charge: int | None = None
+    info: Mapping[str, Any],
+    numbers: np.ndarray,
+    *,
+    comment: str = "",
+    charge: int | None = None,
+    spin: int | None = None,
 ) -> Said:
     """Charge and spin as the key-value pairs of a structure, or else its comment line, say them.
 
@@ -62,16 +67,18 @@ def said_of(
         numbers: atomic numbers, for what only the number of electrons decides.
         comment: text to search where no key says anything.
         charge: given by the user; then the file's does not count.
+        spin: given by the user; then the file's does not count.
 
     Raises:
         ValueError: for a charge or spin that is no integer, or two that contradict each other.
     """
     stated = {key: value for key, value in info.items() if value is not None and np.ndim(value) == 0}
     stated = {key: value for key, value in stated.items() if not isinstance(value, bool | np.bool_)}
-    charges = {key: _integer(key, value) for key, value in stated.items() if CHARGE.fullmatch(_bare(key))}
-    notes: list[str] = []
+    charges = {key: value for key, value in stated.items() if CHARGE.fullmatch(_bare(key))}
     spins = {key: value for key, value in stated.items() if _is_spin(key)}
-    if not charges and not spins and comment:
+    keys = frozenset({*charges, *spins})
+    notes: list[str] = []
+    if not keys and comment:
         charges, spins, notes = _in_comment(comment, numbers)
     else:
         notes += [
@@ -79,18 +86,16 @@ def said_of(
             for key, value in stated.items()
             if "charge" in key.lower() and key not in charges and isinstance(value, int | float | np.number)
         ]
-    found = _agreed("charge", charges) if charge is None else charge
-    electrons = int(numbers.sum()) - (found or 0)
-    unpaired = {key: _unpaired(key, _integer(key, value), electrons) for key, value in spins.items()}
-    return Said(
-        charge=found,
-        spin=_agreed("spin", unpaired),
-        keys=frozenset({*charges, *spins}),
-        notes=tuple(notes),
-    )
+    if charge is None:
+        charge = _agreed("charge", {key: _integer(key, value) for key, value in charges.items()})
+    if spin is None:
+        electrons = int(numbers.sum()) - (charge or 0)
+        unpaired = {key: _unpaired(key, _integer(key, value), electrons) for key, value in spins.items()}
+        spin = _agreed("spin", unpaired)
+    return Said(charge=charge, spin=spin, keys=keys, notes=tuple(notes))
 
 
-def _in_comment(comment: str, numbers: np.ndarray) -> tuple[dict[str, int], dict[str, Any], list[str]]:
+def _in_comment(comment: str, numbers: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     found = {name: [_integer(name, v) for v in text.findall(comment)] for name, text in IN_TEXT.items()}
     charges = {"charge" + " again" * i: value for i, value in enumerate(found["charge"])}
     spins = {"multiplicity": found["multiplicity"][0]} if found["multiplicity"] else {}
@@ -145,6 +150,6 @@ def _integer(name: str, value: Any) -> int:
         number = float(text)
     except ValueError:
         number = np.nan
-    if not abs(number - np.rint(number)) <= 1e-3:
+    if not (np.isfinite(number) and abs(number - np.rint(number)) <= 1e-3):
         raise ValueError(f"{name} is {value}, expected an integer; give it explicitly, e.g. {name}=0")
     return round(number)

@@ -151,7 +151,7 @@ def _level_key(atoms: Any) -> str | None:
     key = {**atoms.info.get("key_value_pairs", {}), **atoms.info}.get("level_key")
     if key is None:
         return None
-    return f"{key:0{KEY_DIGITS}d}" if isinstance(key, int | np.integer) else str(key)
+    return f"{key:0{KEY_DIGITS}d}" if isinstance(key, int | np.integer) else str(key).removeprefix("level-")
 
 
 def _refuse_mixed_levels(path: Path, keys: Sequence[str | None]) -> None:
@@ -202,11 +202,12 @@ def _annotated(item: Frame | LabelledFrame) -> Atoms:
 def _survives(key: str, value: Any) -> bool:
     """Whether extxyz gives an entry of `info` back as it is; a text that reads as a number does not."""
     try:
-        line = key_val_dict_to_str({key: value})
+        # what follows in the line must be unharmed, too
+        line = key_val_dict_to_str({key: value, "after": 1})
         back = key_val_str_to_dict(line)
     except (ValueError, TypeError, AttributeError):
         return False
-    return "\n" not in line and user_info(back) == {key: value}
+    return "\n" not in line and user_info(back) == {key: value, "after": 1}
 
 
 def _origin(atoms: Any, path: Path, index: int) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 from ase.io.extxyz import key_val_str_to_dict, read_xyz
-from ase.stress import voigt_6_to_full_3x3_stress
 
 from potential.data.notes import StructureWarning
 
@@ -48,7 +47,7 @@ def read_structures(text: str, wanted: slice) -> list[Atoms]:
 
 
 def _split(text: str) -> Iterator[_Part]:
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     at = number = 0
     while at < len(lines):
         if not lines[at].strip():
@@ -83,16 +82,13 @@ def _split(text: str) -> Iterator[_Part]:
 
 
 def _parse(part: _Part) -> Atoms:
-    for k, row in enumerate(part.rows):
-        if not row.split():
-            raise ValueError(f"the row of atom {k} is empty")
+    _check_columns(part)
     (atoms,) = read_xyz(io.StringIO(part.text), index=slice(None), properties_parser=_key_values)
     if "=" not in part.comment:
         atoms.info = {COMMENT: part.comment.strip()} if part.comment.strip() else {}
     for key in atoms.info:
         if re.sub(r"[^a-z]", "", str(key).lower()) in LATTICE_LIKE:
             raise ValueError(f'{key}= is not the cell of an extended XYZ file; write Lattice="..." for it')
-    _refuse_nameless_columns(part, atoms)
     return atoms
 
 
@@ -106,21 +102,24 @@ def _key_values(line: str) -> dict[str, object]:
     info = dict(key_val_str_to_dict(SIX.sub(r"\1_of_six=", line)))
     for key in ("virial", "stress"):
         if (values := info.pop(f"{key}_of_six", None)) is not None:
-            if np.size(values) not in (6, 9) or np.asarray(values).dtype.kind not in "if":
+            numbers = np.asarray(values)
+            if numbers.size not in (6, 9) or numbers.dtype.kind not in "if":
                 raise ValueError(f"{key} is {values!r}, expected 6 or 9 numbers")
-            square = np.asarray(values, dtype=float)
-            info[key] = (
-                square.reshape((3, 3), order="F") if square.size == 9 else voigt_6_to_full_3x3_stress(square)
-            )
+            info[key] = numbers.reshape((3, 3), order="F") if numbers.size == 9 else numbers
     return info
 
 
-def _refuse_nameless_columns(part: _Part, atoms: Atoms) -> None:
+def _check_columns(part: _Part) -> None:
     given = re.search(r'Properties\s*=\s*"?([^\s"]+)', part.comment)
     names = (given[1] if given else "species:S:1:pos:R:3").split(":")
     expected = sum(int(n) for n in names[2::3])
     for k, row in enumerate(part.rows):
-        if (n := len(row.split())) > expected:
+        if (n := len(row.split())) < expected:
+            raise ValueError(
+                f"the row of atom {k} has {n} columns, expected {expected}: {row.strip()[:80]!r}; the file "
+                "is cut off or damaged: remove this structure"
+            )
+        if n > expected:
             message = (
                 f"the row of atom {k} has {n} columns, and {expected} have a name; name them all in the "
                 "comment line, e.g. Properties=species:S:1:pos:R:3:forces:R:3"
@@ -135,6 +134,9 @@ def _explained(error: Exception, part: _Part) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     if isinstance(error, KeyError):
         return unknown_species(str(error.args[0]))
+    if "special 3x3" in reason and "Lattice" in reason:
+        given = re.search(r'Lattice\s*=\s*"?([^"]*)', part.comment)
+        return f"Lattice is {given[1] if given else ''!r}, expected 9 numbers, three vectors in Å"
     for k, row in enumerate(part.rows):
         if "*" in row:
             return f"atom {k} has {row.strip()[:80]!r}: a number overflowed when it was written; remove it"
