@@ -7,13 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from exploration.settings import FramesConfig, XtbMD
 from flows.record.folder import CampaignFolder
-from flows.record.results import RoundResult, read_results
-from flows.record.stages import run_stage
+from flows.record.results import RoundResult
+from flows.record.table import PUBLISH
+from flows.steps.step import step
 from flows.steps.train import weights_digest
 from flows.tracking.tracker import Tracker
 from flows.views.report import write_report
@@ -25,13 +23,12 @@ PACKAGES = ("alnico", "torch", "e3nn", "pyscf", "ase", "prefect")
 
 def finish(folder: CampaignFolder, *, up_to: int, tracker: Tracker) -> None:
     """Publish the champion of rounds 0 to `up_to` as `potential/`, write the report, close the run."""
-    results = [result for result in read_results(folder.path) if result.round <= up_to]
-    publish(folder, results)
-    report = write_report(folder.path)
-    tracker.log_end(folder.potential, report)
+    publish(folder, folder.results(up_to=up_to))
+    write_report(folder)
+    tracker.log_end()
 
 
-@task(name="publish", task_run_name="publish potential", tags=["report"], cache_policy=NO_CACHE)
+@step("publish", "publish potential")
 def publish(folder: CampaignFolder, results: list[RoundResult]) -> None:
     """Copy the champion, the best on the frozen test set, to `potential/` with its full model card.
 
@@ -46,7 +43,7 @@ def publish(folder: CampaignFolder, results: list[RoundResult]) -> None:
         save_potential(into, load_potential(source), card)
 
     inputs = {"weights": weights_digest(source), "card": json.loads(json.dumps(card))}
-    run_stage(folder.potential, inputs, make, redo_if_changed=True)
+    PUBLISH.run(folder.potential, inputs, make)
 
 
 def model_card(folder: CampaignFolder, champion: RoundResult, results: list[RoundResult]) -> dict[str, Any]:
@@ -58,11 +55,11 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
         "reference": {"level of theory": config.level.name} | config.level.model_dump(mode="json"),
         "data": {
             "labels": champion.n_labels,
-            "training": champion.n_train,
-            "validation": champion.n_validation,
-            "fingerprint": champion.dataset_fingerprint,
+            "training": champion.training.n_train,
+            "validation": champion.training.n_validation,
+            "fingerprint": champion.training.fingerprint,
             "test frames": champion.test.n_frames,
-            "test fingerprint": champion.test_fingerprint,
+            "test fingerprint": champion.evaluation.fingerprint,
         },
         "test errors": {
             "force MAE, meV/Å": 1000 * champion.test.force_mae,

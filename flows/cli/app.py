@@ -91,7 +91,7 @@ def report(campaign: Source) -> None:
     from flows.record.folder import CampaignFolder
     from flows.views.report import write_report
 
-    print(f"wrote {write_report(CampaignFolder.open(campaign).path)}")
+    print(f"wrote {write_report(CampaignFolder.open(campaign))}")
 
 
 @app.command(group=CAMPAIGNS)

@@ -39,8 +39,8 @@ class Dashboard:
 
 def commands_for(campaign: Path | None = None) -> list[Dashboard]:
     """The dashboards of a campaign (its YAML file or folder), or of those in `./campaigns`."""
-    folder = Path("campaigns", "any") if campaign is None else CampaignFolder.open(campaign).path
-    uri = default_tracking_uri(folder)
+    folder = None if campaign is None else CampaignFolder.open(campaign)
+    uri = default_tracking_uri(Path("campaigns") if folder is None else folder.path.parent)
     prefect_api = os.environ.get("PREFECT_API_URL")
     prefect = (_program("prefect"), "server", "start")
     mlflow = (_program("mlflow"), "ui", "--backend-store-uri", uri, "--port", str(MLFLOW_PORT))
@@ -55,7 +55,7 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
         Dashboard(
             what="MLflow",
             command=None if served else mlflow,
-            url=learning_curve_address(folder, server) or server,
+            url=(folder and learning_curve_address(folder, server)) or server,
         ),
     ]
 

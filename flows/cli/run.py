@@ -22,12 +22,11 @@ def run_and_tell(source: Path) -> None:
         # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
         # load, and they load while Prefect's server starts.
         from flows.campaign.loop import run_campaign
-        from flows.record.results import read_results
         from flows.views.console import print_rounds
 
         wait_for_api()
         run_campaign(source)
-    results = [r for r in read_results(folder.path) if r.round <= folder.config.rounds]
+    results = folder.results(up_to=folder.config.rounds)
     print()
     print_rounds(results)
     print(f"\n{where_to_look(folder)}")

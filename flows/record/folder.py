@@ -6,46 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.errors import ConfigError
-from flows.record.results import RESULT_FILE
-from flows.settings.campaign_config import CampaignConfig
+from flows.record.results import RoundResult
+from flows.record.rounds import OUTCOMES_FILE, Arm, RoundFolder
+from flows.record.table import (
+    EVALUATE,
+    EXPLORE,
+    FIRST_LABELS,
+    FRAMES,
+    ISOLATED_ATOMS,
+    LABEL,
+    PUBLISH,
+    SELECT,
+    TRAIN,
+)
+from flows.settings.campaign_config import MAIN_ARM, CampaignConfig
 from flows.settings.template import commented_yaml
 from flows.settings.yaml_file import load_config
 from potential.data.atomic_write import write_atomically
 
-
-@dataclass(frozen=True)
-class RoundFolder:
-    """The folders of one round's stages."""
-
-    path: Path
-
-    @property
-    def train(self) -> Path:
-        return self.path / "train"
-
-    @property
-    def potential(self) -> Path:
-        return self.train / "potential"
-
-    @property
-    def evaluate(self) -> Path:
-        return self.path / "evaluate"
-
-    @property
-    def explore(self) -> Path:
-        return self.path / "explore"
-
-    @property
-    def select(self) -> Path:
-        return self.path / "select"
-
-    @property
-    def label(self) -> Path:
-        return self.path / "label"
-
-    @property
-    def result(self) -> Path:
-        return self.path / RESULT_FILE
+FIRST = "initial and test"
+"""What the labels before the first round are called in tables."""
 
 
 @dataclass(frozen=True)
@@ -84,27 +64,88 @@ class CampaignFolder:
         return self.config.labeling.store or self.path / "labels.db"
 
     @property
+    def tracking(self) -> Path:
+        """Where in MLflow the campaign is."""
+        return self.path / "tracking.json"
+
+    @property
     def frames(self) -> Path:
-        return self.path / "frames"
+        return self.path / FRAMES.name
+
+    @property
+    def initial_frames(self) -> Path:
+        return self.frames / "initial.extxyz"
+
+    @property
+    def test_frames(self) -> Path:
+        """The frozen test set."""
+        return self.frames / "test.extxyz"
+
+    @property
+    def first_labels(self) -> Path:
+        """The stage that labels initial and test frames."""
+        return self.path / FIRST_LABELS.name
 
     @property
     def isolated_atoms(self) -> Path:
-        return self.path / "isolated_atoms"
-
-    @property
-    def labels(self) -> Path:
-        return self.path / "labels"
+        return self.path / ISOLATED_ATOMS.name
 
     @property
     def potential(self) -> Path:
-        return self.path / "potential"
+        return self.path / PUBLISH.name
+
+    @property
+    def model_card(self) -> Path:
+        return self.potential / "model_card.json"
 
     @property
     def report(self) -> Path:
         return self.path / "report.html"
 
+    @property
+    def main(self) -> Arm:
+        """The arm that selects as the configuration's `selection` says."""
+        return Arm(MAIN_ARM, self.config.selection, self.path / "rounds")
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The main arm, then those beside it."""
+        beside = (
+            Arm(name, selection, self.path / "arms" / name / "rounds", start=self.main)
+            for name, selection in self.config.arms.items()
+        )
+        return (self.main, *beside)
+
     def round(self, number: int) -> RoundFolder:
-        return RoundFolder(self.path / "rounds" / f"{number:02d}")
+        """A round of the main arm."""
+        return self.main.round(number)
+
+    def results(self, *, up_to: int | None = None) -> list[RoundResult]:
+        """The results of the main arm's finished rounds; see `Arm.results`."""
+        return self.main.results(up_to=up_to)
+
+    def stages(self) -> list[tuple[str, Path]]:
+        """All stages that the configuration asks for, in order: title and folder."""
+        found = [(FRAMES.title, self.frames), (FIRST_LABELS.title, self.first_labels)]
+        if self.config.training.energy_shifts == "isolated_atoms":
+            found.append((ISOLATED_ATOMS.title, self.isolated_atoms))
+        for number in range(self.config.rounds + 1):
+            for arm in self.arms:
+                here = arm.round(number)
+                paths = [(TRAIN, here.train), (EVALUATE, here.evaluate)]
+                if number < self.config.rounds:
+                    paths += [(EXPLORE, here.explore), (SELECT, here.select), (LABEL, here.label)]
+                found += [(f"{here}, {stage.title}", path) for stage, path in paths]
+        return list({path: (title, path) for title, path in reversed(found)}.values())[::-1]
+
+    def label_stages(self) -> list[tuple[str, int, Path]]:
+        """Every stage that labels: what it is called, the round it belongs to, its outcomes."""
+        rounds = [here for arm in self.arms for here in arm.begun()]
+        return [
+            (FIRST, 0, self.first_labels / OUTCOMES_FILE),
+            (ISOLATED_ATOMS.title, 0, self.isolated_atoms / OUTCOMES_FILE),
+            *((str(here), here.number, here.outcomes) for here in sorted(rounds, key=lambda r: r.number)),
+        ]
 
     def write_config(self) -> None:
         """Keep the configuration as it was understood, with every default spelled out."""

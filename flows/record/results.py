@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
+from flows.settings.campaign_config import MAIN_ARM
 from potential.data.config import Config
 
 RESULT_FILE = "result.json"
@@ -41,42 +43,132 @@ class LedgerCounts(Config):
         return self.accurate + self.candidate + self.failed
 
 
+class TrainingSummary(Config):
+    """What a training says of itself; `fingerprint` is the dataset's, before it was split.
+
+    `backend` names how the model ran (None in folders of older versions).
+    """
+
+    n_train: int
+    n_validation: int
+    epochs: int
+    seconds: float
+    fingerprint: str | None
+    backend: str | None = None
+
+
+class EvaluationSummary(Config):
+    """Errors and uncertainty on the frozen test set; `fingerprint` is the test set's."""
+
+    test: ErrorMetrics
+    uncertainty: UncertaintyMetrics
+    fingerprint: str | None
+
+
+class ExplorationSummary(Config):
+    """What exploration met."""
+
+    ledger: LedgerCounts
+    surviving_replicas: float
+    seconds: float
+
+
+class SelectionSummary(Config):
+    """How many frames were selected, and what a user should know of it."""
+
+    n_selected: int
+    warnings: tuple[str, ...] = ()
+
+
+class LabelSummary(Config):
+    """What became of the frames that were to be labelled; seconds of computing."""
+
+    n_labelled: int
+    n_failed: int
+    seconds: float
+
+
 class RoundResult(Config):
-    """One turn of the loop. Stages not run (the last round explores nothing) are None.
+    """One turn of the loop: what its stages say of themselves. Stages that did not run are None.
 
     `n_labels` counts the labels that may be learned from (training and validation), the x axis of
     the learning curve; the frozen test set is not among them.
     """
 
     round: int
+    arm: str = MAIN_ARM
     n_labels: int
-    n_train: int
-    n_validation: int
-    test: ErrorMetrics
-    uncertainty: UncertaintyMetrics
-    epochs: int
-    train_seconds: float
-    ledger: LedgerCounts | None = None
-    explore_seconds: float | None = None
-    surviving_replicas: float | None = None
-    n_selected: int | None = None
-    n_labelled: int | None = None
-    n_label_failures: int | None = None
-    label_seconds: float | None = None
-    dataset_fingerprint: str | None = None
-    test_fingerprint: str | None = None
+    training: TrainingSummary
+    evaluation: EvaluationSummary
+    exploration: ExplorationSummary | None = None
+    selection: SelectionSummary | None = None
+    labels: LabelSummary | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_level(cls, data: Any) -> Any:
+        """Results of version 0.1.0 kept the numbers of all stages side by side."""
+        return _composed(data) if isinstance(data, dict) and "train_seconds" in data else data
+
+    @property
+    def test(self) -> ErrorMetrics:
+        """Errors on the frozen test set."""
+        return self.evaluation.test
+
+    @property
+    def uncertainty(self) -> UncertaintyMetrics:
+        return self.evaluation.uncertainty
+
+    @property
+    def ledger(self) -> LedgerCounts | None:
+        return None if self.exploration is None else self.exploration.ledger
+
+    @property
+    def explore_seconds(self) -> float | None:
+        return None if self.exploration is None else self.exploration.seconds
+
+    @property
+    def label_seconds(self) -> float | None:
+        return None if self.labels is None else self.labels.seconds
+
+    @property
+    def seconds(self) -> float:
+        """Of all stages; labels count with the seconds of computing, whoever did it at once."""
+        return self.training.seconds + (self.explore_seconds or 0.0) + (self.label_seconds or 0.0)
 
 
-def read_results(campaign: Path) -> list[RoundResult]:
-    """The results of the finished rounds, `rounds/NN/result.json`, in order; empty before the first.
+def read_result(path: Path) -> RoundResult:
+    """The result of a finished round.
 
     Raises:
-        ValueError: where a result file cannot be read.
+        ValueError: where the file cannot be read.
     """
-    results = []
-    for path in (campaign / "rounds").glob(f"*/{RESULT_FILE}"):
-        try:
-            results.append(RoundResult.model_validate_json(path.read_text()))
-        except ValidationError as error:
-            raise ValueError(f"{path} is not the result of a round: {error}; delete it to redo it") from error
-    return sorted(results, key=lambda result: result.round)
+    try:
+        return RoundResult.model_validate_json(path.read_text())
+    except ValidationError as error:
+        raise ValueError(f"{path} is not the result of a round: {error}; delete it to redo it") from error
+
+
+def _composed(old: dict[str, Any]) -> dict[str, Any]:
+    def part(**names: str) -> dict[str, Any] | None:
+        """The fields of a stage from the names they had; None where the stage did not run."""
+        found = {new: old.get(name) for new, name in names.items()}
+        return None if all(value is None for value in found.values()) else found
+
+    return {
+        "round": old["round"],
+        "n_labels": old["n_labels"],
+        "training": part(
+            n_train="n_train",
+            n_validation="n_validation",
+            epochs="epochs",
+            seconds="train_seconds",
+            fingerprint="dataset_fingerprint",
+        ),
+        "evaluation": part(test="test", uncertainty="uncertainty", fingerprint="test_fingerprint"),
+        "exploration": part(
+            ledger="ledger", surviving_replicas="surviving_replicas", seconds="explore_seconds"
+        ),
+        "selection": part(n_selected="n_selected"),
+        "labels": part(n_labelled="n_labelled", n_failed="n_label_failures", seconds="label_seconds"),
+    }

@@ -12,9 +12,10 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -35,48 +36,93 @@ class Manifest(Config):
     finished_at: str
 
 
-def run_stage(
-    folder: Path,
-    inputs: Mapping[str, Any],
-    make: Callable[[Path], None],
-    *,
-    keep_partial: bool = False,
-    redo_if_changed: bool = False,
-) -> Manifest:
-    """Run `make(folder)` unless it has been done from these inputs before.
+@dataclass(frozen=True)
+class Settings:
+    """A configuration as an input of a stage, without the fields that do not change its outputs.
 
-    Args:
-        inputs: everything that decides the outputs, as JSON values.
-        keep_partial: a half-done folder from the same inputs is handed to `make` as it is, for a
-            stage that goes on from its own checkpoints; otherwise it is emptied first.
-        redo_if_changed: make a finished stage anew when its inputs changed, for a stage that only
-            gathers what others made.
+    A field that the configuration got since the stage was made had its default then.
 
-    Raises:
-        StageChangedError: if the stage is finished, but from other inputs, or its files were altered since.
+    Attributes:
+        ignored: fields that do not change the outputs.
+        read: reads what a manifest says; needed where the configuration is one of several types.
     """
-    inputs = _as_json(inputs)
-    manifest = read_manifest(folder)
-    if manifest is not None and manifest.inputs != inputs and not redo_if_changed:
-        raise StageChangedError(_changed(folder, manifest.inputs, inputs))
-    if manifest is not None and manifest.inputs == inputs and _intact(folder, manifest):
-        return manifest
 
-    if not (keep_partial and manifest is None and _read_json(folder / STARTED) == inputs):
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / STARTED, json.dumps(inputs, indent=2))
-    began = time.perf_counter()
-    make(folder)
-    manifest = Manifest(
-        inputs=inputs,
-        outputs=_digests(folder),
-        seconds=round(time.perf_counter() - began, 3),
-        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2))
-    (folder / STARTED).unlink()
-    return manifest
+    config: Config
+    ignored: frozenset[str] = frozenset()
+    read: Callable[[Any], Config] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return self.config.model_dump(mode="json", exclude=set(self.ignored))
+
+    def as_now(self, before: Any) -> Any:
+        """What a manifest says of this configuration, in today's fields; as it is if that cannot be."""
+        ignored = self.config.model_dump(mode="json", include=set(self.ignored))
+        read = self.read or type(self.config).model_validate
+        try:
+            return Settings(read({**before, **ignored}), self.ignored).as_json()
+        except (TypeError, ValueError):
+            return before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage as it is declared, once, in `flows.record.table`.
+
+    Attributes:
+        name: its folder's name.
+        title: what people read.
+        inputs: names of all that decides its outputs; a finished stage keeps their values.
+        outputs: files that it leaves, among others.
+        half_done: make a half-done stage anew in an emptied folder, or hand it over as it is, for a stage
+            that goes on from its own checkpoints. From other inputs it is always made anew.
+        changed: refuse a finished stage whose inputs changed, or make it anew, for a stage that only
+            gathers what others made.
+    """
+
+    name: str
+    title: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    half_done: Literal["make anew", "go on"] = "make anew"
+    changed: Literal["refuse", "make anew"] = "refuse"
+
+    def run(self, folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Manifest:
+        """Run `make(folder)` unless it has been done from these inputs before.
+
+        Args:
+            inputs: the value of each declared input: JSON values, or what `Settings` holds.
+
+        Raises:
+            StageChangedError: if the stage is finished, but from other inputs, or its files were altered
+                since.
+        """
+        assert set(inputs) == set(self.inputs), f"{self.name}: {set(inputs) ^ set(self.inputs)}"
+        now, manifest = _as_json(inputs), read_manifest(folder)
+        before = _read_json(folder / STARTED) if manifest is None else manifest.inputs
+        same = before is not None and _as_now(before, inputs) == now
+        if manifest is not None and same and _intact(folder, manifest):
+            return manifest
+        if manifest is not None and not same and self.changed == "refuse":
+            raise StageChangedError(_changed(folder, _as_now(manifest.inputs, inputs), now))
+
+        goes_on = self.half_done == "go on" and manifest is None and same
+        if not goes_on:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / STARTED, json.dumps(now, indent=2))
+        began = time.perf_counter()
+        make(folder)
+        manifest = Manifest(
+            inputs=now,
+            outputs=_digests(folder),
+            seconds=round(time.perf_counter() - began, 3),
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        missing = set(self.outputs) - set(manifest.outputs)
+        assert not missing, f"the stage {self.name} has not made {missing}"
+        write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2))
+        (folder / STARTED).unlink()
+        return manifest
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -124,8 +170,16 @@ def _read_json(path: Path) -> Any:
 
 
 def _as_json(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(json.dumps(inputs))
+    plain = {key: v.as_json() if isinstance(v, Settings) else v for key, v in inputs.items()}
+    loaded: dict[str, Any] = json.loads(json.dumps(plain))
     return loaded
+
+
+def _as_now(before: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: now.as_now(value) if isinstance(now := inputs.get(key), Settings) else value
+        for key, value in before.items()
+    }
 
 
 def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from exploration.settings import ExplorationConfig, FramesConfig
 from exploration.strategies import Strategy
@@ -17,6 +18,9 @@ from potential.data.config import Config
 from potential.data.frame import Frame
 from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
+
+MAIN_ARM = "active"
+"""The arm that selects as `selection` says, and whose champion is published."""
 
 
 def _as_list(value: Any) -> Any:
@@ -94,6 +98,21 @@ class CampaignConfig(Config):
     selection: Annotated[Strategy, Field(description="which of the explored frames are labelled")] = (
         UncertainAndDiverse()
     )
+    arms: Annotated[
+        dict[str, Strategy],
+        Field(description="other ways to select, each with its own rounds from the same start, by name"),
+    ] = {}  # noqa: RUF012 (pydantic copies it)
+
+    @field_validator("arms")
+    @classmethod
+    def _names_of_folders(cls, arms: dict[str, Strategy]) -> dict[str, Strategy]:
+        for name in arms:
+            if name == MAIN_ARM or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+                raise ValueError(
+                    f"{name!r} cannot name an arm; write lower-case letters, digits, - or _, at most 40, "
+                    f"and not `{MAIN_ARM}`, which is the campaign's own selection"
+                )
+        return arms
 
 
 def campaign_schema() -> dict[str, Any]:

@@ -32,6 +32,11 @@ def _lines(model: BaseModel, indent: int, of: FieldInfo | None = None) -> Iterat
                 yield ""
             yield _commented(f"{' ' * indent}{name}:", field)
             yield from _lines(value, indent + 2, field)
+        elif isinstance(value, dict) and value:
+            yield _commented(f"{' ' * indent}{name}:", field)
+            for key, item in value.items():
+                yield f"{' ' * (indent + 2)}{key}:"
+                yield from _lines(item, indent + 4, field)
         else:
             kinds = _tags(of.annotation, name) if of is not None and of.discriminator == name else ()
             yield _commented(f"{' ' * indent}{name}: {_scalar(shown[name])}", field, kinds)

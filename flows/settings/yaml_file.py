@@ -143,7 +143,7 @@ def _models(location: Location) -> list[type[BaseModel]]:
         fields = [m.model_fields[part] for m in models if isinstance(part, str) and part in m.model_fields]
         if fields:
             models = [m for field in fields for m in _models_in(field.annotation)]
-        elif isinstance(part, str):
+        elif isinstance(part, str) and any(part in _tags_of(m) for m in models):
             models = [m for m in models if part in _tags_of(m)]
     return models
 

@@ -6,57 +6,42 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
+from pydantic import TypeAdapter
 
 from exploration.explore import explore
 from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.selection import Selection, select
 from exploration.strategies import Strategy
-from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import LedgerCounts
+from flows.record.results import ExplorationSummary, LedgerCounts
+from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
-from flows.record.stages import read_manifest, run_stage
+from flows.record.stages import Settings, read_manifest
+from flows.record.table import EXPLORE, FRAMES, SELECT
 from flows.settings.campaign_config import FrameSetConfig
+from flows.steps.step import step
 from flows.steps.train import load_committee, weights_digest
 from flows.views.console import say, warn
 from flows.views.progress import artifact_key, progress
 from flows.views.selection import selection_markdown
 from flows.views.summary import duration
 from potential.data.atomic_write import write_atomically
-from potential.data.config import Config
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
 
 
-class ExplorationSummary(Config):
-    """What exploration met."""
-
-    ledger: LedgerCounts
-    surviving_replicas: float
-    seconds: float
-
-
-@task(
-    name="make frames",
-    task_run_name="make initial and test frames",
-    tags=["frames"],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@step("make frames", "make initial and test frames")
 def make_frame_sets(campaign: CampaignFolder, start: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:
     """The frames that are labelled first, and the frozen test set, drawn independently of them."""
-    config, folder = campaign.config, campaign.frames
+    config = campaign.config
     inputs = {
         "structure": [frame.id for frame in start],
-        "initial": config.initial.model_dump(mode="json"),
-        "test": config.test.model_dump(mode="json"),
+        "initial": Settings(config.initial),
+        "test": Settings(config.test),
         "seed": config.seed,
     }
 
@@ -68,27 +53,21 @@ def make_frame_sets(campaign: CampaignFolder, start: Sequence[Frame]) -> tuple[l
             write_frames(into / f"{name}.extxyz", made)
             frozen = made
 
-    run_stage(folder, inputs, make)
-    initial, test = (read_frames(folder / f"{name}.extxyz") for name in ("initial", "test"))
+    FRAMES.run(campaign.frames, inputs, make)
+    initial, test = read_frames(campaign.initial_frames), read_frames(campaign.test_frames)
     say(f"  {len(initial)} initial frames, {len(test)} frozen test frames")
     return initial, test
 
 
-@task(
-    name="explore",
-    task_run_name="explore round {number}",
-    tags=["explore"],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@step("explore", "explore {here}")
 def explore_with_committee(
-    campaign: CampaignFolder, number: int, starts: Sequence[Frame]
+    campaign: CampaignFolder, here: RoundFolder, starts: Sequence[Frame]
 ) -> ExplorationSummary:
     """Molecular dynamics with the round's committee, from the frames it has learned."""
-    config, round_folder = campaign.config, campaign.round(number)
+    config = campaign.config
     inputs = {
-        "exploration": config.exploration.model_dump(mode="json"),
-        "potential": weights_digest(round_folder.potential),
+        "exploration": Settings(config.exploration),
+        "potential": weights_digest(here.potential),
         "starts": frames_digest(starts),
         "seed": config.seed,
     }
@@ -96,13 +75,13 @@ def explore_with_committee(
     def make(into: Path) -> None:
         began = time.perf_counter()
         steps = config.exploration.n_steps
-        with progress(f"{config.name}-exploration", f"round {number}: exploring", steps, "step") as done:
+        with progress(f"{config.name}-exploration", f"{here}: exploring", steps, "step") as done:
             found = explore(
-                load_committee(campaign, number),
+                load_committee(campaign, here),
                 starts,
                 config.exploration,
-                seed=seed_for(config.seed, "explore", number),
-                origin={"round": number},
+                seed=seed_for(config.seed, "explore", here.number),
+                origin={"round": here.number},
                 progress=lambda step, _: done(step),
             )
         found.save(into)
@@ -113,8 +92,8 @@ def explore_with_committee(
         )
         write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
 
-    run_stage(round_folder.explore, inputs, make)
-    summary = ExplorationSummary.model_validate_json((round_folder.explore / "summary.json").read_text())
+    EXPLORE.run(here.explore, inputs, make)
+    summary = ExplorationSummary.model_validate_json((here.explore / "summary.json").read_text())
     counts = summary.ledger
     say(
         f"  exploration: {counts.accurate} accurate, {counts.candidate} candidate, {counts.failed} failed "
@@ -123,55 +102,40 @@ def explore_with_committee(
     return summary
 
 
-@task(
-    name="select",
-    task_run_name="select round {number}",
-    tags=["select"],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def select_frames(campaign: CampaignFolder, number: int, learned: Sequence[Frame]) -> list[Frame]:
+@step("select", "select {here}")
+def select_frames(campaign: CampaignFolder, here: RoundFolder, learned: Sequence[Frame]) -> Selection:
     """The frames to label next, each pick and each rejection with its reason in `selection.csv`."""
-    config, round_folder = campaign.config, campaign.round(number)
-    explored = read_manifest(round_folder.explore)
+    explored = read_manifest(here.explore)
     assert explored is not None, "exploration comes before selection"
     inputs = {
-        "selection": _as_input(config.selection),
+        "selection": Settings(here.arm.selection, read=TypeAdapter(Strategy).validate_python),
         "explored": explored.outputs["ledger.csv"],
         "learned": frames_digest(learned),
-        "seed": config.seed,
+        "seed": campaign.config.seed,
     }
 
     def make(into: Path) -> None:
         selection = select(
-            Exploration.load(round_folder.explore),
-            descriptors=load_committee(campaign, number).descriptors,
+            Exploration.load(here.explore),
+            descriptors=load_committee(campaign, here).descriptors,
             training_frames=learned,
-            strategy=config.selection,
-            seed=seed_for(config.seed, "select", number),
+            strategy=here.arm.selection,
+            seed=seed_for(campaign.config.seed, "select", here.number),
         )
         selection.save(into)
 
-    run_stage(round_folder.select, inputs, make)
-    selection = Selection.load(round_folder.select)
+    SELECT.run(here.select, inputs, make)
+    selection = Selection.load(here.select)
     say(f"  selection: {len(selection.frames)} frames to label")
     for warning in selection.warnings:
         warn(warning)
+    name = campaign.config.name
     create_markdown_artifact(
-        selection_markdown(f"{config.name}, round {number}: selection", number, selection),
-        key=artifact_key(f"{config.name}-selection"),
-        description=f"What was selected in round {number}, and why",
+        selection_markdown(f"{name}, {here}: selection", str(here), selection),
+        key=artifact_key(f"{name}-selection"),
+        description=f"What was selected in {here}, and why",
     )
-    return list(selection.frames)
-
-
-def _as_input(strategy: Strategy) -> dict[str, Any]:
-    """The settings that decide a selection; those of the first strategy go without its name.
-
-    So they stand in the manifests of campaigns that were made when there was no other.
-    """
-    first = isinstance(strategy, UncertainAndDiverse)
-    return strategy.model_dump(mode="json", exclude={"strategy"} if first else None)
+    return selection
 
 
 def _made(

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
+from prefect import State
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.stages import is_finished, run_stage
+from flows.record.rounds import OUTCOMES_FILE
+from flows.record.stages import Stage, is_finished
 from flows.steps.confirming import expectations
 from flows.steps.explore import frames_digest
+from flows.steps.step import step
 from flows.views.console import say
 from flows.views.progress import progress
 from flows.views.summary import duration
@@ -31,16 +33,8 @@ from potential.data.dataset import Dataset, Label
 from potential.data.frame import Frame
 from potential.evaluator import Evaluator
 
-OUTCOMES = "outcomes.csv"
 
-
-@task(
-    name="label",
-    task_run_name="label {frame.formula} {frame.id:.4}…",
-    tags=["label"],
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@step("label", "label {frame.formula} {frame.id:.4}…")
 def label_frame(
     frame: Frame, level: LevelOfTheory, config: LabelingConfig, expected: Expectation | None = None
 ) -> State:
@@ -53,26 +47,33 @@ def label_frame(
     )
 
 
-def label_stage(
+@dataclass(frozen=True, kw_only=True)
+class LabelTally:
+    """What became of the frames that were to be labelled; seconds of computing."""
+
+    labelled: Dataset
+    quarantined: tuple[Frame, ...]
+    seconds: float
+
+
+def label_frames(
     campaign: CampaignFolder,
+    stage: Stage,
     folder: Path,
     frames: Sequence[Frame],
     *,
     store: LabelStore,
     description: str,
     committee: Callable[[], Evaluator] | None = None,
-) -> pd.DataFrame:
+) -> LabelTally:
     """Label all frames that the store does not know; a frame that failed before is not tried again.
 
     Each outcome is written into the store the moment it arrives, here and nowhere else. Call it within
-    `labeling.task.open_workers`.
+    `labeling.task.open_workers`. `outcomes.csv` has a row a frame: frame_id, outcome (labelled or
+    failed), seconds, in all and by stage, and of failures the kind, message and advice.
 
     Args:
         committee: whose energies the labels are compared with; called only if there is anything to do.
-
-    Returns:
-        One row a frame: frame_id, outcome (labelled or failed), seconds, in all and by stage, and of
-        failures the kind, message and advice; on disk as `outcomes.csv`.
     """
     level = campaign.config.level
     inputs = {
@@ -93,10 +94,10 @@ def label_stage(
             for count, future in enumerate(as_completed(list(futures)), start=len(frames) - len(missing) + 1):
                 store.record(futures[future], _outcome_of(future))
                 done(count)
-        _outcomes(store, frames, level).to_csv(into / OUTCOMES, index=False)
+        _outcomes(store, frames, level).to_csv(into / OUTCOMES_FILE, index=False)
 
-    run_stage(folder, inputs, make)
-    outcomes = pd.read_csv(folder / OUTCOMES, keep_default_na=False)
+    stage.run(folder, inputs, make)
+    outcomes = pd.read_csv(folder / OUTCOMES_FILE, keep_default_na=False)
     failed = outcomes[outcomes["outcome"] == "failed"]
     say(
         f"  {description}: {len(outcomes) - len(failed)} of {len(outcomes)} labelled, "
@@ -106,7 +107,13 @@ def label_stage(
         say(f"    no label for {row.frame_id}: {row.kind}. {row.advice}")
     if len(failed):
         say(f"    in quarantine; `alnico quarantine list {campaign.path}` shows them with their numbers")
-    return outcomes
+    labelled = labelled_frames(frames, outcomes, store, level)
+    known = {frame.id for frame in labelled.frames}
+    return LabelTally(
+        labelled=labelled,
+        quarantined=tuple(frame for frame in frames if frame.id not in known),
+        seconds=float(outcomes["seconds"].sum()),
+    )
 
 
 def labelled_frames(
@@ -126,7 +133,7 @@ def returning_frames(
     its outcomes say.
     """
     if is_finished(folder):
-        taken = set(pd.read_csv(folder / OUTCOMES)["frame_id"].astype(str))
+        taken = set(pd.read_csv(folder / OUTCOMES_FILE)["frame_id"].astype(str))
         return [frame for frame in waiting if frame.id in taken]
     return [frame for frame in waiting if store.failure(frame.id, level.key) is None]
 

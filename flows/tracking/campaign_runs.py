@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from flows.record.rounds import Arm, RoundFolder
+
 if TYPE_CHECKING:  # MLflow takes seconds to import; the command line shall not wait for it
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
@@ -82,14 +84,15 @@ class CampaignRuns:
         """`campaign`, `round 0`, ... to MLflow's run id."""
         return {part: run.info.run_id for part, run in self._runs.items()}
 
-    def parent(self) -> Run:
-        """The run of the whole campaign."""
-        return self._find_or_create("campaign", {}, None)
+    def parent(self, arm: Arm | None = None) -> Run:
+        """The run of the whole campaign, or of an arm beside it."""
+        part = "campaign" if arm is None or arm.is_main else f"arm {arm.name}"
+        return self._find_or_create(part, {}, None)
 
-    def child(self, number: int, *, started_ms: int) -> Run:
-        """The run of one round, inside the parent."""
-        parent = {"mlflow.parentRunId": self.parent().info.run_id}
-        return self._find_or_create(f"round {number}", parent, started_ms)
+    def child(self, here: RoundFolder, *, started_ms: int) -> Run:
+        """The run of one round, inside its arm's."""
+        parent = {"mlflow.parentRunId": self.parent(here.arm).info.run_id}
+        return self._find_or_create(str(here), parent, started_ms)
 
     def _find_or_create(self, part: str, tags: Mapping[str, str], started_ms: int | None) -> Run:
         if part not in self._runs:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from flows.record.results import RoundResult
+from flows.record.rounds import RoundFolder
 from flows.views.label_costs import cost_metrics
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
     from mlflow.entities import Metric
 
 
-def round_metrics(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, float]:
+def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataFrame) -> dict[str, float]:
     """Metrics of the last of `results` by their MLflow names; what did not run is left out.
 
     Args:
+        here: the folder of that round.
         results: the rounds so far, in order.
         costs: `flows.views.label_costs.label_costs` of the campaign.
     """
@@ -32,16 +34,19 @@ def round_metrics(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, 
         "uncertainty/max_force_disagreement_meV_per_A": 1000 * r.uncertainty.max_force_disagreement,
         "uncertainty/spearman": r.uncertainty.spearman,
         "labels/n_labels": r.n_labels,
-        "labels/n_selected": r.n_selected,
-        "labels/n_labelled": r.n_labelled,
-        "labels/n_label_failures": r.n_label_failures,
-        "exploration/surviving_replicas": r.surviving_replicas,
-        "cost/train_seconds": r.train_seconds,
+        "cost/train_seconds": r.training.seconds,
         "cost/explore_seconds": r.explore_seconds,
         "cost/label_seconds": r.label_seconds,
-        "cost/cumulative_train_seconds": sum(done.train_seconds for done in results),
-        **cost_metrics(costs, r.round),
+        "cost/cumulative_train_seconds": sum(done.training.seconds for done in results),
+        **cost_metrics(costs, here),
     }
+    if r.selection is not None:
+        metrics["labels/n_selected"] = r.selection.n_selected
+    if r.labels is not None:
+        metrics["labels/n_labelled"] = r.labels.n_labelled
+        metrics["labels/n_label_failures"] = r.labels.n_failed
+    if r.exploration is not None:
+        metrics["exploration/surviving_replicas"] = r.exploration.surviving_replicas
     if r.ledger is not None:
         for name in ("accurate", "candidate", "failed"):
             count = getattr(r.ledger, name)

@@ -22,13 +22,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from flows.record.results import RESULT_FILE, RoundResult, read_results
-from flows.settings.campaign_config import CampaignConfig
+from flows.record.folder import CampaignFolder
+from flows.record.results import RoundResult
+from flows.record.rounds import Arm, RoundFolder
 from flows.tracking.campaign_runs import CampaignRuns, patience
 from flows.tracking.mlflow_metrics import points, round_metrics, training_history
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import label_costs
 from flows.views.summary import markdown_table, round_table, verdict
+from labeling.store import is_url
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 
@@ -37,25 +39,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECORD_FILE = "tracking.json"
 STORE_FILE, ARTIFACTS_FOLDER = "mlflow.db", "mlruns"
 
 WHAT_TO_LOOK_AT = """
 [Learning curve]({page}): tab *Model metrics*, chart `test_force_mae_meV_per_A`; its x axis (step) is the
 number of labels. Tab *Artifacts*: everything on one page in `report.html`, the pictures in `figures`.
 """
+NOTE = "mlflow.note.content"
 COLUMNS_OF_NOTE = ("round", "labels", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy MAE (meV/atom)")
 
 
-def default_tracking_uri(campaign: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else the SQLite file beside the campaigns."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{campaign.resolve().parent / STORE_FILE}"
+def default_tracking_uri(campaigns: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else an SQLite file in the folder of all campaigns."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{campaigns.resolve() / STORE_FILE}"
 
 
-def learning_curve_address(campaign: Path, server: str) -> str | None:
+def learning_curve_address(campaign: CampaignFolder, server: str) -> str | None:
     """Address of the page with the learning curve on an MLflow `server`; None before anything is logged."""
-    path = campaign / RECORD_FILE
-    record = json.loads(path.read_text()) if path.exists() else {}
+    record = json.loads(campaign.tracking.read_text()) if campaign.tracking.exists() else {}
     if "run_ids" not in record:
         return None
     return f"{server.rstrip('/')}/{_page(record['experiment_id'], record['run_ids']['campaign'])}"
@@ -70,19 +71,18 @@ class Tracker:
     """Logs a campaign to MLflow; every method may be called again, and none raises for MLflow's sake.
 
     Args:
-        folder: the campaign's folder.
-        config: the campaign's settings; its `name` names the experiment.
+        campaign: its folder and settings; its `name` names the experiment.
         tracking_uri: an MLflow tracking URI; default as in `default_tracking_uri`.
 
     Attributes:
         warned: whether the last call could not write to MLflow.
     """
 
-    def __init__(self, folder: Path, config: CampaignConfig, *, tracking_uri: str | None = None) -> None:
-        self.folder = folder.resolve()
-        self.tracking_uri = tracking_uri or default_tracking_uri(self.folder)
-        self._name = config.name
-        self._settings = config.model_dump(mode="json")
+    def __init__(self, campaign: CampaignFolder, *, tracking_uri: str | None = None) -> None:
+        self.campaign = campaign
+        self.tracking_uri = tracking_uri or default_tracking_uri(campaign.path.parent)
+        self._name = campaign.config.name
+        self._settings = campaign.config.model_dump(mode="json")
         self.warned = False
 
     def log_start(self, dataset: Dataset | None = None) -> None:
@@ -96,34 +96,42 @@ class Tracker:
 
         self._log(log)
 
-    def log_round(self, result: RoundResult, round_folder: Path) -> None:
-        """Log a finished round, and the finished ones before it that the store lacks."""
-        self._log(lambda runs: None, {result.round: (result, round_folder)})
+    def log_round(self, here: RoundFolder, result: RoundResult) -> None:
+        """Log a round that has just finished, and the finished ones before it that the store lacks."""
+        self._log(lambda runs: None, {here: result})
 
-    def log_end(self, potential_folder: Path, report: Path) -> None:
+    def log_end(self) -> None:
         """Log and register the potential, log the report, close the run."""
+        potential, report = self.campaign.potential, self.campaign.report
 
         def log(runs: CampaignRuns) -> None:
             run = runs.parent()
             if report.exists():
                 runs.client.log_artifact(run.info.run_id, str(report))
-            if potential_folder.exists():
-                runs.client.log_artifacts(run.info.run_id, str(potential_folder), "potential")
-                digest = _digest((potential_folder / "weights.safetensors").read_bytes())
-                version = runs.register(run, "potential", digest, description=verdict(self._results()))
+            if potential.exists():
+                runs.client.log_artifacts(run.info.run_id, str(potential), "potential")
+                digest = _digest((potential / "weights.safetensors").read_bytes())
+                said = verdict(self.campaign.results())
+                version = runs.register(run, "potential", digest, description=said)
                 runs.tag(run, "registered_model", f"models:/{runs.name}/{version}")
-            runs.set_status(run, "FINISHED")
+            for arm in self.campaign.arms:
+                runs.set_status(runs.parent(arm), "FINISHED")
 
         self._log(log)
 
     def log_stop(self, status: Literal["FAILED", "KILLED"]) -> None:
         """Close the run of a campaign that an error (FAILED) or its user (KILLED) stopped."""
-        self._log(lambda runs: runs.set_status(runs.parent(), status))
+
+        def log(runs: CampaignRuns) -> None:
+            for arm in self.campaign.arms:
+                runs.set_status(runs.parent(arm), status)
+
+        self._log(log)
 
     def _log(
         self,
         log: Callable[[CampaignRuns], None],
-        just_finished: Mapping[int, tuple[RoundResult, Path]] | None = None,
+        just_finished: Mapping[RoundFolder, RoundResult] | None = None,
     ) -> None:
         # Tracking shows a campaign, it must not be able to stop one, whatever MLflow raises.
         try:
@@ -140,7 +148,7 @@ class Tracker:
                     self.tracking_uri,
                     type(error).__name__,
                     error,
-                    self.folder,
+                    self.campaign.path,
                 )
             logger.debug("while logging to MLflow", exc_info=True)
             self.warned = True
@@ -155,13 +163,13 @@ class Tracker:
 
         artifacts = None
         if self.tracking_uri.startswith("sqlite:"):
-            artifacts = (self.folder.parent / ARTIFACTS_FOLDER / self._name).as_uri()
+            artifacts = (self.campaign.path.resolve().parent / ARTIFACTS_FOLDER / self._name).as_uri()
         client = MlflowClient(tracking_uri=self.tracking_uri)
         return CampaignRuns(client, self._name, self._campaign_id(), artifacts=artifacts)
 
     def _campaign_id(self) -> str:
         """Written before the first run is created, so that a killed campaign finds its runs by their tag."""
-        path = self.folder / RECORD_FILE
+        path = self.campaign.tracking
         if path.exists():
             return str(json.loads(path.read_text())["campaign_id"])
         campaign_id = uuid.uuid4().hex
@@ -176,64 +184,70 @@ class Tracker:
             "experiment_id": runs.experiment_id,
             "run_ids": runs.run_ids,
         }
-        write_atomically(self.folder / RECORD_FILE, json.dumps(record, indent=2))
+        write_atomically(self.campaign.tracking, json.dumps(record, indent=2))
 
-    def _results(self) -> list[RoundResult]:
-        return read_results(self.folder)
-
-    def _catch_up(self, runs: CampaignRuns, just_finished: Mapping[int, tuple[RoundResult, Path]]) -> None:
+    def _catch_up(self, runs: CampaignRuns, just_finished: Mapping[RoundFolder, RoundResult]) -> None:
+        runs.log_params(runs.parent(), self._settings)
+        new = [self._catch_up_arm(runs, arm, just_finished) for arm in self.campaign.arms]
         parent = runs.parent()
-        runs.log_params(parent, self._settings)
-        finished = {r.round: (r, self.folder / "rounds" / f"{r.round:02d}") for r in self._results()}
-        finished = dict(sorted((finished | dict(just_finished)).items()))
-        results = [result for result, _ in finished.values()]
-        new = [
-            self._log_round(runs, results[: i + 1], folder) for i, (_, folder) in enumerate(finished.values())
-        ]
-        if any(new) or "mlflow.note.content" not in parent.data.tags:
-            for name, figure in campaign_figures(results).items():
+        if any(new) or NOTE not in parent.data.tags:
+            for name, figure in campaign_figures(self.campaign).items():
                 runs.client.log_figure(parent.info.run_id, figure, f"figures/{name}.png")
+            results = self.campaign.results()
             rows = [{title: row[title] for title in COLUMNS_OF_NOTE} for row in round_table(results)]
             page, said = _page(runs.experiment_id, parent.info.run_id), verdict(results)
             note = f"{said}\n{WHAT_TO_LOOK_AT.format(page=page)}\n{markdown_table(rows)}"
-            runs.tag(parent, "mlflow.note.content", note)
+            runs.tag(parent, NOTE, note)
             summary = f"[**Learning curve**]({page}): {said}"
-            runs.client.set_experiment_tag(runs.experiment_id, "mlflow.note.content", summary)
+            runs.client.set_experiment_tag(runs.experiment_id, NOTE, summary)
 
-    def _log_round(self, runs: CampaignRuns, results: list[RoundResult], folder: Path) -> bool:
+    def _catch_up_arm(
+        self, runs: CampaignRuns, arm: Arm, just_finished: Mapping[RoundFolder, RoundResult]
+    ) -> bool:
+        """Log the finished rounds of an arm that the store lacks; False if it has them all."""
+        finished = {arm.round(result.round): result for result in arm.results()}
+        finished |= {here: result for here, result in just_finished.items() if here.arm == arm}
+        places = sorted(finished, key=lambda here: here.number)
+        new = [
+            self._log_round(runs, here, [finished[before] for before in places[: i + 1]])
+            for i, here in enumerate(places)
+        ]
+        return any(new)
+
+    def _log_round(self, runs: CampaignRuns, here: RoundFolder, results: list[RoundResult]) -> bool:
         """Log the last of `results` to its child run and to the parent; False if it is there already."""
-        result, parent = results[-1], runs.parent()
-        ended_ms = _modified_ms(folder / RESULT_FILE)
-        seconds = result.train_seconds + (result.explore_seconds or 0) + (result.label_seconds or 0)
-        child = runs.child(result.round, started_ms=ended_ms - int(1000 * seconds))
+        result, parent = results[-1], runs.parent(here.arm)
+        ended_ms = _modified_ms(here.result)
+        child = runs.child(here, started_ms=ended_ms - int(1000 * result.seconds))
         digest = _digest(result.model_dump_json().encode())
         if child.data.tags.get("result_digest") == digest:
             return False
-        found = round_metrics(results, label_costs(self.folder))
+        found = round_metrics(here, results, label_costs(self.campaign))
         metrics = points(found, step=result.n_labels, timestamp_ms=ended_ms)
         runs.log_metrics(child, metrics)
         runs.log_metrics(parent, metrics)
-        runs.log_metrics(child, training_history(folder / "train" / "history.csv", ended_ms))
+        runs.log_metrics(child, training_history(here.history, ended_ms))
         for run in (child, parent):
             for context, fingerprint, n in (
-                ("training", result.dataset_fingerprint, result.n_labels),
-                ("test", result.test_fingerprint, result.test.n_frames),
+                ("training", result.training.fingerprint, result.n_labels),
+                ("test", result.evaluation.fingerprint, result.test.n_frames),
             ):
                 if fingerprint is not None:
                     self._log_dataset(runs, run, context, fingerprint, n=n)
-        for name, figure in round_figures(folder).items():
+        for name, figure in round_figures(here).items():
             runs.client.log_figure(child.info.run_id, figure, f"figures/{name}.png")
-        for table in (folder / "select" / "selection.csv", folder / "label" / "outcomes.csv"):
+        for table in (here.selection, here.outcomes):
             if table.exists():
                 runs.client.log_artifact(child.info.run_id, str(table))
-        runs.tag(child, "mlflow.note.content", markdown_table(round_table([result])))
+        runs.tag(child, NOTE, markdown_table(round_table([result])))
         runs.set_status(child, "FINISHED", ended_ms=ended_ms)
         runs.tag(child, "result_digest", digest)  # last: a round logged by half is logged again
         return True
 
     def _log_dataset(self, runs: CampaignRuns, run: Run, context: str, fingerprint: str, *, n: int) -> None:
         name = f"{runs.name}-{context}"
-        source = (self.folder / "labels.db").as_uri()
+        store = self.campaign.label_store
+        source = str(store) if is_url(store) else Path(store).resolve().as_uri()
         runs.log_dataset(run, name, fingerprint, source=source, context=context, n=n)
 
 

@@ -74,11 +74,12 @@ TITLES = {
 
 
 def _new(result: RoundResult) -> str:
-    if result.n_selected is None:
+    labels = result.labels
+    if labels is None:
         return "–"
-    missing = result.n_label_failures or 0
-    return f"{result.n_labelled} of {result.n_selected}" if missing else str(result.n_labelled)
+    tried = labels.n_labelled + labels.n_failed
+    return f"{labels.n_labelled} of {tried}" if labels.n_failed else str(labels.n_labelled)
 
 
 def _time(result: RoundResult) -> str:
-    return duration(result.train_seconds + (result.explore_seconds or 0) + (result.label_seconds or 0))
+    return duration(result.seconds)

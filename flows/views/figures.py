@@ -6,8 +6,8 @@ eV/Angstrom and are shown in meV. Colours: Okabe and Ito's palette, distinguisha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,9 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
+from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
+from flows.record.rounds import RoundFolder
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A8F98", "#24292F"
@@ -31,35 +33,44 @@ LOG_FROM_RATIO = 6.0
 """An axis whose values span more than this factor is logarithmic."""
 
 
-def campaign_figures(results: Sequence[RoundResult]) -> dict[str, Figure]:
+def campaign_figures(campaign: CampaignFolder) -> dict[str, Figure]:
     """The figures over all rounds, by name; empty before the first round is finished."""
+    main, *beside = campaign.arms
+    results = main.results()
     if not results:
         return {}
-    figures = {"learning_curve": learning_curve(results)}
+    others = {arm.name: found for arm in beside if (found := arm.results())}
+    figures = {"learning_curve": learning_curve(results, others)}
     if any(r.ledger is not None for r in results):
         figures["ledger"] = ledger(results)
     figures["cost"] = cost(results)
     return figures
 
 
-def round_figures(round_folder: Path) -> dict[str, Figure]:
+def round_figures(here: RoundFolder) -> dict[str, Figure]:
     """The figures of one round, by name; those whose table is not (yet) there are left out."""
     drawings = {
-        "force_parity": ("evaluate/test_atoms.csv", force_parity),
-        "disagreement_and_error": ("evaluate/test_atoms.csv", disagreement_and_error),
-        "training_history": ("train/history.csv", training_history),
-        "md_survival": ("explore/replicas.csv", md_survival),
+        "force_parity": (here.test_atoms, force_parity),
+        "disagreement_and_error": (here.test_atoms, disagreement_and_error),
+        "training_history": (here.history, training_history),
+        "md_survival": (here.replicas, md_survival),
     }
     figures = {}
-    for name, (table, draw) in drawings.items():
-        path = round_folder / table
+    for name, (path, draw) in drawings.items():
         if path.exists() and not (frame := pd.read_csv(path)).empty:
             figures[name] = draw(frame)
     return figures
 
 
-def learning_curve(results: Sequence[RoundResult]) -> Figure:
-    """Errors on the frozen test set against the number of labels: forces left, energies right."""
+def learning_curve(
+    results: Sequence[RoundResult], others: Mapping[str, Sequence[RoundResult]] | None = None
+) -> Figure:
+    """Errors on the frozen test set against the number of labels: forces left, energies right.
+
+    Args:
+        others: results of the arms beside it, by name; their MAE is drawn.
+    """
+    arms = others or {}
     figure, (forces, energies) = _figure(9.0, 3.6, columns=2)
     labels = [float(r.n_labels) for r in results]
     for axes, quantity, unit in ((forces, "force", "meV/Å"), (energies, "energy", "meV/atom")):
@@ -67,6 +78,11 @@ def learning_curve(results: Sequence[RoundResult]) -> Figure:
         rmse = [1000 * getattr(r.test, f"{quantity}_rmse") for r in results]
         axes.plot(labels, rmse, "s--", color=ORANGE, label="RMSE")
         axes.plot(labels, mae, "o-", color=BLUE, label="MAE")
+        shown = [*mae, *rmse]
+        for (name, found), colour in zip(arms.items(), cycle((GREEN, PURPLE, RED, INK)), strict=False):
+            theirs = [1000 * getattr(r.test, f"{quantity}_mae") for r in found]
+            axes.plot([r.n_labels for r in found], theirs, "^-", color=colour, label=f"MAE, {name}")
+            shown += theirs
         for x, y in zip(labels, mae, strict=True):
             axes.annotate(
                 f"{y:#.3g}",
@@ -77,8 +93,9 @@ def learning_curve(results: Sequence[RoundResult]) -> Figure:
                 color=BLUE,
                 fontsize=8.5,
             )
-        _scale(axes, "x", labels, ticks=sorted(set(labels)))
-        _scale(axes, "y", mae + rmse)
+        counts = [*labels, *(float(r.n_labels) for found in arms.values() for r in found)]
+        _scale(axes, "x", counts, ticks=sorted(set(counts)))
+        _scale(axes, "y", shown)
         axes.set(xlabel="labels", ylabel=f"test {quantity} error ({unit})")
         axes.margins(x=0.08)
         axes.legend(frameon=False)
@@ -162,7 +179,7 @@ def cost(results: Sequence[RoundResult]) -> Figure:
     figure, (axes,) = _figure(5.6, 3.3)
     parts = {
         "labelling": ([r.label_seconds or 0.0 for r in results], PURPLE),
-        "training": ([r.train_seconds for r in results], BLUE),
+        "training": ([r.training.seconds for r in results], BLUE),
         "exploration": ([r.explore_seconds or 0.0 for r in results], SKY),
     }
     longest = max(sum(seconds) for seconds in zip(*(values for values, _ in parts.values()), strict=True))

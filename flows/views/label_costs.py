@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from flows.record.folder import FIRST, CampaignFolder
+from flows.record.rounds import RoundFolder
+from flows.record.table import ISOLATED_ATOMS
 from flows.views.summary import duration
 from labeling.cost import STAGES
 
@@ -16,7 +19,7 @@ FAILURES = "failures"
 NAMES = {**STAGES, FAILURES: FAILURES}
 
 
-def label_costs(campaign: Path) -> pd.DataFrame:
+def label_costs(campaign: CampaignFolder) -> pd.DataFrame:
     """One row per label stage that is finished, in the order in which they ran.
 
     Columns: `where` ("initial and test", "isolated atoms", "round 0", ...), `round` (0 for the first two),
@@ -33,16 +36,10 @@ def label_costs(campaign: Path) -> pd.DataFrame:
     return costs
 
 
-def label_outcomes(campaign: Path) -> list[tuple[str, int, Path]]:
+def label_outcomes(campaign: CampaignFolder) -> list[tuple[str, int, Path]]:
     """What was labelled, the round it belongs to, and its outcomes.csv; those that are there."""
-    rounds = {int(path.name): path / "label" for path in sorted((campaign / "rounds").glob("[0-9]*"))}
-    places = [
-        ("initial and test", 0, campaign / "labels"),
-        ("isolated atoms", 0, campaign / "isolated_atoms"),
-        *((f"round {number}", number, path) for number, path in rounds.items()),
-    ]
-    found = [(where, number, folder / "outcomes.csv") for where, number, folder in places]
-    return [place for place in found if place[2].exists() and place[2].stat().st_size > 1]
+    stages = campaign.label_stages()
+    return [stage for stage in stages if stage[2].exists() and stage[2].stat().st_size > 1]
 
 
 def cost_table(costs: pd.DataFrame) -> list[dict[str, str]]:
@@ -56,9 +53,10 @@ def cost_table(costs: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def cost_metrics(costs: pd.DataFrame, number: int) -> dict[str, float]:
+def cost_metrics(costs: pd.DataFrame, here: RoundFolder) -> dict[str, float]:
     """For MLflow: seconds by stage of the labels made up to the end of a round, and in that round."""
-    until, within = costs[costs["round"] <= number], costs[costs["where"] == f"round {number}"]
+    mine = costs["where"].isin([FIRST, ISOLATED_ATOMS.title, *(str(r) for r in here.arm.begun())])
+    until, within = costs[mine & (costs["round"] <= here.number)], costs[costs["where"] == str(here)]
     metrics = {"cost/cumulative_label_seconds": float(until["total"].sum())}
     for stage in NAMES:
         if until[stage].sum() > 0:

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from flows.record.results import RoundResult, read_results
+from flows.record.folder import CampaignFolder
+from flows.record.results import RoundResult
+from flows.record.rounds import RoundFolder
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
 from flows.views.selection import selection_table
 from flows.views.summary import best_round, duration, round_table, verdict
 from potential.data.atomic_write import write_atomically
 
-REPORT_FILE = "report.html"
 CAPTIONS = {
     "ledger": "Exploration: frames by verdict of the committee. The share of accurate frames should grow.",
     "cost": "Where the time went.",
@@ -32,18 +32,12 @@ CAPTIONS = {
 }
 
 
-def write_report(folder: Path) -> Path:
-    """Write `report.html` into the campaign's folder, also while the campaign is not finished.
-
-    Raises:
-        FileNotFoundError: if the folder holds no campaign.yaml.
-    """
-    config_path = folder / "campaign.yaml"
-    if not config_path.exists():
-        raise FileNotFoundError(f"no campaign.yaml in {folder}; give the folder of a campaign")
-    config = yaml.safe_load(config_path.read_text())
-    results, costs = read_results(folder), label_costs(folder)
-    rounds = {r.round: folder / "rounds" / f"{r.round:02d}" for r in results}
+def write_report(folder: CampaignFolder) -> Path:
+    """Write `report.html` into the campaign's folder, also while the campaign is not finished."""
+    config = folder.config.model_dump(mode="json")
+    results, costs = folder.results(), label_costs(folder)
+    finished = [arm.round(result.round) for arm in folder.arms for result in arm.results()]
+    rounds = {str(here): here for here in finished}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -51,7 +45,7 @@ def write_report(folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    overall = {name: _figure(figure) for name, figure in campaign_figures(results).items()}
+    overall = {name: _figure(figure) for name, figure in campaign_figures(folder).items()}
     page = environment.get_template("report.html.jinja").render(
         name=config["name"],
         verdict=verdict(results),
@@ -69,12 +63,12 @@ def write_report(folder: Path) -> Path:
         level=_rows(config.get("level", {})),
         settings={key: _rows(value) for key, value in config.items() if isinstance(value, dict)},
         plain=_rows({key: value for key, value in config.items() if not isinstance(value, dict)}),
-        potential=str((folder / "potential").resolve()) if (folder / "potential").exists() else None,
-        card=_card(folder / "potential" / "model_card.json"),
+        beside={arm.name: round_table(arm.results()) for arm in folder.arms[1:] if arm.results()},
+        potential=str(folder.potential.resolve()) if folder.potential.exists() else None,
+        card=_card(folder.model_card),
     )
-    path = folder / REPORT_FILE
-    write_atomically(path, page)
-    return path
+    write_atomically(folder.report, page)
+    return folder.report
 
 
 def _figure(figure: Figure) -> str:
@@ -91,26 +85,24 @@ def _totals(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
     return {
         "labels to learn from": f"{last.n_labels}",
         "frozen test frames": f"{last.test.n_frames}",
-        "label failures": f"{sum(r.n_label_failures or 0 for r in results)}",
+        "label failures": f"{sum(r.labels.n_failed for r in results if r.labels)}",
         "time in labelling": duration(float(costs["total"].sum())),
-        "time in training": duration(sum(r.train_seconds for r in results)),
+        "time in training": duration(sum(r.training.seconds for r in results)),
     }
 
 
-def _selections(rounds: Mapping[int, Path]) -> list[dict[str, str]]:
-    return selection_table(
-        {n: _read_table(folder / "select" / "selection.csv") for n, folder in rounds.items()}
-    )
+def _selections(rounds: Mapping[str, RoundFolder]) -> list[dict[str, str]]:
+    return selection_table({title: _read_table(here.selection) for title, here in rounds.items()})
 
 
-def _warnings(rounds: Mapping[int, Path]) -> dict[int, list[str]]:
+def _warnings(rounds: Mapping[str, RoundFolder]) -> dict[str, list[str]]:
     """What selection warned of, by round."""
-    files = {n: folder / "select" / "warnings.txt" for n, folder in rounds.items()}
-    said = {n: file.read_text(encoding="utf-8").splitlines() for n, file in files.items() if file.exists()}
-    return {n: warnings for n, warnings in said.items() if warnings}
+    files = {title: here.selection_warnings for title, here in rounds.items()}
+    said = {t: file.read_text(encoding="utf-8").splitlines() for t, file in files.items() if file.exists()}
+    return {title: warnings for title, warnings in said.items() if warnings}
 
 
-def _failures(folder: Path) -> list[dict[str, str]]:
+def _failures(folder: CampaignFolder) -> list[dict[str, str]]:
     """Every frame without a label, with what went wrong and what to do, of all rounds."""
     rows = []
     for place, _, path in label_outcomes(folder):

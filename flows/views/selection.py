@@ -11,8 +11,8 @@ from exploration.selection import Selection
 from flows.views.summary import markdown_table
 
 
-def selection_table(tables: Mapping[int, pd.DataFrame]) -> list[dict[str, str]]:
-    """How many frames were picked or left, by the stage that decided: a column per round.
+def selection_table(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, str]]:
+    """How many frames were picked or left, by the stage that decided: a column per round, by its title.
 
     A stage that this version does not know, such as one of another version, goes by its own name.
     """
@@ -22,14 +22,14 @@ def selection_table(tables: Mapping[int, pd.DataFrame]) -> list[dict[str, str]]:
     met = {(decision, stage) for found in counts.values() for decision, stage in found.index}
     return [
         {"decision": decision, "because": because.get(stage, stage)}
-        | {f"round {n}": str(found.get((decision, stage), 0)) for n, found in counts.items()}
+        | {title: str(found.get((decision, stage), 0)) for title, found in counts.items()}
         for decision, stage in sorted(
             met, key=lambda pair: (order.index(pair[1]) if pair[1] in because else len(order), pair)
         )
     ]
 
 
-def selection_markdown(title: str, number: int, selection: Selection) -> str:
+def selection_markdown(title: str, column: str, selection: Selection) -> str:
     """One round's decisions by stage, and its warnings."""
     parts = [f"# {title}", *(f"**Warning:** {warning}" for warning in selection.warnings)]
-    return "\n\n".join([*parts, markdown_table(selection_table({number: selection.table}))])
+    return "\n\n".join([*parts, markdown_table(selection_table({column: selection.table}))])

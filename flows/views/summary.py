@@ -32,9 +32,9 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
             "energy MAE (meV/atom)": f"{1000 * r.test.energy_mae:.2f}",
             "Spearman": _or_dash(r.uncertainty.spearman, "{:.2f}"),
             "accurate / candidate / failed": _ledger(r),
-            "labelled": _or_dash(r.n_labelled, "{}"),
-            "label failures": _or_dash(r.n_label_failures, "{}"),
-            "training": duration(r.train_seconds),
+            "labelled": _or_dash(None if r.labels is None else r.labels.n_labelled, "{}"),
+            "label failures": _or_dash(None if r.labels is None else r.labels.n_failed, "{}"),
+            "training": duration(r.training.seconds),
             "exploration": duration(r.explore_seconds),
             "labelling": duration(r.label_seconds),
         }

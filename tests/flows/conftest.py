@@ -9,7 +9,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from flows.record.results import RESULT_FILE, ErrorMetrics, LedgerCounts, RoundResult, UncertaintyMetrics
+from flows.record.folder import CampaignFolder
+from flows.record.results import (
+    RESULT_FILE,
+    ErrorMetrics,
+    EvaluationSummary,
+    ExplorationSummary,
+    LabelSummary,
+    LedgerCounts,
+    RoundResult,
+    SelectionSummary,
+    TrainingSummary,
+    UncertaintyMetrics,
+)
 from flows.settings.campaign_config import CampaignConfig
 from flows.views.report import write_report
 from labeling.cost import stage_seconds
@@ -58,24 +70,28 @@ def build_round(folder: Path, number: int, rng: np.random.Generator, *, last: bo
     values = {
         "round": number,
         "n_labels": 20 + 8 * number,
-        "n_train": 18 + 7 * number,
-        "n_validation": 2 + number,
-        "test": ErrorMetrics(
-            n_frames=20,
-            energy_mae=0.02 * FORCE_MAE[number],
-            energy_rmse=0.026 * FORCE_MAE[number],
-            force_mae=float(np.abs(error).mean()),
-            force_rmse=float(np.sqrt((error**2).mean())),
+        "training": TrainingSummary(
+            n_train=18 + 7 * number,
+            n_validation=2 + number,
+            epochs=150,
+            seconds=70.0 + 9 * number,
+            fingerprint=f"{number}d5e61f0a2b3c4d5"[:16],
         ),
-        "uncertainty": UncertaintyMetrics(
-            mean_force_disagreement=float(atoms["force_disagreement"].mean()),
-            max_force_disagreement=float(atoms["force_disagreement"].max()),
-            spearman=float(atoms["force_disagreement"].corr(atoms["force_error"], method="spearman")),
+        "evaluation": EvaluationSummary(
+            test=ErrorMetrics(
+                n_frames=20,
+                energy_mae=0.02 * FORCE_MAE[number],
+                energy_rmse=0.026 * FORCE_MAE[number],
+                force_mae=float(np.abs(error).mean()),
+                force_rmse=float(np.sqrt((error**2).mean())),
+            ),
+            uncertainty=UncertaintyMetrics(
+                mean_force_disagreement=float(atoms["force_disagreement"].mean()),
+                max_force_disagreement=float(atoms["force_disagreement"].max()),
+                spearman=float(atoms["force_disagreement"].corr(atoms["force_error"], method="spearman")),
+            ),
+            fingerprint="7e57f1a9e70000aa",
         ),
-        "epochs": 150,
-        "train_seconds": 70.0 + 9 * number,
-        "dataset_fingerprint": f"{number}d5e61f0a2b3c4d5"[:16],
-        "test_fingerprint": "7e57f1a9e70000aa",
     }
     if not last:
         replicas = _replicas(number, rng)
@@ -83,15 +99,19 @@ def build_round(folder: Path, number: int, rng: np.random.Generator, *, last: bo
         _selection(number).to_csv(folder / "select" / "selection.csv", index=False)
         _outcomes(number).to_csv(folder / "label" / "outcomes.csv", index=False)
         values |= {
-            "ledger": LedgerCounts(
-                accurate=90 + 60 * number, candidate=190 - 50 * number, failed=20 - 10 * number
+            "exploration": ExplorationSummary(
+                ledger=LedgerCounts(
+                    accurate=90 + 60 * number, candidate=190 - 50 * number, failed=20 - 10 * number
+                ),
+                seconds=22.0,
+                surviving_replicas=float(replicas["survived"].mean()),
             ),
-            "explore_seconds": 22.0,
-            "surviving_replicas": float(replicas["survived"].mean()),
-            "n_selected": 9 if number == 1 else 8,
-            "n_labelled": 8,
-            "n_label_failures": 1 if number == 1 else 0,
-            "label_seconds": 8 * 5.8 + (41.0 if number == 1 else 0.0),
+            "selection": SelectionSummary(n_selected=9 if number == 1 else 8),
+            "labels": LabelSummary(
+                n_labelled=8,
+                n_failed=1 if number == 1 else 0,
+                seconds=8 * 5.8 + (41.0 if number == 1 else 0.0),
+            ),
         }
     result = RoundResult.model_validate(values)
     (folder / RESULT_FILE).write_text(result.model_dump_json(indent=2))
@@ -194,7 +214,7 @@ def campaign_config() -> CampaignConfig:
 def reported_campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished campaign with its report; shared between tests, so only for reading."""
     folder = build_campaign(tmp_path_factory.mktemp("campaigns") / "ethanol")
-    write_report(folder)
+    write_report(CampaignFolder.open(folder))
     return folder
 
 

@@ -14,7 +14,6 @@ import yaml
 from flows.cli.app import run_command
 from flows.errors import CampaignError, StageChangedError
 from flows.record.folder import CampaignFolder
-from flows.record.results import read_results
 from flows.settings.yaml_file import load_config
 from labeling.store import LabelStore
 from potential.calculator import Potential
@@ -75,20 +74,22 @@ def test_every_stage_of_every_round_is_there(finished: CampaignFolder):
 
 
 def test_the_results_agree_with_the_tables(finished: CampaignFolder):
-    first, last = read_results(finished.path)
+    first, last = finished.results()
     outcomes = pd.read_csv(finished.round(0).label / "outcomes.csv")
     selection = pd.read_csv(finished.round(0).select / "selection.csv")
-    assert first.n_labels == first.n_train + first.n_validation == 5
-    assert first.n_selected == len(outcomes) == (selection["decision"] == "selected").sum() > 0
-    assert first.n_labelled == (outcomes["outcome"] == "labelled").sum()
-    assert last.n_labels == 5 + first.n_labelled
+    assert first.n_labels == first.training.n_train + first.training.n_validation == 5
+    assert first.selection is not None
+    assert first.labels is not None
+    assert first.selection.n_selected == len(outcomes) == (selection["decision"] == "selected").sum() > 0
+    assert first.labels.n_labelled == (outcomes["outcome"] == "labelled").sum()
+    assert last.n_labels == 5 + first.labels.n_labelled
     assert last.ledger is None
     assert first.ledger is not None
     assert first.ledger.total == len(pd.read_csv(finished.round(0).explore / "ledger.csv"))
     atoms = pd.read_csv(finished.round(1).evaluate / "test_atoms.csv")
     error = atoms[["fx", "fy", "fz"]].to_numpy() - atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
     assert last.test.force_mae == pytest.approx(np.abs(error).mean())
-    assert len(label_ids(finished)) == 4 + 5 + first.n_labelled
+    assert len(label_ids(finished)) == 4 + 5 + first.labels.n_labelled
 
 
 def test_the_test_set_is_frozen_and_never_trained_on(finished: CampaignFolder):
@@ -97,16 +98,16 @@ def test_the_test_set_is_frozen_and_never_trained_on(finished: CampaignFolder):
     selected = {frame.id for frame in read_frames(finished.round(0).select / "selected.extxyz")}
     assert len(test) == 4
     assert not test & (trained | selected)
-    first, last = read_results(finished.path)
-    assert first.test_fingerprint == last.test_fingerprint
+    first, last = finished.results()
+    assert first.evaluation.fingerprint == last.evaluation.fingerprint
 
 
 def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
-    results = read_results(finished.path)
+    results = finished.results()
     best = min(results, key=lambda result: result.test.force_mae)
     card = json.loads((finished.potential / "model_card.json").read_text())
     assert card["test errors"]["force MAE, meV/Å"] == pytest.approx(1000 * best.test.force_mae)
-    assert card["data"]["fingerprint"] == best.dataset_fingerprint
+    assert card["data"]["fingerprint"] == best.training.fingerprint
     assert card["domain"]["temperatures of the exploration, K"] == [15.0, 30.0]
     assert card["reference"]["labeler"] == "lennard_jones"
     assert card["backend"] == "compiled blocks"
@@ -147,12 +148,53 @@ def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path
     labelled = label_ids(folder)
     run_campaign(tmp_path / "more.yaml")
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    results = read_results(folder.path)
+    results = folder.results()
     assert [result.round for result in results] == [0, 1, 2]
-    assert results[0] == read_results(finished.path)[0]
+    assert results[0] == finished.results()[0]
     assert label_ids(folder) - labelled == {
         frame.id for frame in read_frames(folder.round(1).select / "selected.extxyz")
     }
+
+
+def test_two_arms_share_start_and_store_and_keep_their_rounds_apart(
+    finished: CampaignFolder, tmp_path: Path, yaml_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    """An arm may be added to a finished campaign; what is there is not touched."""
+    from flows.campaign.loop import run_campaign
+
+    shutil.copytree(finished.path, tmp_path / "campaigns" / "lj")
+    content = yaml.safe_load(yaml_file.read_text()) | {"arms": {"wary": {"frames_per_round": 2}}}
+    content["initial"]["source"]["path"] = str(yaml_file.parent / "mine.extxyz")
+    (tmp_path / "arms.yaml").write_text(yaml.safe_dump(content))
+    folder = CampaignFolder.open(tmp_path / "arms.yaml")
+    before = {path: path.stat().st_mtime_ns for path in folder.path.glob("rounds/*/*/*")}
+    run_campaign(tmp_path / "arms.yaml")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    active, wary = folder.arms
+    assert not (wary.rounds / "00" / "train").exists()
+    mine, theirs = active.results(), wary.results()
+    assert [result.arm for result in theirs] == ["wary", "wary"]
+    assert theirs[0].training == mine[0].training
+    assert theirs[0].evaluation == mine[0].evaluation
+    assert theirs[0].selection is not None
+    assert theirs[0].selection.n_selected == 2
+    assert theirs[1].n_labels == 7
+    assert mine[1].n_labels > theirs[1].n_labels
+    picked = {
+        frame.id for arm in folder.arms for frame in read_frames(arm.round(0).select / "selected.extxyz")
+    }
+    initial = {
+        frame.id for name in ("initial", "test") for frame in read_frames(folder.frames / f"{name}.extxyz")
+    }
+    assert label_ids(folder) <= picked | initial
+    assert json.loads((folder.potential / "model_card.json").read_text())["data"]["labels"] in (
+        5,
+        mine[1].n_labels,
+    )
+    assert "Arm wary" in folder.report.read_text()
+    capsys.readouterr()
+    assert run_command(["status", str(folder.path)]) == 0
+    assert "arm wary" in capsys.readouterr().out
 
 
 def test_a_changed_setting_is_refused(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
@@ -167,7 +209,7 @@ def test_a_changed_setting_is_refused(finished: CampaignFolder, tmp_path: Path, 
 
 
 def test_a_label_that_fails_is_recorded_with_its_reason(finished: CampaignFolder):
-    outcomes = pd.read_csv(finished.labels / "outcomes.csv")
+    outcomes = pd.read_csv(finished.first_labels / "outcomes.csv")
     failed = outcomes[outcomes["outcome"] == "failed"].iloc[0]
     bad = next(f for f in read_frames(finished.frames / "initial.extxyz") if f.origin.get("squeezed"))
     assert failed["frame_id"] == bad.id
@@ -211,7 +253,7 @@ def test_status_of_a_campaign_that_was_stopped(
     assert "not started yet" in capsys.readouterr().out
     folder = CampaignFolder.open(path)
     folder.write_config()
-    for done in (folder.frames, folder.labels):
+    for done in (folder.frames, folder.first_labels):
         done.mkdir()
         (done / "manifest.json").write_text("{}")
     folder.round(0).train.mkdir(parents=True)

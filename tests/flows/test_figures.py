@@ -1,5 +1,6 @@
 """The figures show the numbers they were given, and survive what a broken round hands them."""
 
+import shutil
 from pathlib import Path
 
 import matplotlib.pyplot
@@ -8,7 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from flows.record.results import LedgerCounts, read_results
+from flows.record.folder import CampaignFolder
+from flows.record.results import LedgerCounts, RoundResult
 from flows.views.figures import (
     campaign_figures,
     disagreement_and_error,
@@ -30,8 +32,13 @@ def lines(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
     return {line.get_label(): line.get_xydata() for line in figure.axes[panel].get_lines()}
 
 
+def with_force_mae(result: RoundResult, force_mae: float) -> RoundResult:
+    test = result.test.model_copy(update={"force_mae": force_mae})
+    return result.model_copy(update={"evaluation": result.evaluation.model_copy(update={"test": test})})
+
+
 def test_learning_curve_shows_errors_against_labels(finished_campaign: Path):
-    results = read_results(finished_campaign)
+    results = CampaignFolder.open(finished_campaign).results()
     figure = drawn(learning_curve(results))
     expected = [(r.n_labels, 1000 * r.test.force_mae) for r in results]
     assert np.allclose(lines(figure)["MAE"], expected)
@@ -42,15 +49,24 @@ def test_learning_curve_shows_errors_against_labels(finished_campaign: Path):
 
 def test_wide_learning_curves_are_logarithmic(finished_campaign: Path):
     results = [
-        r.model_copy(update={"n_labels": n, "test": r.test.model_copy(update={"force_mae": 1.0 / n})})
-        for r, n in zip(read_results(finished_campaign), (10, 100, 1000, 10000), strict=True)
+        with_force_mae(r, 1.0 / n).model_copy(update={"n_labels": n})
+        for r, n in zip(CampaignFolder.open(finished_campaign).results(), (10, 100, 1000, 10000), strict=True)
     ]
     axes = drawn(learning_curve(results)).axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
+def test_the_arms_stand_beside_one_another(finished_campaign: Path):
+    results = CampaignFolder.open(finished_campaign).results()
+    others = {"random": [with_force_mae(r, 2 * r.test.force_mae) for r in results]}
+    figure = drawn(learning_curve(results, others))
+    expected = [(r.n_labels, 2000 * r.test.force_mae) for r in results]
+    assert np.allclose(lines(figure)["MAE, random"], expected)
+    assert lines(figure).keys() == {"MAE", "RMSE", "MAE, random"}
+
+
 def test_parity_says_the_mae_of_its_points(finished_campaign: Path):
-    result = read_results(finished_campaign)[0]
+    result = CampaignFolder.open(finished_campaign).results()[0]
     table = pd.read_csv(finished_campaign / "rounds/00/evaluate/test_atoms.csv")
     figure = drawn(force_parity(table))
     assert f"MAE {1000 * result.test.force_mae:.1f} meV/Å" in figure.axes[0].texts[0].get_text()
@@ -60,7 +76,7 @@ def test_parity_says_the_mae_of_its_points(finished_campaign: Path):
 
 @pytest.mark.parametrize("repeats", [1, 30])
 def test_disagreement_and_error_says_spearman(finished_campaign: Path, repeats: int):
-    result = read_results(finished_campaign)[0]
+    result = CampaignFolder.open(finished_campaign).results()[0]
     table = pd.read_csv(finished_campaign / "rounds/00/evaluate/test_atoms.csv")
     figure = drawn(disagreement_and_error(pd.concat([table] * repeats)))
     assert figure.axes[0].texts[0].get_text() == f"Spearman {result.uncertainty.spearman:.2f}"
@@ -76,7 +92,7 @@ def test_a_single_member_has_no_disagreement_to_draw(finished_campaign: Path):
 
 
 def test_ledger_bars_add_up(finished_campaign: Path):
-    figure = drawn(ledger(read_results(finished_campaign)))
+    figure = drawn(ledger(CampaignFolder.open(finished_campaign).results()))
     heights = np.array([[bar.get_height() for bar in bars] for bars in figure.axes[0].containers])
     assert heights.shape == (3, 3)  # verdicts, rounds that explored
     assert np.allclose(heights.sum(axis=0), 100)
@@ -85,7 +101,11 @@ def test_ledger_bars_add_up(finished_campaign: Path):
 
 def test_an_exploration_without_records(finished_campaign: Path):
     empty = LedgerCounts(accurate=0, candidate=0, failed=0)
-    results = [r.model_copy(update={"ledger": empty}) for r in read_results(finished_campaign)]
+    results = [
+        r.model_copy(update={"exploration": r.exploration.model_copy(update={"ledger": empty})})
+        for r in CampaignFolder.open(finished_campaign).results()
+        if r.exploration is not None
+    ]
     drawn(ledger(results))
 
 
@@ -105,15 +125,17 @@ def test_training_history_without_validation(finished_campaign: Path):
 
 
 def test_figures_by_name(finished_campaign: Path):
-    assert list(campaign_figures(read_results(finished_campaign))) == ["learning_curve", "ledger", "cost"]
-    assert campaign_figures([]) == {}
-    explored = set(round_figures(finished_campaign / "rounds/02"))
+    campaign = CampaignFolder.open(finished_campaign)
+    assert list(campaign_figures(campaign)) == ["learning_curve", "ledger", "cost"]
+    explored = set(round_figures(campaign.round(2)))
     assert explored == {"force_parity", "disagreement_and_error", "training_history", "md_survival"}
-    assert explored - set(round_figures(finished_campaign / "rounds/03")) == {"md_survival"}
-    assert round_figures(finished_campaign / "rounds/09") == {}
+    assert explored - set(round_figures(campaign.round(3))) == {"md_survival"}
+    assert round_figures(campaign.round(9)) == {}
+    shutil.rmtree(finished_campaign / "rounds")
+    assert campaign_figures(campaign) == {}
 
 
 def test_no_figure_is_left_in_pyplot(finished_campaign: Path):
-    for figure in campaign_figures(read_results(finished_campaign)).values():
+    for figure in campaign_figures(CampaignFolder.open(finished_campaign)).values():
         drawn(figure)
     assert matplotlib.pyplot.get_fignums() == []

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from flows.cli.app import run_command
+from flows.record.folder import CampaignFolder
+from flows.settings.campaign_config import CampaignConfig
 from flows.views.label_costs import cost_table, label_costs
 from labeling.cost import stage_seconds, with_seconds
 
@@ -28,7 +30,7 @@ def test_stages_add_up_to_the_whole() -> None:
 
 
 def test_costs_are_cumulated_over_all_label_stages(finished_campaign: Path) -> None:
-    costs = label_costs(finished_campaign)
+    costs = label_costs(CampaignFolder.open(finished_campaign))
     assert list(costs["where"]) == ["initial and test", "round 0", "round 1", "round 2"]
     assert list(costs["labels"]) == [40, 8, 8, 8]
     assert list(costs["scf"]) == pytest.approx([40 * 4.2, *[8 * 4.2] * 3])
@@ -50,12 +52,12 @@ def test_outcomes_without_stages_count_with_their_total(finished_campaign: Path)
     path = finished_campaign / "labels" / "outcomes.csv"
     old = pd.read_csv(path)[["frame_id", "outcome", "seconds", "kind", "message", "advice"]]
     old.to_csv(path, index=False)
-    costs = label_costs(finished_campaign)
+    costs = label_costs(CampaignFolder.open(finished_campaign))
     assert costs["other"].iloc[0] == costs["total"].iloc[0] == pytest.approx(40 * 5.8)
 
 
-def test_no_labels_no_costs(tmp_path: Path) -> None:
-    assert cost_table(label_costs(tmp_path)) == []
+def test_no_labels_no_costs(tmp_path: Path, campaign_config: CampaignConfig) -> None:
+    assert cost_table(label_costs(CampaignFolder(tmp_path, campaign_config))) == []
 
 
 def test_status_shows_them(finished_campaign: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +74,7 @@ def test_a_real_campaign_has_its_stages_in_its_outcomes(
     from flows.campaign.loop import run_campaign
 
     folder = run_campaign(write_lj_campaign(tmp_path))
-    costs = label_costs(folder.path)
+    costs = label_costs(folder)
     assert list(costs["where"]) == ["initial and test", "round 0"]
     assert (costs["other"] > 0).all()
     assert costs["total"].sum() == pytest.approx(costs["other"].sum() + costs["failures"].sum())

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from flows.cli.app import run_command
-from flows.record.results import read_results
 from flows.settings.yaml_file import load_config
 from flows.steps.labels import labelled_frames, returning_frames
 from labeling.failure import LabelFailure
@@ -51,7 +50,7 @@ def test_a_released_label_joins_the_next_round_that_labels(
     folder = run_campaign(path)
     assert isolated_atom_energies([18], LabelStore(folder.label_store), folder.config.level) == {18: 0.0}
     assert load_potential(folder.round(0).potential).energy_shifts.tolist() == [0.0]
-    before = [(r.n_labels, r.dataset_fingerprint) for r in read_results(folder.path)]
+    before = [(r.n_labels, r.training.fingerprint) for r in folder.results()]
     assert before[0][0] == 5
     capsys.readouterr()
 
@@ -67,12 +66,12 @@ def test_a_released_label_joins_the_next_round_that_labels(
 
     # Finished rounds are left as they are ...
     run_campaign(path)
-    assert [(r.n_labels, r.dataset_fingerprint) for r in read_results(folder.path)] == before
+    assert [(r.n_labels, r.training.fingerprint) for r in folder.results()] == before
     # ... and the next one that labels takes the released label along.
     shutil.rmtree(folder.round(0).label)
     shutil.rmtree(folder.round(1).path)
     run_campaign(path)
-    assert [r.n_labels for r in read_results(folder.path)] == [5, before[1][0] + 1]
+    assert [r.n_labels for r in folder.results()] == [5, before[1][0] + 1]
 
 
 @pytest.fixture

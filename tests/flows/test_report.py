@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from exploration.decisions import Stage
+from flows.errors import ConfigError
+from flows.record.folder import CampaignFolder
 from flows.views.report import write_report
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -83,7 +85,7 @@ def test_frame_ids_stay_text(html: str):
 
 
 def test_report_of_a_campaign_in_its_first_round(first_round_only: Path):
-    page = Page(write_report(first_round_only).read_text())
+    page = Page(write_report(CampaignFolder.open(first_round_only)).read_text())
     assert "One round is not a learning curve yet" in page.text["p"][0]
     assert any("written when the campaign is finished" in text for text in page.text["p"])
 
@@ -91,7 +93,7 @@ def test_report_of_a_campaign_in_its_first_round(first_round_only: Path):
 def test_report_before_the_first_round(first_round_only: Path):
     for path in (first_round_only / "rounds").rglob("result.json"):
         path.unlink()
-    page = Page(write_report(first_round_only).read_text())
+    page = Page(write_report(CampaignFolder.open(first_round_only)).read_text())
     assert page.text["p"][0] == "No round is finished yet."
     assert page.images == []
 
@@ -102,7 +104,7 @@ def test_a_round_that_selected_and_labelled_nothing(finished_campaign: Path):
     (finished_campaign / "rounds" / "02" / "label" / "outcomes.csv").write_text(
         "frame_id,outcome,seconds,kind\n"
     )
-    titles = Page(write_report(finished_campaign).read_text()).text["th"]
+    titles = Page(write_report(CampaignFolder.open(finished_campaign)).read_text()).text["th"]
     assert "round 0" in titles
     assert "round 1" not in titles
 
@@ -115,7 +117,7 @@ def test_unknown_stages_of_the_selection_and_its_warnings_are_shown(finished_cam
     table.to_csv(folders[1] / "selection.csv", index=False)
     (folders[0] / "warnings.txt").write_text("")
     (folders[2] / "warnings.txt").write_text("only 2 <b>candidates\n")
-    html = write_report(finished_campaign).read_text()
+    html = write_report(CampaignFolder.open(finished_campaign)).read_text()
     cells = Page(html).text["td"]
     at = cells.index("largest_gradient")
     assert cells[at - 1 : at + 4] == ["selected", "largest_gradient", "0", "3", "0"]
@@ -126,5 +128,5 @@ def test_unknown_stages_of_the_selection_and_its_warnings_are_shown(finished_cam
 
 
 def test_no_campaign(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"no campaign\.yaml"):
-        write_report(tmp_path)
+    with pytest.raises(ConfigError, match=r"no campaign\.yaml"):
+        CampaignFolder.open(tmp_path)

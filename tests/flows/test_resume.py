@@ -21,7 +21,6 @@ from safetensors import safe_open
 
 from flows.record.folder import CampaignFolder
 from flows.record.lock import is_locked
-from flows.record.results import read_results
 from flows.record.stages import is_finished, is_started
 from labeling.store import LabelStore
 
@@ -154,7 +153,7 @@ def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(runs: Runs)
     output, _ = last.communicate(timeout=200)
     assert last.returncode == 0, output
 
-    results = read_results(folder.path)
+    results = folder.results()
     assert [result.round for result in results] == [0, 1]
     assert (folder.potential / "weights.safetensors").exists()
     assert (folder.frames / "manifest.json").stat().st_mtime_ns == frames_made
@@ -169,5 +168,5 @@ def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(runs: Runs)
     computed = runs.computed()
     assert {computed[frame_id] for frame_id in stored} == {1}
     assert computed.keys() == runs.labelled()
-    assert len(computed) == 10 + (results[0].n_labelled or 0)
+    assert len(computed) == 10 + results[0].labels.n_labelled
     assert computed.total() - len(computed) <= WORKERS

@@ -1,5 +1,6 @@
 """The step that selects: what it tells people, and that campaigns from before the strategies go on."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from exploration.strategies import Strategy
 from exploration.strategies.random_draw import RandomDraw
 from flows.errors import StageChangedError
 from flows.record.folder import CampaignFolder
-from flows.record.stages import read_manifest, run_stage
+from flows.record.stages import read_manifest
+from flows.record.table import EXPLORE
 from flows.steps.explore import select_frames
 from potential.data.frame import Frame
 from potential.nequip.model import NequIP
@@ -45,14 +47,19 @@ def explored(tmp_path: Path, write_lj_campaign: Writer) -> CampaignFolder:
     exploration = Exploration(
         records=records, frames=tuple(frames), replicas=pd.DataFrame({"replica": [0], "survived": [True]})
     )
-    run_stage(folder.round(0).explore, {}, exploration.save)
+
+    def make(into: Path) -> None:
+        exploration.save(into)
+        (into / "summary.json").write_text("{}")
+
+    EXPLORE.run(folder.round(0).explore, dict.fromkeys(EXPLORE.inputs), make)
     save_potential(folder.round(0).potential, NequIP(folder.config.model, [18], seed=0), {})
     return folder
 
 
 @flow
 def selecting(folder: CampaignFolder) -> list[Frame]:
-    return select_frames(folder, 0, folder.config.structure.frames())
+    return list(select_frames(folder, folder.round(0), folder.config.structure.frames()).frames)
 
 
 def with_strategy(folder: CampaignFolder, strategy: Strategy) -> CampaignFolder:
@@ -81,16 +88,16 @@ def test_warnings_reach_the_terminal_and_prefect(
 
 
 def test_a_selection_from_before_the_strategies_is_kept(explored: CampaignFolder):
+    """Its manifest names no strategy: it was the only one."""
     selecting(explored)
-    manifest = read_manifest(explored.round(0).select)
-    assert manifest is not None
-    assert manifest.inputs["selection"] == {
-        "frames_per_round": 3,
-        "duplicate_tolerance_A": 0.05,
-        "max_considered": 1000,
-        "fill_with_accurate": True,
-    }
-    with pytest.raises(StageChangedError, match=r'selection\.strategy: was not set, is now "random"'):
+    path = explored.round(0).select / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["inputs"]["selection"].pop("strategy") == "uncertain_and_diverse"
+    path.write_text(json.dumps(manifest))
+    made = path.stat().st_mtime_ns
+    selecting(explored)
+    assert path.stat().st_mtime_ns == made
+    with pytest.raises(StageChangedError, match=r"strategy: was .uncertain_and_diverse., is now .random."):
         selecting(with_strategy(explored, RandomDraw(frames_per_round=3)))
 
 

@@ -1,13 +1,18 @@
 """Stages are done once, redone when half done, and never built on from other inputs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flows.errors import StageChangedError
-from flows.record.stages import is_finished, is_started, read_manifest, run_stage
+from flows.record.stages import Settings, Stage, is_finished, is_started, read_manifest
+from potential.data.config import Config
 
+STAGE = Stage(name="train", title="training", inputs=("model", "seed"), outputs=("whole.txt",))
+GOES_ON = replace(STAGE, half_done="go on")
+GATHERS = replace(STAGE, changed="make anew")
 INPUTS = {"model": {"r_max": 5.0, "l_max": 1}, "seed": 1}
 
 
@@ -40,8 +45,8 @@ def stage(tmp_path: Path) -> Path:
 
 
 def test_a_finished_stage_is_skipped(stage: Path, work: Work):
-    first = run_stage(stage, INPUTS, work)
-    assert run_stage(stage, INPUTS, work) == first
+    first = STAGE.run(stage, INPUTS, work)
+    assert STAGE.run(stage, INPUTS, work) == first
     assert work.runs == 1
     assert set(first.outputs) == {"whole.txt", "deep/half.txt"}
     assert is_finished(stage)
@@ -51,30 +56,30 @@ def test_a_finished_stage_is_skipped(stage: Path, work: Work):
 def test_a_half_done_stage_begins_anew(stage: Path, work: Work):
     work.fail = True
     with pytest.raises(RuntimeError):
-        run_stage(stage, INPUTS, work)
+        STAGE.run(stage, INPUTS, work)
     assert is_started(stage)
     assert read_manifest(stage) is None
     work.fail = False
-    run_stage(stage, INPUTS, work)
+    STAGE.run(stage, INPUTS, work)
     assert work.found == ["started.json"]
 
 
 def test_a_stage_with_checkpoints_keeps_what_it_has(stage: Path, work: Work):
     work.fail = True
     with pytest.raises(RuntimeError):
-        run_stage(stage, INPUTS, work, keep_partial=True)
+        GOES_ON.run(stage, INPUTS, work)
     with pytest.raises(RuntimeError):
-        run_stage(stage, INPUTS, work, keep_partial=True)
+        GOES_ON.run(stage, INPUTS, work)
     assert "deep" in work.found
     with pytest.raises(RuntimeError):  # but not for other inputs
-        run_stage(stage, INPUTS | {"seed": 2}, work, keep_partial=True)
+        GOES_ON.run(stage, INPUTS | {"seed": 2}, work)
     assert work.found == ["started.json"]
 
 
 def test_other_inputs_are_refused_by_key_and_value(stage: Path, work: Work):
-    run_stage(stage, INPUTS, work)
+    STAGE.run(stage, INPUTS, work)
     with pytest.raises(StageChangedError) as caught:
-        run_stage(stage, {"model": {"r_max": 6.0, "l_max": 1}, "seed": 1}, work)
+        STAGE.run(stage, {"model": {"r_max": 6.0, "l_max": 1}, "seed": 1}, work)
     message = str(caught.value)
     assert "model.r_max: was 5.0, is now 6.0" in message
     assert "l_max" not in message
@@ -83,22 +88,52 @@ def test_other_inputs_are_refused_by_key_and_value(stage: Path, work: Work):
 
 
 def test_a_stage_that_gathers_is_redone_for_other_inputs(stage: Path, work: Work):
-    run_stage(stage, INPUTS, work, redo_if_changed=True)
-    run_stage(stage, INPUTS | {"seed": 2}, work, redo_if_changed=True)
+    GATHERS.run(stage, INPUTS, work)
+    GATHERS.run(stage, INPUTS | {"seed": 2}, work)
     assert work.runs == 2
     assert json.loads((stage / "manifest.json").read_text())["inputs"]["seed"] == 2
 
 
 def test_a_lost_output_is_made_again(stage: Path, work: Work):
-    run_stage(stage, INPUTS, work)
+    STAGE.run(stage, INPUTS, work)
     (stage / "whole.txt").unlink()
-    run_stage(stage, INPUTS, work)
+    STAGE.run(stage, INPUTS, work)
     assert (stage / "whole.txt").read_text() == "run 2"
 
 
 def test_an_altered_output_is_refused(stage: Path, work: Work):
-    run_stage(stage, INPUTS, work)
+    STAGE.run(stage, INPUTS, work)
     (stage / "whole.txt").write_text("edited")
     with pytest.raises(StageChangedError, match=r"whole\.txt is not what its stage wrote"):
-        run_stage(stage, INPUTS, work)
+        STAGE.run(stage, INPUTS, work)
     assert (stage / "whole.txt").read_text() == "edited"
+
+
+class Knobs(Config):
+    size: int
+    device: str = "cpu"
+
+
+class MoreKnobs(Knobs):
+    """The next version has a field more."""
+
+    colour: str = "red"
+
+
+def test_a_setting_that_came_later_had_its_default(stage: Path, work: Work):
+    def inputs(knobs: Knobs) -> dict[str, object]:
+        return {"model": Settings(knobs, frozenset({"device"})), "seed": 1}
+
+    STAGE.run(stage, inputs(Knobs(size=3)), work)
+    STAGE.run(stage, inputs(MoreKnobs(size=3, device="cuda")), work)
+    assert work.runs == 1
+    with pytest.raises(StageChangedError, match=r'model\.colour: was "red", is now "blue"'):
+        STAGE.run(stage, inputs(MoreKnobs(size=3, colour="blue")), work)
+    with pytest.raises(StageChangedError, match=r"model\.size: was 3, is now 4"):
+        STAGE.run(stage, inputs(MoreKnobs(size=4)), work)
+
+
+def test_a_stage_that_does_not_leave_what_it_declares_is_not_finished(stage: Path):
+    with pytest.raises(AssertionError, match=r"has not made \{'whole\.txt'\}"):
+        STAGE.run(stage, INPUTS, lambda folder: None)
+    assert not is_finished(stage)

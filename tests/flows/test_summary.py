@@ -1,17 +1,24 @@
 """The round table and the verdict follow from the numbers."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.record.results import (
     RESULT_FILE,
     ErrorMetrics,
+    EvaluationSummary,
+    ExplorationSummary,
+    LabelSummary,
     LedgerCounts,
     RoundResult,
+    SelectionSummary,
+    TrainingSummary,
     UncertaintyMetrics,
-    read_results,
 )
+from flows.record.rounds import Arm
 from flows.views.summary import best_round, duration, markdown_table, round_table, verdict
 
 
@@ -19,18 +26,77 @@ def result(number: int, force_mae: float, **changes) -> RoundResult:
     values = {
         "round": number,
         "n_labels": 20 + 8 * number,
-        "n_train": 18 + 8 * number,
-        "n_validation": 2,
-        "test": ErrorMetrics(
-            n_frames=20, energy_mae=0.004, energy_rmse=0.005, force_mae=force_mae, force_rmse=1.4 * force_mae
+        "training": TrainingSummary(
+            n_train=18 + 8 * number, n_validation=2, epochs=100, seconds=61.0, fingerprint="7ea1"
         ),
-        "uncertainty": UncertaintyMetrics(
-            mean_force_disagreement=0.05, max_force_disagreement=0.4, spearman=0.61
+        "evaluation": EvaluationSummary(
+            test=ErrorMetrics(
+                n_frames=20,
+                energy_mae=0.004,
+                energy_rmse=0.005,
+                force_mae=force_mae,
+                force_rmse=1.4 * force_mae,
+            ),
+            uncertainty=UncertaintyMetrics(
+                mean_force_disagreement=0.05, max_force_disagreement=0.4, spearman=0.61
+            ),
+            fingerprint="7e57",
         ),
-        "epochs": 100,
-        "train_seconds": 61.0,
     }
     return RoundResult(**(values | changes))
+
+
+def arm(folder: Path) -> Arm:
+    return Arm("active", UncertainAndDiverse(), folder / "rounds")
+
+
+def test_a_result_of_version_0_1_is_read(tmp_path: Path):
+    """It had the numbers of all stages side by side."""
+    old = {
+        "round": 1,
+        "n_labels": 28,
+        "n_train": 25,
+        "n_validation": 3,
+        "test": {
+            "n_frames": 20,
+            "energy_mae": 1e-3,
+            "energy_rmse": 2e-3,
+            "force_mae": 0.1,
+            "force_rmse": 0.2,
+        },
+        "uncertainty": {"mean_force_disagreement": 0.1, "max_force_disagreement": 0.4, "spearman": None},
+        "epochs": 100,
+        "train_seconds": 61.0,
+        "ledger": {"accurate": 30, "candidate": 15, "failed": 5},
+        "explore_seconds": 20.0,
+        "surviving_replicas": 0.75,
+        "n_selected": 9,
+        "n_labelled": 8,
+        "n_label_failures": 1,
+        "label_seconds": 50.0,
+        "dataset_fingerprint": "7ea1",
+        "test_fingerprint": "7e57",
+    }
+    place = arm(tmp_path).round(1)
+    place.path.mkdir(parents=True)
+    place.result.write_text(json.dumps(old))
+    (found,) = arm(tmp_path).results()
+    assert found.arm == "active"
+    assert found.training == TrainingSummary(
+        n_train=25, n_validation=3, epochs=100, seconds=61.0, fingerprint="7ea1"
+    )
+    assert (found.test.force_mae, found.evaluation.fingerprint) == (0.1, "7e57")
+    assert found.exploration is not None
+    assert (found.exploration.ledger.total, found.exploration.surviving_replicas) == (50, 0.75)
+    assert found.selection == SelectionSummary(n_selected=9)
+    assert found.labels == LabelSummary(n_labelled=8, n_failed=1, seconds=50.0)
+    assert found.seconds == 61 + 20 + 50
+    last = {k: v for k, v in old.items() if k in {"round", "n_labels", "n_train", "n_validation", "test"}}
+    last |= {"uncertainty": old["uncertainty"], "epochs": 100, "train_seconds": 61.0}
+    place.result.write_text(json.dumps(last | {"ledger": None, "n_selected": None}))
+    (found,) = arm(tmp_path).results()
+    assert (found.exploration, found.selection, found.labels) == (None, None, None)
+    assert found.training.fingerprint is None
 
 
 def test_results_are_read_in_round_order(tmp_path: Path):
@@ -39,24 +105,31 @@ def test_results_are_read_in_round_order(tmp_path: Path):
         folder.mkdir(parents=True)
         (folder / RESULT_FILE).write_text(result(number, 0.1).model_dump_json())
     (tmp_path / "rounds" / "11").mkdir()
-    assert [r.round for r in read_results(tmp_path)] == [0, 2, 10]
+    assert [r.round for r in arm(tmp_path).results()] == [0, 2, 10]
+    assert [r.round for r in arm(tmp_path).results(up_to=2)] == [0, 2]
 
 
 def test_a_damaged_result_is_named(tmp_path: Path):
     (tmp_path / "rounds" / "00").mkdir(parents=True)
     (tmp_path / "rounds" / "00" / RESULT_FILE).write_text('{"round": 0')
     with pytest.raises(ValueError, match=r"(?s)00/result\.json.*delete it"):
-        read_results(tmp_path)
+        arm(tmp_path).results()
 
 
 def test_no_results_before_the_first_round(tmp_path: Path):
-    assert read_results(tmp_path) == []
+    assert arm(tmp_path).results() == []
     assert verdict([]) == "No round is finished yet."
     assert markdown_table(round_table([])) == ""
 
 
 def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
-    explored = result(0, 0.2, ledger=LedgerCounts(accurate=30, candidate=15, failed=5), n_label_failures=1)
+    met = LedgerCounts(accurate=30, candidate=15, failed=5)
+    explored = result(
+        0,
+        0.2,
+        exploration=ExplorationSummary(ledger=met, surviving_replicas=1.0, seconds=1.0),
+        labels=LabelSummary(n_labelled=7, n_failed=1, seconds=1.0),
+    )
     rows = round_table([explored, result(1, 0.1)])
     assert rows[0]["force MAE (meV/Å)"] == "200.0"
     assert rows[0]["accurate / candidate / failed"] == "60% / 30% / 10%"

@@ -20,7 +20,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from flows.record.results import RESULT_FILE, read_results
+from flows.record.folder import CampaignFolder
+from flows.record.results import RESULT_FILE
 from flows.tracking.tracker import Tracker, default_tracking_uri, learning_curve_address
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
@@ -43,7 +44,7 @@ def uri(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> s
     campaigns = tmp_path / "campaigns"
     campaigns.mkdir(exist_ok=True)
     (campaigns / "mlflow.db").write_bytes(empty_store.read_bytes())
-    return default_tracking_uri(campaigns / "ethanol")
+    return default_tracking_uri(campaigns)
 
 
 def runs_of(uri: str, name: str = "ethanol") -> dict[str, Run]:
@@ -63,9 +64,10 @@ def curve(uri: str, run: Run, metric: str) -> list[tuple[int, float]]:
 def run_through(tracker: Tracker, folder: Path) -> None:
     """What a campaign calls, in its order."""
     tracker.log_start()
-    for result in read_results(folder):
-        tracker.log_round(result, folder / "rounds" / f"{result.round:02d}")
-    tracker.log_end(folder / "potential", folder / "report.html")
+    campaign = CampaignFolder.open(folder)
+    for result in campaign.results():
+        tracker.log_round(campaign.round(result.round), result)
+    tracker.log_end()
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def tracked(
     uri = f"sqlite:///{folder.parent / 'mlflow.db'}"
     uri_before, environment = mlflow.get_tracking_uri(), dict(os.environ)
     for _ in range(2):
-        tracker = Tracker(folder, campaign_config, tracking_uri=uri)
+        tracker = Tracker(CampaignFolder.open(folder), tracking_uri=uri)
         run_through(tracker, folder)
         assert not tracker.warned
     assert mlflow.active_run() is None
@@ -107,7 +109,7 @@ def test_metrics_are_learning_curves_over_the_labels(tracked):
     folder, uri = tracked
     runs = runs_of(uri)
     parent = runs["campaign"]
-    expected = [(r.n_labels, 1000 * r.test.force_mae) for r in read_results(folder)]
+    expected = [(r.n_labels, 1000 * r.test.force_mae) for r in CampaignFolder.open(folder).results()]
     assert np.allclose(curve(uri, parent, FORCE_MAE), expected)
     assert np.allclose(curve(uri, runs["round 2"], FORCE_MAE), expected[2:3])
     assert curve(uri, parent, "exploration/failed_fraction")[0] == (20, pytest.approx(20 / 300))
@@ -156,9 +158,8 @@ def test_the_potential_is_registered_as_champion(tracked, campaign_config, tmp_p
     weights = "weights.safetensors"
     assert (Path(local) / weights).read_bytes() == (folder / "potential" / weights).read_bytes()
 
-    shutil.copytree(folder / "potential", tmp_path / "better")
-    (tmp_path / "better" / weights).write_bytes(b"better")
-    Tracker(folder, campaign_config, tracking_uri=uri).log_end(tmp_path / "better", folder / "report.html")
+    (folder / "potential" / weights).write_bytes(b"better")
+    Tracker(CampaignFolder.open(folder), tracking_uri=uri).log_end()
     assert client.get_model_version_by_alias("ethanol", "champion").version == 2
 
 
@@ -168,7 +169,7 @@ def test_datasets_are_inputs_named_by_their_fingerprint(tracked, campaign_config
     label = Label(frame_id=frame.id, level_key="k", energy=-31.0, forces=np.zeros((2, 3)))
     initial = Dataset.of([LabelledFrame(frame=frame, label=label)])
     for _ in range(2):
-        Tracker(folder, campaign_config, tracking_uri=uri).log_start(initial)
+        Tracker(CampaignFolder.open(folder), tracking_uri=uri).log_start(initial)
     inputs = runs_of(uri)["campaign"].inputs.dataset_inputs
     found = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in inputs]
     assert len(found) == len(set(found)) == 1 + 4 + 1
@@ -188,10 +189,10 @@ def test_nothing_is_logged_twice(tracked):
 
 
 def test_a_round_logged_by_half_is_completed(first_round_only: Path, campaign_config, uri: str):
-    Tracker(first_round_only, campaign_config).log_start()
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
     client, child = MlflowClient(tracking_uri=uri), runs_of(uri)["round 0"]
     client.delete_tag(child.info.run_id, "result_digest")
-    Tracker(first_round_only, campaign_config).log_start()
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
     again = runs_of(uri)["round 0"]
     assert "result_digest" in again.data.tags
     assert len(curve(uri, again, FORCE_MAE)) == 1
@@ -200,10 +201,10 @@ def test_a_round_logged_by_half_is_completed(first_round_only: Path, campaign_co
 
 
 def test_killed_between_creating_a_run_and_noting_it(first_round_only: Path, uri: str, campaign_config):
-    Tracker(first_round_only, campaign_config).log_start()
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
     record = json.loads((first_round_only / "tracking.json").read_text())
     (first_round_only / "tracking.json").write_text(json.dumps({"campaign_id": record["campaign_id"]}))
-    Tracker(first_round_only, campaign_config).log_start()
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
     assert json.loads((first_round_only / "tracking.json").read_text()) == record
     assert set(runs_of(uri)) == {"campaign", "round 0"}
 
@@ -211,9 +212,9 @@ def test_killed_between_creating_a_run_and_noting_it(first_round_only: Path, uri
 def test_a_campaign_begun_anew_under_the_old_name_gets_its_own_runs(
     first_round_only: Path, campaign_config, uri: str
 ):
-    Tracker(first_round_only, campaign_config).log_start()
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
     (first_round_only / "tracking.json").unlink()
-    Tracker(first_round_only, campaign_config).log_start()
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("ethanol")
     campaigns = client.search_runs([experiment.experiment_id], "tags.campaign_part = 'campaign'")
@@ -221,12 +222,13 @@ def test_a_campaign_begun_anew_under_the_old_name_gets_its_own_runs(
 
 
 def test_status_and_a_changed_setting(first_round_only: Path, uri: str, campaign_config):
-    tracker = Tracker(first_round_only, campaign_config)
+    tracker = Tracker(CampaignFolder.open(first_round_only))
     tracker.log_start()
     assert runs_of(uri)["campaign"].info.status == "RUNNING"
     tracker.log_stop("KILLED")
     assert runs_of(uri)["campaign"].info.status == "KILLED"
-    Tracker(first_round_only, campaign_config.model_copy(update={"rounds": 5})).log_start()
+    longer = campaign_config.model_copy(update={"rounds": 5})
+    Tracker(CampaignFolder(first_round_only, longer)).log_start()
     parent = runs_of(uri)["campaign"]
     assert parent.info.status == "RUNNING"
     assert parent.data.params["rounds"] == "3"
@@ -235,7 +237,7 @@ def test_status_and_a_changed_setting(first_round_only: Path, uri: str, campaign
 
 def test_an_unreachable_server_costs_one_warning(finished_campaign: Path, campaign_config, caplog):
     port = _free_port()
-    tracker = Tracker(finished_campaign, campaign_config, tracking_uri=f"http://127.0.0.1:{port}")
+    tracker = Tracker(CampaignFolder.open(finished_campaign), tracking_uri=f"http://127.0.0.1:{port}")
     began = time.perf_counter()
     run_through(tracker, finished_campaign)
     assert time.perf_counter() - began < 20
@@ -247,7 +249,7 @@ def test_an_unreachable_server_costs_one_warning(finished_campaign: Path, campai
 def test_a_damaged_store_costs_one_warning(finished_campaign: Path, campaign_config, uri: str, caplog):
     (finished_campaign.parent / "mlflow.db").write_bytes(b"not a database" * 100)
     with caplog.at_level(logging.WARNING, logger="flows.tracking.tracker"):
-        run_through(Tracker(finished_campaign, campaign_config), finished_campaign)
+        run_through(Tracker(CampaignFolder.open(finished_campaign)), finished_campaign)
     assert [record.name for record in caplog.records].count("flows.tracking.tracker") == 1
 
 
@@ -257,24 +259,25 @@ def test_a_server_that_comes_late_gets_everything(
     """Nothing answers at first; the next call after the server is up catches up on all rounds."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
-    results = read_results(finished_campaign)[:2]
+    campaign = CampaignFolder.open(finished_campaign)
+    results = campaign.results()[:2]
     for number in (2, 3):
         shutil.rmtree(finished_campaign / "rounds" / f"{number:02d}")
     (finished_campaign / "rounds" / "01" / RESULT_FILE).unlink()  # round 1 has just finished
-    tracker = Tracker(finished_campaign, campaign_config, tracking_uri=address)
+    tracker = Tracker(CampaignFolder.open(finished_campaign), tracking_uri=address)
     tracker.log_start()
-    tracker.log_round(results[0], finished_campaign / "rounds" / "00")
-    assert learning_curve_address(finished_campaign, address) is None
+    tracker.log_round(campaign.round(0), results[0])
+    assert learning_curve_address(campaign, address) is None
     with mlflow_server(port, empty_store, tmp_path):
-        tracker.log_round(results[1], finished_campaign / "rounds" / "01")
-        tracker.log_end(finished_campaign / "potential", finished_campaign / "report.html")
-        campaign = runs_of(address)["campaign"]
-        assert [step for step, _ in curve(address, campaign, FORCE_MAE)] == [20, 28]
-        assert campaign.info.status == "FINISHED"
+        tracker.log_round(campaign.round(1), results[1])
+        tracker.log_end()
+        parent = runs_of(address)["campaign"]
+        assert [step for step, _ in curve(address, parent, FORCE_MAE)] == [20, 28]
+        assert parent.info.status == "FINISHED"
         client = MlflowClient(tracking_uri=address)
         champion = client.get_model_version_by_alias("ethanol", "champion")
-        assert champion.run_id == campaign.info.run_id
-    assert campaign.info.run_id in str(learning_curve_address(finished_campaign, address))
+        assert champion.run_id == parent.info.run_id
+    assert parent.info.run_id in str(learning_curve_address(campaign, address))
     said = [record.getMessage() for record in caplog.records if record.name == "flows.tracking.tracker"]
     assert len(said) == 2
     assert "caught up" in said[1]

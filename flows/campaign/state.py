@@ -1,0 +1,63 @@
+"""Where the loop stands, and what all its rounds and arms share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from flows.record.folder import CampaignFolder
+from flows.record.rounds import Arm, RoundFolder
+from flows.steps.labels import LabelTally
+from flows.tracking.tracker import Tracker
+from labeling.store import LabelStore
+from potential.data.dataset import Dataset
+from potential.data.frame import Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaign:
+    """What all rounds and arms share.
+
+    Attributes:
+        test: the frozen test set.
+        elements: atomic numbers that the potential must know.
+        energy_shifts: energies of isolated atoms, eV; None where the shifts are fitted.
+    """
+
+    folder: CampaignFolder
+    store: LabelStore
+    tracker: Tracker
+    test: Dataset
+    elements: tuple[int, ...]
+    energy_shifts: Mapping[int, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where an arm stands: its round, all labels it may learn from, and the frames without one."""
+
+    arm: Arm
+    round: int
+    dataset: Dataset
+    quarantined: tuple[Frame, ...]
+    ended: bool = False
+
+    @property
+    def here(self) -> RoundFolder:
+        return self.arm.round(self.round)
+
+    def advance(self, tally: LabelTally) -> State:
+        """The next round, which learns from what was labelled too."""
+        dataset = self.dataset.add(tally.labelled)
+        known = {frame.id for frame in dataset.frames}
+        tried = dict.fromkeys((*self.quarantined, *tally.quarantined))
+        return replace(
+            self,
+            round=self.round + 1,
+            dataset=dataset,
+            quarantined=tuple(frame for frame in tried if frame.id not in known),
+        )
+
+    def end(self) -> State:
+        """This round was the arm's last."""
+        return replace(self, ended=True)

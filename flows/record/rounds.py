@@ -1,0 +1,133 @@
+"""Where an arm of a campaign keeps its rounds, and a round its stages and tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exploration.strategies import Strategy
+from flows.record.results import RESULT_FILE, RoundResult, read_result
+from flows.record.table import EVALUATE, EXPLORE, LABEL, SELECT, TRAIN
+from flows.settings.campaign_config import MAIN_ARM
+
+OUTCOMES_FILE = "outcomes.csv"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to select, with rounds of its own.
+
+    Attributes:
+        name: as in the configuration; the campaign's own selection is the arm `active`.
+        selection: which frames it labels.
+        rounds: the folder of its rounds.
+        start: the arm whose round 0 it shares: both learn there from the same labels.
+    """
+
+    name: str
+    selection: Strategy
+    rounds: Path
+    start: Arm | None = None
+
+    @property
+    def is_main(self) -> bool:
+        return self.name == MAIN_ARM
+
+    def round(self, number: int) -> RoundFolder:
+        return RoundFolder(self, number)
+
+    def begun(self) -> list[RoundFolder]:
+        """The rounds that have a folder, in order."""
+        return [self.round(int(path.name)) for path in sorted(self.rounds.glob("[0-9]*"))]
+
+    def results(self, *, up_to: int | None = None) -> list[RoundResult]:
+        """The results of the finished rounds, in order; empty before the first.
+
+        Raises:
+            ValueError: where a result file cannot be read.
+        """
+        found = [read_result(path) for path in self.rounds.glob(f"*/{RESULT_FILE}")]
+        wanted = [result for result in found if up_to is None or result.round <= up_to]
+        return sorted(wanted, key=lambda result: result.round)
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """The folders of one round's stages, and the tables in them that others read."""
+
+    arm: Arm
+    number: int
+
+    def __str__(self) -> str:
+        return f"round {self.number}" if self.arm.is_main else f"{self.arm.name}, round {self.number}"
+
+    @property
+    def path(self) -> Path:
+        return self.arm.rounds / f"{self.number:02d}"
+
+    @property
+    def previous(self) -> RoundFolder:
+        return self.arm.round(self.number - 1)
+
+    @property
+    def _learned(self) -> Path:
+        """Before the first selection all arms are the same committee."""
+        start = self.arm.start
+        return self.path if start is None or self.number > 0 else start.round(0).path
+
+    @property
+    def train(self) -> Path:
+        return self._learned / TRAIN.name
+
+    @property
+    def potential(self) -> Path:
+        return self.train / "potential"
+
+    @property
+    def history(self) -> Path:
+        """Training history, a row per epoch."""
+        return self.train / "history.csv"
+
+    @property
+    def evaluate(self) -> Path:
+        return self._learned / EVALUATE.name
+
+    @property
+    def test_atoms(self) -> Path:
+        """Reference, prediction, error and disagreement of every test atom."""
+        return self.evaluate / "test_atoms.csv"
+
+    @property
+    def explore(self) -> Path:
+        return self.path / EXPLORE.name
+
+    @property
+    def replicas(self) -> Path:
+        """How long each replica of the dynamics ran."""
+        return self.explore / "replicas.csv"
+
+    @property
+    def select(self) -> Path:
+        return self.path / SELECT.name
+
+    @property
+    def selection(self) -> Path:
+        """The decision on every explored frame, with its reason."""
+        return self.select / "selection.csv"
+
+    @property
+    def selection_warnings(self) -> Path:
+        return self.select / "warnings.txt"
+
+    @property
+    def label(self) -> Path:
+        return self.path / LABEL.name
+
+    @property
+    def outcomes(self) -> Path:
+        """What became of every frame that was to be labelled."""
+        return self.label / OUTCOMES_FILE
+
+    @property
+    def result(self) -> Path:
+        return self.path / RESULT_FILE

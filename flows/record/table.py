@@ -1,0 +1,63 @@
+"""The stages of a campaign, each declared once, in the order in which they run."""
+
+from __future__ import annotations
+
+from flows.record.stages import Stage
+
+FRAMES = Stage(
+    name="frames",
+    title="initial and test frames",
+    inputs=("structure", "initial", "test", "seed"),
+    outputs=("initial.extxyz", "test.extxyz"),
+)
+FIRST_LABELS = Stage(
+    name="labels",
+    title="initial and test labels",
+    inputs=("level", "frames"),
+    outputs=("outcomes.csv",),
+)
+ISOLATED_ATOMS = Stage(
+    name="isolated_atoms",
+    title="isolated atoms",
+    inputs=("level", "frames"),
+    outputs=("outcomes.csv",),
+)
+TRAIN = Stage(
+    name="train",
+    title="training",
+    inputs=("model", "training", "data", "elements", "warm_start", "seed"),
+    outputs=("potential/weights.safetensors", "potential/config.json", "history.csv", "summary.json"),
+    half_done="go on",  # from its checkpoint
+)
+EVALUATE = Stage(
+    name="evaluate",
+    title="evaluation",
+    inputs=("potential", "test"),
+    outputs=("metrics.json", "test_atoms.csv", "test_frames.csv"),
+    changed="make anew",  # it only measures what others made
+)
+EXPLORE = Stage(
+    name="explore",
+    title="exploration",
+    inputs=("exploration", "potential", "starts", "seed"),
+    outputs=("ledger.csv", "replicas.csv", "summary.json"),
+)
+SELECT = Stage(
+    name="select",
+    title="selection",
+    inputs=("selection", "explored", "learned", "seed"),
+    outputs=("selection.csv", "selected.extxyz", "warnings.txt"),
+)
+LABEL = Stage(
+    name="label",
+    title="labels",
+    inputs=("level", "frames"),
+    outputs=("outcomes.csv",),
+)
+PUBLISH = Stage(
+    name="potential",
+    title="potential",
+    inputs=("weights", "card"),
+    outputs=("weights.safetensors", "config.json", "model_card.json"),
+    changed="make anew",  # it only copies what others made
+)

@@ -1,0 +1,25 @@
+"""A step of the loop: a Prefect task that a resumed run may call again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def step(name: str, run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a Prefect task: named and tagged, never cached, its result never kept by Prefect.
+
+    What a step made is in the campaign's folder or in the label store, where a step that is called again
+    finds it.
+
+    Args:
+        name: names the task and is its tag.
+        run_name: names its runs; arguments of the function stand in braces.
+    """
+    return task(name=name, task_run_name=run_name, tags=[name], cache_policy=NO_CACHE, persist_result=False)
