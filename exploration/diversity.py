@@ -30,14 +30,12 @@ def duplicates(
         groups[frame.numbers.tobytes(), frame.pbc, frame.charge, frame.spin].append(i)
     found: dict[int, tuple[Frame, float]] = {}
     for members in groups.values():
-        ids = np.array([pool[i].id for i in members])
         shapes = np.stack([internal_distances(pool[i]) for i in members])
         for k, i in enumerate(members):
             if i - len(references) in found:
                 continue
             differences = np.abs(shapes[k + 1 :] - shapes[k]).max(axis=1, initial=0.0)
-            # The same frame is a duplicate at any tolerance, even if its distances were rounded otherwise.
-            for later in np.flatnonzero((differences <= tolerance_A) | (ids[k + 1 :] == ids[k])):
+            for later in np.flatnonzero(differences <= tolerance_A):
                 j = members[k + 1 + int(later)] - len(references)
                 if j >= 0:
                     found.setdefault(j, (pool[i], float(differences[later])))
