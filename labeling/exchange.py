@@ -20,12 +20,15 @@ from labeling.checks import CheckLimits, checked
 from labeling.cost import STAGES, stage_seconds
 from labeling.failure import LabelFailure, RejectedByCheckError
 from labeling.level import LevelOfTheory
+from labeling.recorded import RECORDED
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.json_text import decode_json
 from potential.data.stress import full_stress
 from potential.data.structure_files import UNITS, write_frames
+
+LEVELS: TypeAdapter[LevelOfTheory] = TypeAdapter(LevelOfTheory)
 
 
 def export_labels(store: LabelStore, path: Path, level_key: str | None = None) -> int:
@@ -177,7 +180,7 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
 
 def _level(provenance: Mapping[str, Any]) -> LevelOfTheory | None:
     settings = provenance.get("level")
-    return None if settings is None else TypeAdapter(LevelOfTheory).validate_python(settings)
+    return None if settings is None else LEVELS.validate_python(settings, context=RECORDED)
 
 
 def _statistics(

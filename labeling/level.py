@@ -14,6 +14,8 @@ from labeling import pyscf_support
 from labeling.abilities import Abilities
 from labeling.level_key import level_key
 from labeling.periodic_level import PeriodicLevel
+from labeling.pyscf_names import check_texts
+from labeling.recorded import is_recorded
 from labeling.solvent import Solvent
 from potential.data.config import Config
 from potential.data.frame import Frame
@@ -64,7 +66,15 @@ class PySCFLevel(Config):
     max_scf_cycles: Annotated[PositiveInt, Field(description="SCF cycles on each rung of the ladder")] = 100
 
     @model_validator(mode="after")
-    def _known_to_pyscf(self) -> PySCFLevel:
+    def _known_to_pyscf(self, info: Any) -> PySCFLevel:
+        check_texts(xc=self.xc, basis=self.basis, ecp=self.ecp, auxbasis=self.auxbasis)
+        for field, choice in (("basis", self.basis), ("auxbasis", self.auxbasis)):
+            if isinstance(choice, dict) and "default" not in choice:
+                raise ValueError(
+                    f"{field}: {choice} has no `default`; write {{default: def2-SVP, I: def2-TZVP}}"
+                )
+        if is_recorded(info):
+            return self
         pyscf_support.check_functional(self.xc, self.dispersion)
         pyscf_support.check_basis(self.basis)
         pyscf_support.check_core_potentials(self.ecp or {})

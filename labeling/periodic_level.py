@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import periodic_support
 from labeling.abilities import Abilities
 from labeling.level_key import level_key
+from labeling.pyscf_names import check_texts, plain
+from labeling.recorded import is_recorded
 from potential.data.config import Config
 from potential.data.frame import Frame
 from potential.data.structure_files import check_frame
@@ -57,7 +59,12 @@ class PeriodicLevel(Config):
     max_scf_cycles: Annotated[PositiveInt, Field(description="SCF cycles on each rung of the ladder")] = 100
 
     @model_validator(mode="after")
-    def _known_to_pyscf(self) -> PeriodicLevel:
+    def _known_to_pyscf(self, info: Any) -> PeriodicLevel:
+        texts = {"xc": self.xc, "basis": self.basis, "density_fitting": self.density_fitting}
+        check_texts(**texts, pseudopotential=self.pseudopotential)
+        if is_recorded(info):
+            periodic_support.check_pseudopotential_exists(self.xc, self.pseudopotential)
+            return self
         periodic_support.check_density_fitting(self.density_fitting)
         periodic_support.check_functional(self.xc)
         periodic_support.check_basis(self.basis)
@@ -81,8 +88,8 @@ class PeriodicLevel(Config):
         """12 hex digits; equal for spellings that PySCF reads as the same (PBE, pbe)."""
         content = self.model_dump(mode="json", exclude={"max_scf_cycles"})
         content["xc"] = self.xc.lower().replace(" ", "")
-        content["basis"] = periodic_support.plain(self.basis)
-        content["pseudopotential"] = periodic_support.plain(self.potential)
+        content["basis"] = plain(self.basis)
+        content["pseudopotential"] = plain(self.potential)
         if self.smearing is None:
             del content["smearing_width_eV"]
         return level_key(content)

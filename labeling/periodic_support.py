@@ -14,6 +14,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from labeling import pyscf_support
+from labeling.pyscf_names import (
+    advice_on_files,
+    is_crystal_basis,
+    is_pseudopotential,
+    plain,
+)
 
 PSEUDOPOTENTIALS = {
     "pbe": "gth-pbe",
@@ -29,6 +35,7 @@ PSEUDOPOTENTIALS = {
     "lda,pz": "gth-pade",
     "svwn": "gth-pade",
 }
+PSEUDOPOTENTIAL_NAMES = sorted({"gth-pade", *PSEUDOPOTENTIALS.values()})
 BASES = (
     *("gth-szv", "gth-dzvp", "gth-tzvp", "gth-tzv2p", "gth-szv-molopt-sr", "gth-dzvp-molopt-sr"),
     *("gth-szv-molopt", "gth-dzvp-molopt", "gth-tzvp-molopt", "gth-tzv2p-molopt"),
@@ -55,7 +62,7 @@ def check_functional(xc: str) -> None:
 
     try:
         base, _, dispersion = parse_dft(xc)
-    except (KeyError, ValueError, NotImplementedError):
+    except pyscf_support.UNREADABLE:
         base, dispersion = xc, None
     if dispersion is not None:
         raise ValueError(f"crystals are labelled without dispersion, got xc: {xc!r}; write `xc: {base}`")
@@ -72,25 +79,35 @@ def check_functional(xc: str) -> None:
 
 def check_basis(basis: str) -> None:
     """Raise ValueError if PySCF has no basis for GTH pseudopotentials of this name."""
-    from pyscf.gto.basis import GTH_ALIAS
-
-    if plain(basis) not in GTH_ALIAS:
-        raise ValueError(f"basis: {basis!r} is no basis for GTH potentials; write one of {', '.join(BASES)}")
+    if not is_crystal_basis(basis):
+        raise ValueError(
+            f"basis: {basis!r} is no basis for GTH potentials; write one of {', '.join(BASES)}"
+            f"{advice_on_files(basis)}"
+        )
 
 
 def check_pseudopotential(xc: str, pseudopotential: str | None) -> None:
     """Raise ValueError if PySCF does not know it, or where none is named and none made for `xc`."""
-    from pyscf.gto.basis import PP_ALIAS
-
-    known = ", ".join(sorted({"gth-pade", *PSEUDOPOTENTIALS.values()}))
+    check_pseudopotential_exists(xc, pseudopotential)
+    known = ", ".join(PSEUDOPOTENTIAL_NAMES)
     if pseudopotential is None:
-        if plain_xc(xc) not in PSEUDOPOTENTIALS:
-            raise ValueError(f"no pseudopotential was made for xc: {xc!r}; name one of {known}")
-    elif plain(pseudopotential) not in PP_ALIAS or "hf" in plain(pseudopotential):
-        raise ValueError(f"pseudopotential: {pseudopotential!r} is unknown; write one of {known}")
-    elif (made := PSEUDOPOTENTIALS.get(plain_xc(xc))) and plain(made) != _canonical(pseudopotential):
+        return
+    if not is_pseudopotential(pseudopotential) or "hf" in plain(pseudopotential):
+        raise ValueError(
+            f"pseudopotential: {pseudopotential!r} is unknown; write one of {known}"
+            f"{advice_on_files(pseudopotential)}"
+        )
+    if (made := PSEUDOPOTENTIALS.get(plain_xc(xc))) and plain(made) != _canonical(pseudopotential):
         raise ValueError(
             f"pseudopotential: {pseudopotential} was not made for xc: {xc}; write `pseudopotential: {made}`"
+        )
+
+
+def check_pseudopotential_exists(xc: str, pseudopotential: str | None) -> None:
+    """Raise ValueError where none is named and none made for `xc`; asks nothing of PySCF."""
+    if pseudopotential is None and plain_xc(xc) not in PSEUDOPOTENTIALS:
+        raise ValueError(
+            f"no pseudopotential was made for xc: {xc!r}; name one of {', '.join(PSEUDOPOTENTIAL_NAMES)}"
         )
 
 
@@ -114,11 +131,6 @@ def bases_for(symbols: Iterable[str]) -> list[str]:
     return [basis for basis in BASES if not elements_without_basis(basis, symbols)]
 
 
-def plain(name: str) -> str:
-    """A basis or pseudopotential as PySCF compares the names."""
-    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
-
-
 def plain_xc(xc: str) -> str:
     """A functional as PySCF compares the names."""
     return xc.lower().replace(" ", "")
@@ -128,20 +140,19 @@ def _canonical(pseudopotential: str) -> str:
     return "gthpade" if plain(pseudopotential) == "gthlda" else plain(pseudopotential)
 
 
-@lru_cache(256)
 def _has_basis(symbol: str, basis: str) -> bool:
     from pyscf.gto.basis import load
 
-    return _found(load, basis, symbol)
+    return is_crystal_basis(basis) and _found(load, basis, symbol)
 
 
-@lru_cache(256)
 def _has_pseudopotential(symbol: str, pseudopotential: str) -> bool:
     from pyscf.gto.basis import load_pseudo
 
-    return _found(load_pseudo, pseudopotential, symbol)
+    return is_pseudopotential(pseudopotential) and _found(load_pseudo, pseudopotential, symbol)
 
 
+@lru_cache(512)
 def _found(load: object, name: str, symbol: str) -> bool:
     from pyscf.lib.exceptions import BasisNotFoundError
 

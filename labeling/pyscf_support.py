@@ -6,11 +6,17 @@ PySCF is imported inside the functions: reading a config with another labeler do
 from __future__ import annotations
 
 import difflib
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from ase.data import chemical_symbols
+
+from labeling.pyscf_names import advice_on_files, is_basis
+
+# What PySCF raises for a text that is none of its functionals.
+UNREADABLE = (LookupError, ValueError, NotImplementedError, AssertionError, TypeError, ArithmeticError)
 
 PerElement = str | dict[str, str]
 """One name for all elements, or a name by symbol beside a `default`."""
@@ -49,11 +55,12 @@ def check_functional(xc: str, dispersion: str | None) -> None:
         )
     try:
         base, _, own_dispersion = parse_dft(xc)
-        if not base.strip(" ,"):
-            raise KeyError("empty name")
-        libxc.parse_xc(base)
+        (hybrid, *_), terms = libxc.parse_xc(base)
+        factors = [hybrid, *(factor for _, factor in terms)]
+        if not any(factors) or not all(map(math.isfinite, factors)):
+            raise KeyError("no functional at all")
         has_gradient = libxc.test_deriv_order(base, 1) and not libxc.needs_laplacian(base)
-    except (KeyError, ValueError, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"PySCF does not know the functional xc: {xc!r}; {_suggestion(xc)}") from error
     if not has_gradient:
         raise ValueError(f"PySCF has no gradient for xc: {xc!r}; {_suggestion(xc)}")
@@ -85,8 +92,6 @@ def check_basis(basis: PerElement, field: str = "basis") -> None:
     if isinstance(basis, str):
         _check_basis_name(basis, field)
         return
-    if "default" not in basis:
-        raise ValueError(f"{field}: {basis} has no `default`; write {{default: def2-SVP, I: def2-TZVP}}")
     for symbol, name in basis.items():
         if symbol == "default":
             _check_basis_name(name, field)
@@ -124,9 +129,13 @@ def core_potentials(
     return {symbol: name for symbol, name in sorted(wanted.items()) if name is not None}
 
 
-@lru_cache(256)
 def has_core_potential(symbol: str, basis: str) -> bool:
     """Whether `basis` is made for an effective core potential on this element (def2 beyond Kr)."""
+    return is_basis(basis) and _has_core_potential(symbol, basis)
+
+
+@lru_cache(256)
+def _has_core_potential(symbol: str, basis: str) -> bool:
     from pyscf.gto.basis import load_ecp
 
     with warnings.catch_warnings():
@@ -144,7 +153,9 @@ def _check_basis_name(basis: str, field: str) -> None:
         tried = (
             "def2-SVP, def2-TZVP, 6-31G*, cc-pVDZ" if field == "basis" else "def2-universal-jkfit, weigend"
         )
-        raise ValueError(f"PySCF does not know {field}: {basis!r}; tried ones are {tried}")
+        raise ValueError(
+            f"PySCF does not know {field}: {basis!r}; tried ones are {tried}{advice_on_files(basis)}"
+        )
 
 
 def _check_symbol(symbol: str, field: str) -> None:
@@ -152,8 +163,12 @@ def _check_symbol(symbol: str, field: str) -> None:
         raise ValueError(f"{field}: {symbol!r} is no element; write its symbol, e.g. I, or `default`")
 
 
-@lru_cache(256)
 def _functions(symbol: str, basis: str) -> int:
+    return _known_functions(symbol, basis) if is_basis(basis) else 0
+
+
+@lru_cache(256)
+def _known_functions(symbol: str, basis: str) -> int:
     from pyscf.gto.basis import load
     from pyscf.lib.exceptions import BasisNotFoundError
 
@@ -161,7 +176,7 @@ def _functions(symbol: str, basis: str) -> int:
         warnings.simplefilter("ignore")
         try:
             return len(load(basis, symbol))
-        except (BasisNotFoundError, KeyError):
+        except (BasisNotFoundError, LookupError, AssertionError, FileNotFoundError):
             return 0
 
 

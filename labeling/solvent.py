@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from labeling.pyscf_names import check_texts
+from labeling.recorded import is_recorded
 from potential.data.config import Config
 
 
@@ -28,7 +30,10 @@ class Solvent(Config):
 
     @field_validator("name")
     @classmethod
-    def _in_database(cls, name: str) -> str:
+    def _in_database(cls, name: str, info: Any) -> str:
+        check_texts(name=name)
+        if is_recorded(info):
+            return name.lower()
         known = _database()
         if name.lower() not in known:
             near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5) or ["water", "toluene"]
