@@ -24,6 +24,7 @@ from flows.campaign.finish import finish
 from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import Campaign, State
+from flows.engine.prefect_runs import take_over
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.results import LabelSummary, RoundResult, SelectionSummary
@@ -66,6 +67,7 @@ def campaign(source: str) -> str:
     folder = CampaignFolder.open(Path(source))
     structures = start_frames(folder)
     with campaign_lock(folder.path), open_workers(folder.config.labeling):
+        take_over(folder.path)
         folder.write_config()
         store, tracker, config = LabelStore(folder.label_store), Tracker(folder), folder.config
         say(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds, in {folder.path}")

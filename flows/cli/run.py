@@ -21,11 +21,15 @@ def run_and_tell(source: Path) -> None:
     with campaign_lock(folder.path), prefect_api() as wait_for_api:
         # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
         # load, and they load while Prefect's server starts.
+        from prefect import tags
+
         from flows.campaign.loop import run_campaign
+        from flows.engine.prefect_runs import TAG
         from flows.views.console import print_rounds
 
         wait_for_api()
-        run_campaign(source)
+        with tags(TAG):
+            run_campaign(source)
     results = folder.results(up_to=folder.config.rounds)
     print()
     print_rounds(results)

@@ -17,7 +17,8 @@ PATIENCE_S = 5.0
 def prefect_api() -> Iterator[Callable[[], None]]:
     """Have a Prefect API in this context; the user's own where one is set (PREFECT_API_URL, profile).
 
-    Gives a function that waits until the API answers; call it before the first flow.
+    Gives a function that waits until the API answers; call it before the first flow. At the end old
+    runs of campaigns go from the embedded database; nothing is ever deleted on a server of the user's.
 
     Raises:
         CampaignError: if the user's server does not answer within seconds, or lets nobody in; as
@@ -32,6 +33,9 @@ def prefect_api() -> Iterator[Callable[[], None]]:
     else:
         with embedded_api() as wait:
             yield wait
+            from flows.engine.prefect_runs import delete_old_runs
+
+            delete_old_runs()
 
 
 def _reach(url: str) -> None:

@@ -13,6 +13,8 @@ EMBEDDED = {
     # The campaign prints its own progress; Prefect's log of it is in the dashboard.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    # Most of what a label leaves in the database, and nobody looks at it: the states are kept anyway.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
     "PREFECT_CLI_PROMPT": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
