@@ -17,6 +17,9 @@ from potential.nequip.model import NequIP
 
 logger = logging.getLogger(__name__)
 
+# Of the compiler and the proof (RuntimeError), and what packing the weights of an unknown layer may raise.
+_UNFIT = (RuntimeError, AttributeError, LookupError, TypeError, ValueError)
+
 
 def choose_backend(model: NequIP, *, training: bool = False) -> Backend:
     """The fastest backend that can be built for `model` and agrees with plain torch on it.
@@ -32,7 +35,7 @@ def choose_backend(model: NequIP, *, training: bool = False) -> Backend:
         try:
             backend = make(model)
             prove(backend, training=training)
-        except (RuntimeError, AttributeError) as error:  # of the compiler, the proof, an unknown layer
+        except _UNFIT as error:
             refused.append(str(error))
             continue
         return _chosen(backend, refused)
