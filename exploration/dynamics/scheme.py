@@ -7,7 +7,7 @@ reading a campaign's configuration stays quick; its methods import `exploration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, runtime_checkable
 
 from jaxtyping import Float64
 from pydantic import Field
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from potential.force_model import ForceModel
 
 
+@runtime_checkable
 class Scheme(Protocol):
     """How replicas move. Every scheme passes `tests/exploration/test_schemes.py`."""
 

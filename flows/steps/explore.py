@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect.artifacts import create_markdown_artifact
 from pydantic import TypeAdapter
 
+from exploration.dynamics.scheme import Scheme
 from exploration.explore import explore
 from exploration.initial import make_frames
 from exploration.ledger import Exploration
@@ -52,6 +53,7 @@ def make_frame_sets(campaign: CampaignFolder, start: Sequence[Frame]) -> tuple[l
                 made = _made(start, wanted, seed_for(config.seed, "frames", name), frozen, done)
             write_frames(into / f"{name}.extxyz", made)
             frozen = made
+        _refuse_what_cannot_move(made, config.exploration.ensemble)
 
     FRAMES.run(campaign.frames, inputs, make)
     initial, test = read_frames(campaign.initial_frames), read_frames(campaign.test_frames)
@@ -156,6 +158,15 @@ def _made(
         )
     except (ValueError, ImportError, OSError) as error:
         raise CampaignError(f"the frames cannot be made: {error}") from error
+
+
+def _refuse_what_cannot_move(initial: Sequence[Frame], scheme: Scheme) -> None:
+    """Frames from a file may have other cells than the structure; they are where exploration starts."""
+    for frame in initial:
+        try:
+            scheme.check(frame)
+        except ValueError as error:
+            raise CampaignError(f"the exploration cannot start from an initial frame: {error}") from error
 
 
 def frames_digest(frames: Sequence[Frame]) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.build import bulk
-from support.force_models import OfEnergy, cosines
 
 from exploration.dynamics.npt import NPT
 from exploration.explore import explore
@@ -20,6 +19,7 @@ from potential.evaluator import Evaluator
 from potential.nequip.batch import CommitteePrediction, Structures
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
+from tests.support.force_models import OfEnergy, cosines
 
 
 def crystal() -> Frame:

@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from support.force_models import BULK_MODULUS, VOLUME_PER_ATOM, HarmonicCrystal, OfEnergy, cosines, ideal_gas
 from torch import Tensor
 
 from exploration.dynamics.npt import NPT
 from potential.data.frame import Frame
 from potential.data.units import BOLTZMANN_EV_PER_K, GPA_EV_PER_ANGSTROM3
+from tests.support.force_models import (
+    BULK_MODULUS,
+    VOLUME_PER_ATOM,
+    HarmonicCrystal,
+    OfEnergy,
+    cosines,
+    ideal_gas,
+)
 
 KT = BOLTZMANN_EV_PER_K * 300
 LENGTHS = [

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
-from support.force_models import OfEnergy, cosines
 
 from exploration.dynamics.npt import NPT
 from exploration.dynamics.scheme import Ensemble, Scheme
@@ -18,6 +17,7 @@ from exploration.dynamics.state import MDState
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
 from potential.nequip.batch import CommitteePrediction, Structures
+from tests.support.force_models import OfEnergy, cosines
 
 SCHEMES = get_args(get_args(Ensemble)[0])
 LIVELY = {NPT: NPT(barostat_time_fs=50, compressibility_per_GPa=0.06)}  # a volume that is seen to move

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ase.build import bulk
 
-from flows.errors import ConfigError
+from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.results import read_results
 from labeling.store import LabelStore
@@ -90,3 +90,21 @@ def test_a_molecule_at_constant_pressure_is_refused_before_anything_is_made(
     with pytest.raises(ConfigError, match=message):
         run_campaign(path)
     assert not (tmp_path / "campaigns").exists()
+
+
+def test_initial_frames_without_a_cell_are_refused_before_they_are_labelled(
+    tmp_path: Path, argon: Frame, write_lj_campaign: Writer
+):
+    from flows.campaign.loop import run_campaign
+
+    write_frames(tmp_path / "slabs.extxyz", [Frame.of([18], [[0, 0, 0]], argon.cell, (True, True, False))])
+    path = written(
+        write_lj_campaign,
+        tmp_path,
+        exploration=NPT,
+        initial={"frames": 1, "source": {"method": "file", "path": "slabs.extxyz"}},
+        test={"frames": 1, "source": SOURCE},
+    )
+    with pytest.raises(CampaignError, match=r"cannot start from an initial frame: .*scheme npt .* Ar is not"):
+        run_campaign(path)
+    assert not list((tmp_path / "campaigns").rglob("labels.db"))
