@@ -15,6 +15,9 @@ from alnico.own_packages import refuse_strangers
 refuse_strangers()
 
 if TYPE_CHECKING:
+    from exploration.dynamics.langevin import Langevin as Langevin
+    from exploration.dynamics.npt import NPT as NPT
+    from exploration.dynamics.nve import NVE as NVE
     from exploration.explore import explore as explore
     from exploration.ledger import Exploration as Exploration
     from exploration.selection import Selection as Selection
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from labeling.level import PySCFLevel as PySCFLevel
     from labeling.periodic_level import PeriodicLevel as PeriodicLevel
     from labeling.store import LabelStore as LabelStore
+    from labeling.task import label as label
     from labeling.workers import LabelingConfig as LabelingConfig
     from labeling.workers import LabelWorkers as LabelWorkers
     from potential.calculator import Potential as Potential
@@ -58,6 +62,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "exploration.dynamics.langevin": ("Langevin",),
+    "exploration.dynamics.npt": ("NPT",),
+    "exploration.dynamics.nve": ("NVE",),
     "exploration.explore": ("explore",),
     "exploration.ledger": ("Exploration",),
     "exploration.selection": ("Selection", "select"),
@@ -73,6 +80,7 @@ _HOMES = {
     "labeling.level": ("LennardJonesLevel", "PySCFLevel"),
     "labeling.periodic_level": ("PeriodicLevel",),
     "labeling.store": ("LabelStore",),
+    "labeling.task": ("label",),
     "labeling.workers": ("LabelWorkers", "LabelingConfig"),
     "potential.calculator": ("Potential",),
     "potential.data.dataset": ("Dataset", "Label", "LabelledFrame"),

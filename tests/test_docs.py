@@ -17,7 +17,7 @@ from tests.support.documents import PAGES, ROOT, Block, blocks, commands
 from tests.support.systems import model
 
 EXECUTED = ["python"]
-PARSED = ["bash", ""]
+PARSED = ["bash", "text", ""]
 CHECKED = ["yaml"]
 DRAWN = ["mermaid"]
 
