@@ -13,7 +13,6 @@ from ase.build import bulk
 
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
-from flows.record.results import read_results
 from labeling.store import LabelStore
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
@@ -63,19 +62,19 @@ def test_a_crystal_explores_at_constant_pressure(tmp_path: Path, argon: Frame, w
 
     frames = {"initial": {"frames": 6, "source": SOURCE}, "test": {"frames": 4, "source": SOURCE}}
     folder = run_campaign(written(write_lj_campaign, tmp_path, exploration=NPT, **frames))
-    ledger = pd.read_csv(folder.path / "rounds" / "00" / "explore" / "ledger.csv")
+    ledger = pd.read_csv(folder.round(0).explore / "ledger.csv")
     assert ledger["volume_ratio"].nunique() == len(ledger) > 3
-    selected = read_frames(folder.path / "rounds" / "00" / "select" / "selected.extxyz")
+    selected = read_frames(folder.round(0).select / "selected.extxyz")
     assert selected
     store = {item.frame.id: item for item in LabelStore(folder.label_store)}
-    started = read_frames(folder.path / "frames" / "initial.extxyz")
+    started = read_frames(folder.initial_frames)
     known = {frame.cell.tobytes() for frame in started}
     for frame in selected:
         assert frame.cell.tobytes() not in known
         assert store[frame.id].frame == frame
         assert store[frame.id].label.stress is not None
         assert np.isfinite(store[frame.id].label.stress).all()
-    assert len(read_results(folder.path)) == 2
+    assert len(folder.results()) == 2
     again = CampaignFolder.open(folder.path).config
     assert again.exploration == folder.config.exploration  # campaign.yaml says the ensemble in full
 
@@ -107,4 +106,4 @@ def test_initial_frames_without_a_cell_are_refused_before_they_are_labelled(
     )
     with pytest.raises(CampaignError, match=r"cannot start from an initial frame: .*scheme npt .* Ar is not"):
         run_campaign(path)
-    assert not list((tmp_path / "campaigns").rglob("labels.db"))
+    assert not list((tmp_path / "campaigns").rglob("outcomes.csv"))

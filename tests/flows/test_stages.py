@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from exploration.dynamics.npt import NPT
+from exploration.settings import ExplorationConfig
 from flows.errors import StageChangedError
 from flows.record.stages import Settings, Stage, is_finished, is_started, read_manifest
 from potential.data.config import Config
@@ -131,6 +133,22 @@ def test_a_setting_that_came_later_had_its_default(stage: Path, work: Work):
         STAGE.run(stage, inputs(MoreKnobs(size=3, colour="blue")), work)
     with pytest.raises(StageChangedError, match=r"model\.size: was 3, is now 4"):
         STAGE.run(stage, inputs(MoreKnobs(size=4)), work)
+
+
+@pytest.mark.parametrize(("friction_per_fs", "scheme"), [(0.02, "langevin"), (0.0, "nve")])
+def test_an_exploration_from_before_there_were_ensembles_goes_on(
+    stage: Path, work: Work, friction_per_fs: float, scheme: str
+):
+    """A manifest that says friction_per_fs beside timestep_fs means today's ensemble."""
+    explore = replace(STAGE, inputs=("exploration",))
+    old = ExplorationConfig().model_dump(mode="json", exclude={"ensemble", "max_volume_factor"})
+    explore.run(stage, {"exploration": old | {"friction_per_fs": friction_per_fs}}, work)
+    now = ExplorationConfig.model_validate(old | {"friction_per_fs": friction_per_fs})
+    assert now.ensemble.scheme == scheme
+    explore.run(stage, {"exploration": Settings(now)}, work)
+    assert work.runs == 1
+    with pytest.raises(StageChangedError, match=r"exploration\.ensemble\.scheme"):
+        explore.run(stage, {"exploration": Settings(now.model_copy(update={"ensemble": NPT()}))}, work)
 
 
 def test_a_stage_that_does_not_leave_what_it_declares_is_not_finished(stage: Path):
