@@ -58,11 +58,16 @@ class TrainingSummary(Config):
 
 
 class EvaluationSummary(Config):
-    """Errors and uncertainty on the frozen test set; `fingerprint` is the test set's."""
+    """Errors and uncertainty on the frozen test set; `fingerprint` is the test set's.
+
+    `more` has the metrics of `potential.metrics` by name, in eV and eV/Angstrom (empty in folders of
+    older versions).
+    """
 
     test: ErrorMetrics
     uncertainty: UncertaintyMetrics
     fingerprint: str | None
+    more: dict[str, float] = {}  # noqa: RUF012 (pydantic copies it)
 
 
 class ExplorationSummary(Config):

@@ -26,6 +26,7 @@ from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
+from potential.metrics import METRICS
 from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
 
@@ -110,6 +111,7 @@ def evaluate_on_test(campaign: CampaignFolder, here: RoundFolder, test: Dataset)
                 spearman=found.spearman,
             ),
             fingerprint=test.fingerprint,
+            more={m.name: value for m in METRICS if (value := m.of(found)) is not None},
         )
         write_atomically(into / "metrics.json", summary.model_dump_json(indent=2))
 

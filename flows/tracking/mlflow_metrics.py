@@ -11,6 +11,7 @@ import pandas as pd
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.views.label_costs import cost_metrics
+from potential.metrics import METRICS
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
     from mlflow.entities import Metric
@@ -40,6 +41,10 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
         "cost/cumulative_train_seconds": sum(done.training.seconds for done in results),
         **cost_metrics(costs, here),
     }
+    for metric in METRICS:
+        if metric.name in r.evaluation.more:
+            unit = metric.unit.replace("/Å", "_per_A").replace("/", "_per_")
+            metrics[f"test/{metric.name}_{unit}"] = metric.factor * r.evaluation.more[metric.name]
     if r.selection is not None:
         metrics["labels/n_selected"] = r.selection.n_selected
     if r.labels is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.record.results import RoundResult
+from potential.metrics import METRICS, Metric
 
 NOTICEABLE = 0.05
 """Relative change of the test error within which two rounds count as equal."""
@@ -40,6 +41,20 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
         }
         for r in results
     ]
+
+
+def more_metrics(results: Sequence[RoundResult]) -> list[dict[str, str]]:
+    """One row per metric of `potential.metrics`, a column per number of labels; empty without any."""
+    return [
+        {"on the test set": metric.title, "unit": metric.unit}
+        | {f"{r.n_labels} labels": _shown(metric, r.evaluation.more.get(metric.name)) for r in results}
+        for metric in METRICS
+        if any(metric.name in r.evaluation.more for r in results)
+    ]
+
+
+def _shown(metric: Metric, value: float | None) -> str:
+    return "–" if value is None else f"{metric.factor * value:#.3g}"
 
 
 def markdown_table(rows: Sequence[dict[str, str]]) -> str:

@@ -91,6 +91,7 @@ def build_round(folder: Path, number: int, rng: np.random.Generator, *, last: bo
                 spearman=float(atoms["force_disagreement"].corr(atoms["force_error"], method="spearman")),
             ),
             fingerprint="7e57f1a9e70000aa",
+            more={"worst_force_error": 5 * FORCE_MAE[number]},
         ),
     }
     if not last:
