@@ -31,6 +31,10 @@ class ConfigError(CampaignError):
         super().__init__("\n".join(lines))
 
 
+class DamagedFileError(CampaignError, ValueError):
+    """A file that the campaign wrote cannot be read; the message says what to do with it."""
+
+
 class StageChangedError(CampaignError):
     """A finished stage was made with other settings than the configuration now asks for."""
 

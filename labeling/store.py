@@ -8,6 +8,7 @@ row, whoever writes. Each row is one transaction: after `kill -9` it is there or
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ class LabelStore:
                 "a label store in PostgreSQL needs two more packages; "
                 "`pip install ase-db-backends psycopg2-binary`"
             )
+        if self.is_file and is_there(path) and not os.access(path, os.W_OK):
+            return  # somebody else's, for reading
         with self._writing() as database:
             _ = database.metadata  # creates the tables, inside the transaction
 

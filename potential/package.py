@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from potential.data.atomic_write import write_atomically
@@ -22,6 +23,7 @@ from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 
 FORMAT = 1
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None:
@@ -46,29 +48,33 @@ def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
 
     Raises:
         FileNotFoundError: if the folder is not a potential.
-        ValueError: if it was written by a newer format.
+        ValueError: if it was written by a newer format, or a file of it is damaged.
     """
     folder = Path(folder)
     missing = [name for name in ("config.json", "weights.safetensors") if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(f"{folder} is not a potential: no {' and no '.join(missing)} in it")
-    config = json.loads((folder / "config.json").read_text())
-    if config["format"] > FORMAT:
-        raise ValueError(f"{folder} has format {config['format']}, this version reads up to {FORMAT}; update")
-    model = NequIP(
-        ModelConfig(**config["model"]),
-        config["numbers"],
-        avg_num_neighbors=config["avg_num_neighbors"],
-        dtype=getattr(torch, config["dtype"]),
-    )
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        if config["format"] > FORMAT:
+            raise ValueError(f"has format {config['format']}, this version reads up to {FORMAT}; update")
+        model = NequIP(
+            ModelConfig(**config["model"]),
+            config["numbers"],
+            avg_num_neighbors=config["avg_num_neighbors"],
+            dtype=DTYPES[config["dtype"]],
+        )
+        model.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        why = (str(error).strip().splitlines() or [""])[-1].strip()[:200]
+        raise ValueError(f"{folder} is damaged, or no potential of this version: {why}") from error
     return model.to(device).eval().requires_grad_(False)
 
 
 def load_card(folder: Path) -> dict[str, Any]:
     """The model card of a potential; empty if it has none."""
     file = Path(folder) / "model_card.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_bytes()) if file.exists() else {}
 
 
 def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:

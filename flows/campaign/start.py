@@ -16,6 +16,7 @@ from labeling.isolated_atoms import isolated_atom, isolated_atom_energies
 from labeling.store import LabelStore
 from potential.data.dataset import Dataset
 from potential.data.frame import Frame
+from potential.device import check_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,10 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
                     config.level.check(isolated_atom(number))
     except (ValueError, OSError) as error:
         raise ConfigError(f"campaign {config.name}", [f"structure: {error}"]) from error
+    try:
+        check_device(config.training.device)
+    except ValueError as error:
+        raise ConfigError(f"campaign {config.name}", [f"training.device: {error}"]) from error
     if config.labeling.backend == "gpu":
         try:
             require_gpu4pyscf()

@@ -91,7 +91,9 @@ def report(campaign: Source) -> None:
     from flows.record.folder import CampaignFolder
     from flows.views.report import write_report
 
-    print(f"wrote {write_report(CampaignFolder.open(campaign))}")
+    folder = CampaignFolder.open(campaign)
+    beside = Path(f"{folder.config.name}-report.html")  # of a campaign that may only be read
+    print(f"wrote {write_report(folder, None if os.access(folder.path, os.W_OK) else beside)}")
 
 
 @app.command(group=CAMPAIGNS)

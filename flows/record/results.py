@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
+from flows.errors import DamagedFileError
 from flows.settings.campaign_config import MAIN_ARM
 from potential.data.config import Config
 
@@ -146,12 +147,17 @@ def read_result(path: Path) -> RoundResult:
     """The result of a finished round.
 
     Raises:
-        ValueError: where the file cannot be read.
+        DamagedFileError: where the file cannot be read.
     """
     try:
-        return RoundResult.model_validate_json(path.read_text())
+        return RoundResult.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ValueError(f"{path} is not the result of a round: {error}; delete it to redo it") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DamagedFileError(
+            f"{path} is not the result of a round ({where or 'JSON'}: {first['msg'][:200]}); "
+            "delete it to redo it"
+        ) from None
 
 
 def _composed(old: dict[str, Any]) -> dict[str, Any]:

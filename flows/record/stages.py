@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
-from flows.errors import StageChangedError
+from flows.errors import DamagedFileError, StageChangedError
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
 
@@ -126,9 +126,19 @@ class Stage:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a finished stage, None for one that is not finished."""
+    """The manifest of a finished stage, None for one that is not finished.
+
+    Raises:
+        DamagedFileError: where it cannot be read.
+    """
     path = folder / MANIFEST
-    return Manifest.model_validate_json(path.read_text()) if path.exists() else None
+    try:
+        return Manifest.model_validate_json(path.read_bytes()) if path.exists() else None
+    except ValidationError:
+        raise DamagedFileError(
+            f"{path} is damaged. Put the original back, or delete {folder} to make the stage anew; "
+            "labels stay in the store."
+        ) from None
 
 
 def is_finished(folder: Path) -> bool:
@@ -166,7 +176,10 @@ def _digest(path: Path) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text()) if path.exists() else None
+    try:
+        return json.loads(path.read_bytes()) if path.exists() else None
+    except ValueError:  # damaged: the stage is made anew
+        return None
 
 
 def _as_json(inputs: Mapping[str, Any]) -> dict[str, Any]:

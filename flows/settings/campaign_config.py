@@ -7,7 +7,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from exploration.settings import ExplorationConfig, FramesConfig
 from exploration.strategies import Strategy
@@ -25,6 +33,12 @@ MAIN_ARM = "active"
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | os.PathLike) else value
+
+
+def _not_of_mlflow(name: str) -> str:
+    if name in ("mlflow.db", "mlruns"):
+        raise ValueError(f"{name} lies beside the campaigns and is MLflow's; choose another name")
+    return name
 
 
 class StructureConfig(Config):
@@ -76,7 +90,13 @@ class CampaignConfig(Config):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder and the experiment"),
+        # 200: file systems take 255 bytes in a name, and something is always added
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+            max_length=200,
+            description="names the folder and the experiment",
+        ),
+        AfterValidator(_not_of_mlflow),
     ]
     structure: StructureConfig
     seed: Annotated[NonNegativeInt, Field(description="everything random follows from it")] = 0

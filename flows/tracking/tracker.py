@@ -27,9 +27,11 @@ from flows.record.results import RoundResult
 from flows.record.rounds import Arm, RoundFolder
 from flows.tracking.campaign_runs import CampaignRuns, patience
 from flows.tracking.mlflow_metrics import points, round_metrics, training_history
+from flows.views.console import say, warn
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import label_costs
 from flows.views.summary import markdown_table, round_table, verdict
+from labeling.location import without_passwords
 from labeling.store import is_url
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
@@ -142,19 +144,19 @@ class Tracker:
                 self._record(runs)
         except Exception as error:
             if not self.warned:
-                logger.warning(
-                    "MLflow at %s cannot be written (%s: %s). The campaign goes on, everything is in %s; "
-                    "what MLflow lacks is logged as soon as it answers again.",
-                    self.tracking_uri,
-                    type(error).__name__,
-                    error,
-                    self.campaign.path,
+                why = (str(error).strip().splitlines() or [""])[0][:200]
+                warn(
+                    without_passwords(
+                        f"MLflow at {self.tracking_uri} cannot be written ({type(error).__name__}: {why}). "
+                        "The campaign goes on, everything is in its folder; what MLflow lacks is logged as "
+                        "soon as it answers again."
+                    )
                 )
             logger.debug("while logging to MLflow", exc_info=True)
             self.warned = True
         else:
             if self.warned:
-                logger.warning("MLflow at %s answers again and has caught up.", self.tracking_uri)
+                say(f"MLflow at {without_passwords(self.tracking_uri)} answers again and has caught up.")
             self.warned = False
 
     def _connect(self) -> CampaignRuns:
@@ -180,7 +182,7 @@ class Tracker:
         """Where in MLflow the campaign is, for people who look into its folder."""
         record = {
             "campaign_id": runs.campaign_id,
-            "tracking_uri": self.tracking_uri,
+            "tracking_uri": without_passwords(self.tracking_uri),
             "experiment_id": runs.experiment_id,
             "run_ids": runs.run_ids,
         }

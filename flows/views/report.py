@@ -32,8 +32,12 @@ CAPTIONS = {
 }
 
 
-def write_report(folder: CampaignFolder) -> Path:
-    """Write `report.html` into the campaign's folder, also while the campaign is not finished."""
+def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
+    """Write `report.html` of a campaign, also while it is not finished.
+
+    Args:
+        into: the file; default: in the campaign's folder.
+    """
     config = folder.config.model_dump(mode="json")
     results, costs = folder.results(), label_costs(folder)
     finished = [arm.round(result.round) for arm in folder.arms for result in arm.results()]
@@ -68,8 +72,9 @@ def write_report(folder: CampaignFolder) -> Path:
         potential=str(folder.potential.resolve()) if folder.potential.exists() else None,
         card=_card(folder.model_card),
     )
-    write_atomically(folder.report, page)
-    return folder.report
+    file = into or folder.report
+    write_atomically(file, page)
+    return file
 
 
 def _figure(figure: Figure) -> str:

@@ -1,0 +1,142 @@
+"""Files of a campaign that are damaged, or may only be read: said with a remedy, or got around."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows.cli.app import run_command
+from flows.errors import DamagedFileError
+from flows.record.results import read_result
+from flows.record.stages import read_manifest
+from potential.device import check_device
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
+from potential.package import load_potential, save_potential
+from potential.training.checkpoint import load_checkpoint, save_checkpoint
+
+BAD = [b"", b"{", b"\xff\xfe\x00", b"[]", b"null"]
+
+
+@pytest.mark.parametrize("content", BAD)
+def test_a_damaged_manifest_or_result_says_what_to_delete(content: bytes, tmp_path: Path):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=f"delete {tmp_path} to make the stage anew"):
+        read_manifest(tmp_path)
+    (tmp_path / "result.json").write_bytes(content)
+    with pytest.raises(DamagedFileError, match="delete it to redo it"):
+        read_result(tmp_path / "result.json")
+
+
+def test_a_damaged_result_in_status(first_round_only: Path, capsys: pytest.CaptureFixture[str]):
+    (result,) = first_round_only.glob("rounds/*/result.json")
+    result.write_bytes(b'{"round": ')
+    assert run_command(["status", str(first_round_only)]) == 1
+    err = capsys.readouterr().err
+    assert f"{result} is not the result of a round" in err
+    assert err.count("\n") <= 3
+
+
+def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path):
+    path = tmp_path / "checkpoint"
+    for epoch in (1, 2, 3):
+        save_checkpoint(path, {"w": torch.full((2,), float(epoch))}, {"identity": "me", "epoch": epoch})
+    found = load_checkpoint(path, "me")
+    assert found is not None
+    assert found[1]["epoch"] == 3
+    newest = tmp_path / "checkpoint.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-5])
+    with pytest.warns(UserWarning, match="damaged"):
+        found = load_checkpoint(path, "me")
+    assert found is not None
+    assert found[1]["epoch"] == 2
+    assert found[0]["w"].tolist() == [2.0, 2.0]
+    (tmp_path / "checkpoint.before.safetensors").write_bytes(b"")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert load_checkpoint(path, "me") is None
+    assert load_checkpoint(tmp_path / "none", "me") is None
+
+
+@pytest.mark.parametrize("file", ["config.json", "weights.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"\xff" * 100])
+def test_a_damaged_potential(file: str, content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model = NequIP(ModelConfig(num_layers=1, l_max=0, num_features=2), [1, 8], seed=0, avg_num_neighbors=2.0)
+    save_potential(tmp_path, model, {})
+    load_potential(tmp_path)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged, or no potential of this version"):
+        load_potential(tmp_path)
+    assert run_command(["md", str(tmp_path), "no.xyz"]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:99", "", "meta", "c" * 5000])
+def test_devices_that_are_not_there(name: str):
+    with pytest.raises(ValueError, match=r"device|cannot use"):
+        check_device(name)
+    check_device("cpu")
+
+
+def _obey_modes() -> None:
+    """Of the privileges of root, give up the one to write where the mode forbids it (Linux)."""
+    dac_override, drop_from_bounding_set = 1, 24
+    if os.geteuid() == 0 and ctypes.CDLL(None).prctl(drop_from_bounding_set, dac_override, 0, 0, 0):
+        raise OSError("not allowed to give it up")
+
+
+def test_status_and_report_of_a_campaign_that_may_only_be_read(
+    tmp_path: Path, finished_campaign: Path, make_store: Callable[[Path], None]
+):
+    campaign, home = finished_campaign, tmp_path / "home"
+    make_store(campaign / "labels.db")
+    home.mkdir()
+    for inside in [campaign, *campaign.rglob("*")]:
+        inside.chmod(0o555 if inside.is_dir() else 0o444)
+
+    def alnico(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli.app", command, str(campaign)],
+            env={**os.environ, "HOME": str(home)},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=_obey_modes,
+        )
+
+    assert alnico("run").returncode == 1, "the folder is not read-only"
+    status = alnico("status")
+    assert status.returncode == 0, status.stderr
+    assert "1 labels" in status.stdout
+    assert "force MAE" in status.stdout
+    report = alnico("report")
+    assert report.returncode == 0, report.stderr
+    assert "wrote ethanol-report.html" in report.stdout
+    assert (home / "ethanol-report.html").stat().st_size > 10_000
+    for inside in [campaign, *campaign.rglob("*")]:
+        inside.chmod(0o755)
+
+
+@pytest.fixture
+def make_store(campaign_config) -> Callable[[Path], None]:
+    """Writes a label store with one label at the campaign's level."""
+
+    def make(path: Path) -> None:
+        import numpy as np
+
+        from labeling.store import LabelStore
+        from potential.data.dataset import Label
+        from potential.data.frame import Frame
+
+        frame = Frame.of([1, 1], [[0, 0, 0], [0, 0, 0.74]])
+        label = Label(
+            frame_id=frame.id, level_key=campaign_config.level.key, energy=-31.0, forces=np.zeros((2, 3))
+        )
+        LabelStore(path).add(frame, label)
+
+    return make
