@@ -16,7 +16,7 @@ from labeling.isolated_atoms import isolated_atom, isolated_atom_energies
 from labeling.store import LabelStore
 from potential.data.dataset import Dataset
 from potential.data.frame import Frame
-from potential.device import check_device
+from potential.training.device import check_device
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,23 +5,32 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 import webbrowser
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.tracking.tracker import default_tracking_uri, learning_curve_address
+from labeling.location import without_passwords
 
 PREFECT_URL, MLFLOW_PORT = "http://127.0.0.1:4200", 5000
 START_TIMEOUT_S = 120.0
+# What the servers shall refuse: requests by the pages of others, in the browser of who looks at ours.
+ONLY_OWN_PAGES = {
+    "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": PREFECT_URL,
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_SERVER_X_FRAME_OPTIONS": "DENY",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +43,7 @@ class Dashboard:
 
     @property
     def shell_line(self) -> str:
-        return shlex.join(self.command) if self.command else "(is running)"
+        return without_passwords(shlex.join(self.command)) if self.command else "(is running)"
 
 
 def commands_for(campaign: Path | None = None) -> list[Dashboard]:
@@ -44,6 +53,8 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
     prefect_api = os.environ.get("PREFECT_API_URL")
     prefect = (_program("prefect"), "server", "start")
     mlflow = (_program("mlflow"), "ui", "--backend-store-uri", uri, "--port", str(MLFLOW_PORT))
+    # By default MLflow also answers under every private address, and may be shown inside other pages.
+    own = ("--allowed-hosts", f"127.0.0.1:{MLFLOW_PORT},localhost:{MLFLOW_PORT}")
     served = uri.startswith(("http://", "https://"))
     server = uri if served else f"http://127.0.0.1:{MLFLOW_PORT}"
     return [
@@ -54,10 +65,37 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
         ),
         Dashboard(
             what="MLflow",
-            command=None if served else mlflow,
+            command=None if served else (*mlflow, *own),
             url=(folder and learning_curve_address(folder, server)) or server,
         ),
     ]
+
+
+def mlflow_problem(uri: str) -> str | None:
+    """Why MLflow's store cannot be shown; None if it can."""
+    if uri.startswith(("http://", "https://")):
+        return None if _answers(uri) else f"no answer from {without_passwords(uri)}"
+    if not uri.startswith("sqlite:///"):
+        return None
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not path.exists():
+        return f"nothing was logged, there is no {path}"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
+            database.execute("select count(*) from experiments").fetchone()
+    except sqlite3.Error as error:
+        return f"{path} is damaged ({error}); move it away, and the next run logs everything anew"
+    return None
+
+
+def _answers(url: str) -> bool:
+    try:
+        urlopen(url, timeout=5).close()
+    except HTTPError:
+        return True  # refuses this address, but is there
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def serve(dashboards: Sequence[Dashboard], *, open_browser: bool) -> None:
@@ -71,7 +109,10 @@ def serve(dashboards: Sequence[Dashboard], *, open_browser: bool) -> None:
         processes = []
         for dashboard in dashboards:
             if dashboard.command is not None:
-                process = subprocess.Popen([bin_folder / dashboard.command[0], *dashboard.command[1:]])
+                process = subprocess.Popen(
+                    [bin_folder / dashboard.command[0], *dashboard.command[1:]],
+                    env=ONLY_OWN_PAGES | os.environ,
+                )
                 stack.callback(process.wait)
                 stack.callback(process.terminate)
                 processes.append((dashboard, process))

@@ -44,9 +44,14 @@ def where_to_look(folder: CampaignFolder) -> str:
         "   # from alnico import Potential",
         f"report     {_short(folder.report)}",
     ]
-    from flows.cli.dashboards import commands_for
+    from flows.cli.dashboards import commands_for, mlflow_problem
+    from flows.tracking.tracker import default_tracking_uri
 
+    problem = mlflow_problem(default_tracking_uri(folder.path.parent))
     for dashboard in commands_for(folder.path):
+        if dashboard.what == "MLflow" and problem:
+            lines.append(f"{dashboard.what:<10} not there: {problem}")
+            continue
         lines += [f"{dashboard.what:<10} {dashboard.shell_line}", f"           then open {dashboard.url}"]
     return "\n".join(lines)
 

@@ -202,3 +202,39 @@ def test_without_a_utf8_locale(tmp_path: Path):
     assert "≥" in (tmp_path / "campaign.yaml").read_text(encoding="utf-8")
     assert alnico("status", "campaign.yaml", cwd=tmp_path, env=plain).returncode == 0
     assert alnico("init", "--preset", "list", env=plain).returncode == 0
+
+
+def test_a_password_in_a_store_url_is_used_and_not_shown(tmp_path: Path, capsys: Said):
+    from flows.record.folder import CampaignFolder
+
+    secret = "postgresql://me:hunter2@127.0.0.1:1/labels?password=hunter2"
+    path = tmp_path / "campaign.yaml"
+    path.write_text(VALID + f"labeling: {{store: '{secret}'}}\n")
+    folder = CampaignFolder.open(path)
+    assert folder.label_store == secret
+    folder.write_config()
+    kept = folder.config_file.read_text()
+    shown = "postgresql://me@127.0.0.1:1/labels?password="
+    assert shown in kept
+    for text in (kept, repr(folder.config), str(folder.config.model_dump(mode="json"))):
+        assert "hunter2" not in text
+    assert load_config(folder.config_file).labeling.store == shown
+    assert run_command(["status", str(folder.path)]) in (0, 1, 2)
+    assert run_command(["labels", "stats", secret]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert "hunter2" not in out + err
+
+
+def test_the_end_names_no_mlflow_that_is_not_there(tmp_path: Path):
+    import sqlite3
+
+    from flows.cli.dashboards import mlflow_problem
+
+    store = tmp_path / "mlflow.db"
+    assert "there is no" in str(mlflow_problem(f"sqlite:///{store}"))
+    with sqlite3.connect(store) as database:
+        database.execute("create table experiments (name text)")
+    assert mlflow_problem(f"sqlite:///{store}") is None
+    store.write_bytes(b"not a database" * 100)
+    assert "is damaged" in str(mlflow_problem(f"sqlite:///{store}"))
+    assert mlflow_problem("http://127.0.0.1:1") == "no answer from http://127.0.0.1:1"

@@ -14,11 +14,11 @@ from flows.cli.app import run_command
 from flows.errors import DamagedFileError
 from flows.record.results import read_result
 from flows.record.stages import read_manifest
-from potential.device import check_device
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.package import load_potential, save_potential
 from potential.training.checkpoint import load_checkpoint, save_checkpoint
+from potential.training.device import check_device
 
 BAD = [b"", b"{", b"\xff\xfe\x00", b"[]", b"null"]
 
