@@ -7,7 +7,8 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Literal
 
-from labeling import lennard_jones, periodic_labeler, pyscf_labeler
+from labeling import ase_labeler, lennard_jones, periodic_labeler, pyscf_labeler
+from labeling.ase_level import AseLevel
 from labeling.checks import CheckLimits, checked
 from labeling.failure import (
     CannotLabelError,
@@ -51,6 +52,8 @@ def compute(frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label
             return periodic_labeler.compute(frame, level, second_guess=conditions.guess == "second")
         case LennardJonesLevel():
             return lennard_jones.compute(frame, level)
+        case AseLevel():
+            return ase_labeler.compute(frame, level)
 
 
 def attempt(frame: Frame, level: LevelOfTheory, conditions: Conditions | None = None) -> Label | LabelFailure:

@@ -21,8 +21,11 @@ def compute(frame: Frame, level: LennardJonesLevel) -> Label:
     atoms.calc = LennardJones(
         epsilon=level.epsilon_eV, sigma=level.sigma_angstrom, rc=level.cutoff_angstrom, smooth=True
     )
-    energy, forces = float(atoms.get_potential_energy()), np.array(atoms.get_forces(), dtype=np.float64)
-    stress = full_stress(atoms.get_stress()) if all(frame.pbc) else None
+    energy, forces = (
+        float(atoms.get_potential_energy()),
+        np.array(atoms.get_forces(apply_constraint=False), dtype=np.float64),
+    )
+    stress = full_stress(atoms.get_stress(apply_constraint=False)) if all(frame.pbc) else None
     return Label(
         frame_id=frame.id,
         level_key=level.key,

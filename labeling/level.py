@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from labeling import pyscf_support
 from labeling.abilities import Abilities
+from labeling.ase_level import AseLevel
 from labeling.level_key import level_key
 from labeling.periodic_level import PeriodicLevel
 from labeling.pyscf_names import check_texts
@@ -163,7 +164,9 @@ class LennardJonesLevel(Config):
             raise ValueError("the frame has no atoms; give it at least one")
 
 
-LevelOfTheory = Annotated[PySCFLevel | PeriodicLevel | LennardJonesLevel, Field(discriminator="labeler")]
+LevelOfTheory = Annotated[
+    PySCFLevel | PeriodicLevel | LennardJonesLevel | AseLevel, Field(discriminator="labeler")
+]
 
 
 def settings(level: Config) -> dict[str, Any]:
