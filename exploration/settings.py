@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from exploration.dynamics.langevin import Langevin
 from exploration.dynamics.scheme import Ensemble
 from potential.data.config import Config
 
-Temperatures = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
+# 1e5 K is 9 eV: no bond is left. 1e9 steps are years, 1e6 replicas more than any memory holds.
+Temperature = Annotated[float, Field(gt=0, le=1e5)]
+Temperatures = Annotated[tuple[Temperature, ...], Field(min_length=1, max_length=1000)]
+Timestep = Annotated[float, Field(gt=0, le=100, description="fs; beyond 100 no bond is followed")]
+Duration = Annotated[float, Field(ge=0, le=1e9)]
+Disagreement = Annotated[float, Field(ge=0, le=1e4)]
 MinDistanceFactor = Annotated[
     float,
     Field(
@@ -30,12 +35,16 @@ class XtbMD(Config):
     temperatures_K: Annotated[
         Temperatures, Field(description="one trajectory for each; the frames are shared out evenly")
     ] = (300.0, 500.0)
-    timestep_fs: Annotated[PositiveFloat, Field(description="time step; about 1 with hydrogen atoms")] = 1.0
-    equilibration_fs: Annotated[
-        NonNegativeFloat, Field(description="time before the first frame is kept")
-    ] = 250.0
-    spacing_fs: Annotated[PositiveFloat, Field(description="time between frames that are kept")] = 50.0
-    friction_per_fs: Annotated[PositiveFloat, Field(description="friction of the Langevin thermostat")] = 0.02
+    timestep_fs: Annotated[
+        float, Field(gt=0, le=100, description="time step; about 1 with hydrogen atoms, at most 100")
+    ] = 1.0
+    equilibration_fs: Annotated[Duration, Field(description="time before the first frame is kept")] = 250.0
+    spacing_fs: Annotated[
+        float, Field(gt=0, le=1e9, description="time between frames that are kept; 1e9 is a microsecond")
+    ] = 50.0
+    friction_per_fs: Annotated[
+        float, Field(gt=0, le=100, description="friction of the Langevin thermostat; 100 stops every motion")
+    ] = 0.02
     min_distance_factor: MinDistanceFactor = 0.65
 
     @model_validator(mode="after")
@@ -69,11 +78,16 @@ class FramesFromFile(Config):
     method: Literal["file"] = "file"
     path: Annotated[Path, Field(description="any file that ASE or pymatgen reads")]
     charge: Annotated[
-        int | None, Field(description="elementary charges; by default what the file says, else 0")
+        int | None,
+        Field(ge=-1000, le=1000, description="elementary charges; by default what the file says, else 0"),
     ] = None
     spin: Annotated[
         int | None,
-        Field(description="unpaired electrons (2S); by default what the file says, else the fewest"),
+        Field(
+            ge=0,
+            le=1000,
+            description="unpaired electrons (2S); by default what the file says, else the fewest",
+        ),
     ] = None
 
 
@@ -84,39 +98,46 @@ class ExplorationConfig(Config):
     """Molecular dynamics with the committee, in search of frames it does not know yet."""
 
     n_replicas: Annotated[
-        PositiveInt, Field(description="trajectories at once; all go through one model call")
+        int,
+        Field(ge=1, le=1_000_000, description="trajectories at once; all go through one model call"),
     ] = 8
     temperatures_K: Annotated[
         Temperatures, Field(description="temperature ladder; replicas take its rungs in turn")
     ] = (300.0, 500.0)
-    timestep_fs: PositiveFloat = 0.5
-    n_steps: Annotated[PositiveInt, Field(description="steps of each replica, if it survives")] = 2000
+    timestep_fs: Timestep = 0.5
+    n_steps: Annotated[
+        int, Field(ge=1, le=1_000_000_000, description="steps of each replica, if it survives")
+    ] = 2000
     record_every: Annotated[
-        PositiveInt, Field(description="steps between frames that are scored and recorded")
+        int, Field(ge=1, le=1_000_000_000, description="steps between frames that are scored and recorded")
     ] = 20
     ensemble: Annotated[
         Ensemble,
         Field(description="nve (constant energy), langevin (temperature) or npt (pressure too)"),
     ] = Langevin()
     lower_eV_per_A: Annotated[
-        NonNegativeFloat,
+        Disagreement,
         Field(description="largest atomic force disagreement below which a frame counts as accurate"),
     ] = 0.1
     upper_eV_per_A: Annotated[
-        PositiveFloat,
+        Disagreement,
         Field(description="above this disagreement a frame is failed: too far off to be worth a label"),
     ] = 1.0
-    stop_eV_per_A: Annotated[
-        PositiveFloat, Field(description="above this disagreement the replica stops")
-    ] = 2.0
+    stop_eV_per_A: Annotated[Disagreement, Field(description="above this disagreement the replica stops")] = (
+        2.0
+    )
     min_distance_factor: MinDistanceFactor = 0.65
     max_temperature_factor: Annotated[
         float,
-        Field(gt=1, description="a replica stops above this multiple of its temperature"),
+        Field(gt=1, le=1e6, description="a replica stops above this multiple of its temperature"),
     ] = 5.0
     max_volume_factor: Annotated[
         float,
-        Field(gt=1, description="a replica stops where its cell grows or shrinks by more than this factor"),
+        Field(
+            gt=1,
+            le=1000,
+            description="a replica stops where its cell grows or shrinks by more than this factor",
+        ),
     ] = 1.5
 
     @model_validator(mode="before")

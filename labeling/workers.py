@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from queue import LifoQueue
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
+from pydantic import Field, PlainSerializer
 
 from labeling.attempt import Backend, Conditions, Guess
 from labeling.checks import CheckLimits
@@ -29,15 +29,25 @@ class LabelingConfig(Config):
     """How labels are computed on this machine; none of it changes their numbers."""
 
     workers: Annotated[
-        PositiveInt | None, Field(description="labels computed at once, one thread each; null: one per core")
+        int | None,
+        Field(
+            ge=1, le=4096, description="labels computed at once, one thread each; null: one per core; <= 4096"
+        ),
     ] = None
-    timeout_s: Annotated[PositiveFloat, Field(description="time limit of one attempt at one label")] = 3600.0
-    memory_GB: Annotated[float, Field(ge=0.2, description="memory limit of each worker (Linux)")] = 4.0
+    timeout_s: Annotated[
+        float,
+        Field(gt=0, le=3.2e7, description="time limit of one attempt at one label; a year at most"),
+    ] = 3600.0
+    memory_GB: Annotated[
+        float, Field(ge=0.2, le=1e5, description="memory limit of each worker (Linux); 0.2 to 1e5")
+    ] = 4.0
     attempts: Annotated[
-        PositiveInt, Field(description="tries of a label whose process crashes; after a timeout, 2 at most")
+        int,
+        Field(ge=1, le=100, description="tries of a label whose process crashes; after a timeout, 2 at most"),
     ] = 3
     backoff_s: Annotated[
-        NonNegativeFloat, Field(description="wait before the second try, twice as long before the third, ...")
+        float,
+        Field(ge=0, le=3600, description="wait before the second try, twice as long before the third, ..."),
     ] = 1.0
     backend: Annotated[
         Backend, Field(description="cpu, or gpu with gpu4pyscf: the same labels, compared before it begins")

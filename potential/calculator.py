@@ -17,30 +17,46 @@ from potential.nequip.model import NequIP
 from potential.package import load_card, load_potential
 
 
+class Results(dict[str, Any]):
+    """ASE's results, and beside them what ASE has no name for.
+
+    ASE hands `results` on to functions that refuse a property they do not know. So the disagreement can
+    be read here by its name, but is not among the keys.
+    """
+
+    def __init__(self, known: dict[str, Any], beside: dict[str, Any]) -> None:
+        super().__init__(known)
+        self.beside = beside
+
+    def __missing__(self, key: str) -> Any:
+        return self.beside[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self or key in self.beside else default
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Results, (dict(self), self.beside)
+
+
 class Potential(Calculator):
     """Energy, forces and stress of the committee's mean, and its disagreement.
 
-    `results` also holds `energy_disagreement` (eV) and `force_disagreement` (eV/Angstrom for each
-    atom): the sample standard deviation over the members.
+    `results["energy_disagreement"]` (eV) and `results["force_disagreement"]` (eV/Angstrom for each atom)
+    are the sample standard deviation over the members; they can be read, but are not among the keys of
+    `results`, since ASE's own functions refuse what they do not know. Can be copied and pickled.
 
         atoms.calc = Potential.load("campaigns/ethanol/potential")
         atoms.get_forces()
         atoms.calc.results["force_disagreement"].max()
     """
 
-    implemented_properties = [  # noqa: RUF012 (ASE declares it as an instance variable)
-        "energy",
-        "free_energy",
-        "forces",
-        "stress",
-        "energy_disagreement",
-        "force_disagreement",
-    ]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's)
 
     def __init__(
         self, model: NequIP, *, device: str = "cpu", skin: float = 0.5, card: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
+        self._setting: dict[str, Any] = {"model": model, "device": device, "skin": skin}
         self.evaluator = Evaluator(model, skin=skin, device=device)
         self.card = card or {}
 
@@ -60,20 +76,39 @@ class Potential(Calculator):
         atoms = self.atoms if atoms is None else atoms
         if atoms is None:
             raise ValueError("the calculator has no atoms yet; set atoms.calc = Potential.load(...)")
+        _refuse_lost_atoms(atoms)
         structures = _structures(atoms)
         periodic = bool(atoms.pbc.any() and atoms.cell.rank == 3)
         prediction = self.evaluator(structures, stress=periodic)
         energy = float(prediction.mean_energy[0])
-        self.results = {
-            "energy": energy,
-            "free_energy": energy,
-            "forces": prediction.mean_forces.numpy(),
+        beside = {
             "energy_disagreement": float(prediction.energy_disagreement[0]),
             "force_disagreement": prediction.force_disagreement.numpy(),
         }
+        forces = prediction.mean_forces.numpy()
+        self.results = Results({"energy": energy, "free_energy": energy, "forces": forces}, beside)
         if prediction.mean_stress is not None:
             stress = np.asarray(prediction.mean_stress[0].double())
             self.results["stress"] = voigt_stress(stress)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the evaluator, whose compiled kernels live in this process alone."""
+        return {name: value for name, value in vars(self).items() if name != "evaluator"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.evaluator = Evaluator(**self._setting)
+
+
+def _refuse_lost_atoms(atoms: Atoms) -> None:
+    lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
+    if len(lost):
+        raise ValueError(
+            f"atom {lost[0]} of {atoms.get_chemical_formula()} is at {atoms.positions[lost[0]].tolist()}: "
+            "the positions are not finite; the dynamics or optimisation has blown up, take a smaller step"
+        )
+    if not np.isfinite(atoms.cell.array).all():
+        raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}; take a smaller step")
 
 
 def _structures(atoms: Atoms) -> Structures:

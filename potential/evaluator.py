@@ -13,7 +13,7 @@ from torch import Tensor
 from potential.backends.choose import choose_backend
 from potential.backends.derivatives import energy_and_forces
 from potential.data.frame import Frame
-from potential.nequip.batch import CommitteePrediction, Structures
+from potential.nequip.batch import CommitteePrediction, Structures, not_finite_where_lost
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import NeighborList, neighbor_list
 from potential.nequip.precision import float32_products
@@ -53,7 +53,7 @@ class Evaluator:
             prediction = energy_and_forces(
                 self.backend, moved, self._neighbors(moved), species=species, stress=stress
             )
-        return prediction.to(home)
+        return not_finite_where_lost(prediction, moved).to(home)
 
     def _species_of(self, structures: Structures, moved: Structures) -> Int[Tensor, "atoms"]:
         """Looked up once for a trajectory: an unknown element is an error of the host, so it must wait."""

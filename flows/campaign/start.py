@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.table import FIRST_LABELS, ISOLATED_ATOMS
+from flows.settings.start_checks import check_start
 from flows.steps.explore import make_frame_sets
 from flows.steps.labels import label_frames
 from labeling.failure import CannotLabelError
@@ -43,7 +44,7 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
 
     Raises:
         ConfigError: where a structure cannot be read, is impossible, cannot be labelled, or cannot move
-            as the exploration shall.
+            as the exploration shall, or where the campaign would be pointless (`check_start`).
     """
     config = folder.config
     try:
@@ -60,6 +61,10 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
         check_device(config.training.device)
     except ValueError as error:
         raise ConfigError(f"campaign {config.name}", [f"training.device: {error}"]) from error
+    try:
+        check_start(config, frames)
+    except ValueError as error:
+        raise ConfigError(f"campaign {config.name}", [str(error)]) from error
     if config.labeling.backend == "gpu":
         try:
             require_gpu4pyscf()

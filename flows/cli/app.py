@@ -162,6 +162,9 @@ def train(
     max_seconds: Annotated[float | None, Parameter(help="stop after this time, s")] = None,
     max_epochs: Annotated[int | None, Parameter(help="stop after so many epochs")] = None,
     seed: int = 0,
+    mixed_charges: Annotated[
+        bool, Parameter(help="take several charges or spins of one composition", negative=())
+    ] = False,
     energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
     forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
     stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
@@ -171,7 +174,11 @@ def train(
 
     changes: dict[str, dict[str, object]] = {
         "model": {"committee_size": committee_size},
-        "training": {"max_seconds": max_seconds, "max_epochs": max_epochs},
+        "training": {
+            "max_seconds": max_seconds,
+            "max_epochs": max_epochs,
+            "mixed_charges": mixed_charges or None,
+        },
     }
     names = {"energy": energy, "forces": forces, "stress": stress}
     train_on_file(data, output=output, campaign=campaign, changes=changes, seed=seed, names=names)

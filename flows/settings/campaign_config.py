@@ -7,15 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from exploration.settings import ExplorationConfig, FramesConfig
 from exploration.strategies import Strategy
@@ -53,10 +45,12 @@ class StructureConfig(Config):
         Field(description="or: file(s) that ASE or pymatgen reads (xyz, cif, POSCAR, ...)"),
     ] = ()
     charge: Annotated[
-        int | None, Field(description="elementary charges; null: what the file says, else 0")
+        int | None,
+        Field(ge=-1000, le=1000, description="elementary charges; null: what the file says, else 0"),
     ] = None
     spin: Annotated[
-        NonNegativeInt | None, Field(description="unpaired electrons; null: the fewest that are possible")
+        int | None,
+        Field(ge=0, le=1000, description="unpaired electrons; null: the fewest that are possible"),
     ] = None
 
     @model_validator(mode="after")
@@ -81,7 +75,9 @@ class StructureConfig(Config):
 class FrameSetConfig(Config):
     """How many frames, and how they are made."""
 
-    frames: Annotated[PositiveInt, Field(description="how many")] = 20
+    frames: Annotated[
+        int, Field(ge=1, le=1_000_000, description="how many; each is labelled, so at most a million")
+    ] = 20
     source: Annotated[FramesConfig, Field(description="how they are made")]
 
 
@@ -99,9 +95,12 @@ class CampaignConfig(Config):
         AfterValidator(_not_of_mlflow),
     ]
     structure: StructureConfig
-    seed: Annotated[NonNegativeInt, Field(description="everything random follows from it")] = 0
+    seed: Annotated[
+        int, Field(ge=0, lt=2**63, description="everything random follows from it; a 64-bit number")
+    ] = 0
     rounds: Annotated[
-        NonNegativeInt, Field(description="turns of train, explore, select, label; a last training follows")
+        int,
+        Field(ge=0, le=10_000, description="turns of train, explore, select, label; a last training follows"),
     ] = 3
     folder: Annotated[Path, Field(description="where campaign folders are made")] = Path("campaigns")
     initial: Annotated[FrameSetConfig, Field(description="frames that are labelled before the first round")]

@@ -46,7 +46,9 @@ def train(
     warm_start = config.training.warm_start and number > 0
     inputs = {
         "model": Settings(config.model),
-        "training": Settings(config.training, frozenset({"device", "checkpoint_every_epochs"})),
+        "training": Settings(
+            config.training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})
+        ),
         "data": {"labels": len(dataset), "fingerprint": dataset.fingerprint},
         "elements": list(elements),
         "warm_start": weights_digest(here.previous.potential) if warm_start else None,

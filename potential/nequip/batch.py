@@ -135,3 +135,19 @@ class CommitteePrediction:
 
 def _spread(values: Float[Tensor, "members *rest"]) -> Float[Tensor, "*rest"]:
     return values.std(0) if values.shape[0] > 1 else torch.zeros_like(values[0])
+
+
+def not_finite_where_lost(prediction: CommitteePrediction, structures: Structures) -> CommitteePrediction:
+    """The prediction, NaN for every structure with a position or cell that is not finite.
+
+    No distance to such an atom is below the cutoff, so the model takes it for an isolated one and answers
+    as if nothing were wrong. Without waiting for the device: 0 times a number is 0, or else NaN.
+    """
+    lost = 0.0 * structures.cell.flatten(1).sum(1)
+    lost = lost.index_add(0, structures.structure, 0.0 * structures.positions.sum(1)).to(prediction.energy)
+    stress = prediction.stress
+    return CommitteePrediction(
+        energy=prediction.energy + lost,
+        forces=prediction.forces + lost[structures.structure, None],
+        stress=None if stress is None else stress + lost[:, None, None],
+    )

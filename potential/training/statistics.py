@@ -61,6 +61,15 @@ def _rms(forces: np.ndarray) -> float:
 
 
 def average_number_of_neighbors(frames: Sequence[Frame], r_max: float) -> float:
-    """Mean number of neighbours of an atom within `r_max`; at least 1."""
+    """Mean number of neighbours of an atom within `r_max`; at least 1.
+
+    Raises:
+        ValueError: if no atom of any frame has one, though frames have more than one atom.
+    """
     edges = neighbor_list(Structures.of(frames), r_max)
+    if not len(edges.sender) and any(len(frame) > 1 or any(frame.pbc) for frame in frames):
+        raise ValueError(
+            f"r_max is {r_max} Å, and no two atoms of these frames are nearer: every atom would be alone and "
+            "no force could be learned; write e.g. r_max: 5.0"
+        )
     return max(len(edges.sender) / sum(len(frame) for frame in frames), 1.0)

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from potential.backends.choose import choose_backend
+from potential.data.charge_states import refuse_mixed_charges
 from potential.data.dataset import Dataset
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
@@ -70,11 +71,20 @@ def train_committee(
         warm_start: a model whose weights to begin from (same architecture and elements).
 
     Raises:
-        ValueError: without training frames, or for a warm start of another architecture.
+        ValueError: without training frames, for a warm start of another architecture, and for frames
+            that cannot teach what is asked for: two charges of one composition, a stress weight
+            without stresses, no neighbours within r_max.
         FloatingPointError: if the loss is not finite.
     """
     if len(train) == 0:
         raise ValueError("cannot train on no frames; label some first")
+    if not training.mixed_charges:
+        refuse_mixed_charges(train.frames + validation.frames)
+    if training.stress_weight > 0 and all(label.stress is None for label in train.labels):
+        raise ValueError(
+            f"stress_weight is {training.stress_weight:g}, but no label has a stress; write "
+            "stress_weight: 0, or give labels of crystals with `stress` or `virial` (--stress names it)"
+        )
     known = sorted({int(z) for f in train.frames + validation.frames for z in f.numbers} | set(numbers or ()))
     network = NequIP(
         model,
@@ -277,7 +287,7 @@ def _identity(
     isolated_atom_energies: Mapping[int, float] | None,
 ) -> str:
     """Hash of all that determines the result; limits may be raised and training goes on."""
-    settings = training.model_dump(exclude={"checkpoint_every_epochs", "device"})
+    settings = training.model_dump(exclude={"checkpoint_every_epochs", "device", "mixed_charges"})
     parts = [
         [item.frame.id for item in train],
         train.fingerprint,

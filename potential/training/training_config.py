@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from potential.data.config import Config
+
+YEAR_S = 3.2e7
+# 1e9: what does not end in a lifetime is a mistyped number.
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+# 1e6: a weight beyond leaves nothing of the others in single precision.
+Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class TrainingConfig(Config):
     """How a committee is trained. Training ends at the first of the limits that are set."""
 
-    batch_size: Annotated[PositiveInt, Field(description="frames per gradient step")] = 5
-    max_epochs: Annotated[PositiveInt, Field(description="passes over the training frames")] = 1000
+    batch_size: Annotated[
+        int, Field(ge=1, le=100_000, description="frames per gradient step; at most 100000: memory")
+    ] = 5
+    max_epochs: Annotated[Count, Field(description="passes over the training frames")] = 1000
     max_steps: Annotated[
-        PositiveInt | None, Field(description="gradient steps; makes the cost independent of the data")
+        Count | None, Field(description="gradient steps; makes the cost independent of the data")
     ] = None
     max_seconds: Annotated[
-        PositiveFloat | None, Field(description="wall time; the result then depends on the machine")
+        float | None,
+        Field(gt=0, le=YEAR_S, description="wall time, a year at most; the result depends on the machine"),
     ] = None
     energy_shifts: Annotated[
         Literal["least_squares", "isolated_atoms"],
@@ -28,26 +37,30 @@ class TrainingConfig(Config):
         Literal["forces_rms", "per_type_forces_rms"],
         Field(description="scale of the atomic energies: RMS of all forces, or of each element's"),
     ] = "forces_rms"
-    learning_rate: PositiveFloat = 0.02
+    learning_rate: Annotated[
+        float, Field(gt=0, le=1, description="of Adam; above 1 every step is larger than the weights")
+    ] = 0.02
     schedule: Annotated[
         Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")
     ] = "cosine"
-    plateau_patience_epochs: PositiveInt = 50
-    energy_weight: Annotated[float, Field(ge=0, description="weight of (energy error per atom)^2")] = 1.0
-    force_weight: Annotated[float, Field(ge=0, description="weight of (force component error)^2")] = 1.0
-    stress_weight: Annotated[float, Field(ge=0, description="weight of (stress error)^2, in eV/A^3")] = 0.0
+    plateau_patience_epochs: Count = 50
+    energy_weight: Annotated[Weight, Field(description="weight of (energy error per atom)^2")] = 1.0
+    force_weight: Annotated[Weight, Field(description="weight of (force component error)^2")] = 1.0
+    stress_weight: Annotated[Weight, Field(description="weight of (stress error)^2, in eV/A^3")] = 0.0
     ema_decay: Annotated[
         float, Field(ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
     ] = 0.99
-    max_gradient_norm: Annotated[PositiveFloat | None, Field(description="clip gradients, per member")] = None
+    max_gradient_norm: Annotated[
+        float | None, Field(gt=0, le=1e9, description="clip gradients, per member; beyond 1e9 none is")
+    ] = None
     validation_fraction: Annotated[
         float, Field(ge=0, lt=1, description="part of the labels held out to choose the best epoch")
     ] = 0.1
-    validate_every_epochs: PositiveInt = 10
+    validate_every_epochs: Count = 10
     early_stop_patience_epochs: Annotated[
-        PositiveInt | None, Field(description="stop after so many epochs without a better validation")
+        Count | None, Field(description="stop after so many epochs without a better validation")
     ] = None
-    checkpoint_every_epochs: PositiveInt = 20
+    checkpoint_every_epochs: Count = 20
     warm_start: Annotated[bool, Field(description="begin from the last round's committee")] = False
     bootstrap: Annotated[
         Literal["none", "bayesian"],
@@ -56,11 +69,24 @@ class TrainingConfig(Config):
             "frames (Rubin, Ann. Stat. 9, 130 (1981)), which costs accuracy"
         ),
     ] = "none"
+    mixed_charges: Annotated[
+        bool,
+        Field(description="take several charges or spins of one composition, which the model cannot tell"),
+    ] = False
     device: Annotated[str, Field(description="torch device, e.g. cpu or cuda")] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
     tf32: Annotated[
         bool, Field(description="on CUDA devices, train with matrix products in TF32: faster, less precise")
     ] = False
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> TrainingConfig:
+        if self.energy_weight == 0 and self.force_weight == 0:
+            raise ValueError(
+                "energy_weight and force_weight are both 0: nothing would be learned; "
+                "write e.g. force_weight: 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tf32_needs_cuda(self) -> TrainingConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -172,3 +174,29 @@ def test_exploding_training_is_an_error_that_says_what_to_do(tmp_path):
 def test_no_frames_are_refused(tmp_path):
     with pytest.raises(ValueError, match="label some first"):
         train_committee(Dataset(), Dataset(), model=SMALL, training=SHORT, seed=0, folder=tmp_path)
+
+
+def restated(data: Dataset, **changes) -> Dataset:
+    """The same data with the first frame in another state, further away so that it is another frame."""
+    first = data.items[0]
+    frame = replace(first.frame, positions=first.frame.positions + 0.5, **changes)
+    label = replace(first.label, frame_id=frame.id)
+    return data.add([LabelledFrame(frame=frame, label=label)])
+
+
+def test_charges_that_the_model_cannot_tell_are_refused(tmp_path):
+    data = restated(labelled(6), charge=1, spin=1)
+    with pytest.raises(ValueError, match=r"H2O comes with charge \+0, spin 0 .*charge \+1, spin 1"):
+        train(tmp_path, data=data)
+    allowed = SHORT.model_copy(update={"mixed_charges": True, "max_epochs": 1})
+    assert len(train(tmp_path, allowed, data).history) == 1
+
+
+def test_a_stress_weight_without_stresses_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"stress_weight is 100, but no label has a stress"):
+        train(tmp_path, SHORT.model_copy(update={"stress_weight": 100.0}))
+
+
+def test_a_cutoff_without_neighbours_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"r_max is 0\.5 Å, and no two atoms"):
+        train(tmp_path, model=SMALL.model_copy(update={"r_max": 0.5}))

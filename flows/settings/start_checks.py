@@ -1,0 +1,52 @@
+"""What makes a campaign pointless, told before anything is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exploration.settings import FramesFromFile
+from exploration.strategies.diverse import Diverse
+from exploration.strategies.random_draw import RandomDraw
+from flows.settings.campaign_config import CampaignConfig
+from potential.data.charge_states import refuse_mixed_charges
+from potential.data.frame import Frame
+from potential.training.statistics import average_number_of_neighbors
+
+CERTAIN = (Diverse, RandomDraw)
+"""Strategies that do not ask how far the committee disagrees."""
+
+
+def check_start(config: CampaignConfig, start: Sequence[Frame]) -> None:
+    """Whether a potential can be learned, and its uncertainty judged, from these structures.
+
+    Raises:
+        ValueError: for a committee of one that shall explore, several charge states of one composition,
+            fixed atoms, a stress weight without crystals, or no neighbours within r_max.
+    """
+    uncertain = [s for s in (config.selection, *config.arms.values()) if not isinstance(s, CERTAIN)]
+    if config.rounds > 0 and config.model.committee_size < 2 and uncertain:
+        raise ValueError(
+            f"model.committee_size is 1 and rounds is {config.rounds}: one member never disagrees with "
+            "itself, so every explored frame would count as accurate; write committee_size: 4, rounds: 0, or "
+            "`strategy: diverse` or `random` in `selection`, which do not ask for the disagreement"
+        )
+    if not config.training.mixed_charges:
+        refuse_mixed_charges(start)
+    if held := next((frame for frame in start if frame.fixed), None):
+        raise ValueError(
+            f"atoms {list(held.fixed)[:10]} of {held.formula} are fixed (FixAtoms, selective dynamics), and "
+            "exploration moves all atoms; remove the constraint: forces on all atoms make the better "
+            "potential, and `alnico md` keeps atoms fixed afterwards"
+        )
+    from_files = any(isinstance(s.source, FramesFromFile) for s in (config.initial, config.test))
+    if config.training.stress_weight > 0 and not from_files and not any(all(f.pbc) for f in start):
+        raise ValueError(
+            f"training.stress_weight is {config.training.stress_weight:g}, and no structure is periodic in "
+            "three directions, so there is no stress to learn; write stress_weight: 0"
+        )
+    if config.training.stress_weight > 0 and not config.level.can.stress:
+        raise ValueError(
+            f"training.stress_weight is {config.training.stress_weight:g}, and {config.level.name} gives no "
+            "stress; write stress_weight: 0"
+        )
+    average_number_of_neighbors(start, config.model.r_max)
