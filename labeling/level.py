@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from labeling import pyscf_support
 from labeling.abilities import Abilities
@@ -64,7 +64,9 @@ class PySCFLevel(Config):
     stability: Annotated[
         bool, Field(description="leave unstable SCF solutions for the stable one; costs two more labels")
     ] = False
-    max_scf_cycles: Annotated[PositiveInt, Field(description="SCF cycles on each rung of the ladder")] = 100
+    max_scf_cycles: Annotated[
+        int, Field(ge=1, le=10_000, description="SCF cycles on each rung of the ladder; at most 10000")
+    ] = 100
 
     @model_validator(mode="after")
     def _known_to_pyscf(self, info: Any) -> PySCFLevel:
@@ -145,9 +147,15 @@ class LennardJonesLevel(Config):
     )
 
     labeler: Literal["lennard_jones"] = "lennard_jones"
-    epsilon_eV: Annotated[PositiveFloat, Field(description="depth of the well")] = 0.0104
-    sigma_angstrom: Annotated[PositiveFloat, Field(description="distance where the energy is zero")] = 3.40
-    cutoff_angstrom: PositiveFloat = 8.5
+    epsilon_eV: Annotated[
+        float, Field(gt=0, le=1000, description="depth of the well; no bond is deeper than 1000 eV")
+    ] = 0.0104
+    sigma_angstrom: Annotated[
+        float, Field(gt=0, le=100, description="distance where the energy is zero; at most 100")
+    ] = 3.40
+    cutoff_angstrom: Annotated[
+        float, Field(gt=0, le=1000, description="where the energy has come to zero; at most 1000")
+    ] = 8.5
 
     @property
     def name(self) -> str:

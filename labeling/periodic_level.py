@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from labeling import periodic_support
 from labeling.abilities import Abilities
@@ -14,6 +14,9 @@ from labeling.recorded import is_recorded
 from potential.data.config import Config
 from potential.data.frame import Frame
 from potential.data.structure_files import check_frame
+
+# More than 100 along one vector is a mistyped number: the cost grows with their product.
+KPoints = Annotated[int, Field(ge=1, le=100)]
 
 
 class PeriodicLevel(Config):
@@ -37,14 +40,15 @@ class PeriodicLevel(Config):
         str | None, Field(description="GTH pseudopotential, e.g. gth-pbe; null: the one made for xc")
     ] = None
     k_mesh: Annotated[
-        tuple[PositiveInt, PositiveInt, PositiveInt],
+        tuple[KPoints, KPoints, KPoints],
         Field(description="Monkhorst-Pack mesh with the Gamma point, along the three lattice vectors"),
     ] = (2, 2, 2)
     density_fitting: Annotated[
         str, Field(description="fftdf, the one scheme with forces and stress at k-points in PySCF")
     ] = "fftdf"
     ke_cutoff_hartree: Annotated[
-        PositiveFloat, Field(description="plane waves of the density; raise it if net forces do not vanish")
+        float,
+        Field(gt=0, le=1e5, description="plane waves of the density; raise it if net forces do not vanish"),
     ] = 160.0
     precision: Annotated[
         PositiveFloat, Field(le=1e-6, description="of lattice sums, Hartree; PySCF's cell.precision")
@@ -52,11 +56,15 @@ class PeriodicLevel(Config):
     smearing: Annotated[
         Literal["fermi", "gauss"] | None, Field(description="of the occupations, for metals")
     ] = None
-    smearing_width_eV: Annotated[PositiveFloat, Field(description="k_B T, or the Gaussian's width")] = 0.1
+    smearing_width_eV: Annotated[
+        float, Field(gt=0, le=100, description="k_B T, or the Gaussian's width; 100 eV is a million K")
+    ] = 0.1
     conv_tol_hartree: Annotated[PositiveFloat, Field(le=1e-6, description="energy change at SCF's end")] = (
         1e-9
     )
-    max_scf_cycles: Annotated[PositiveInt, Field(description="SCF cycles on each rung of the ladder")] = 100
+    max_scf_cycles: Annotated[
+        int, Field(ge=1, le=10_000, description="SCF cycles on each rung of the ladder; at most 10000")
+    ] = 100
 
     @model_validator(mode="after")
     def _known_to_pyscf(self, info: Any) -> PeriodicLevel:

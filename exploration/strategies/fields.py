@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field
 
-FramesPerRound = Annotated[PositiveInt, Field(description="labels of each round, at most")]
+FramesPerRound = Annotated[
+    int, Field(ge=1, le=1_000_000, description="labels of each round, at most; a million is none too few")
+]
 DuplicateTolerance = Annotated[
-    NonNegativeFloat,
+    float,
     Field(
+        ge=0,
+        le=10,
         description="frames in which no interatomic distance differs by more than this are duplicates, "
-        "Angstrom"
+        "Angstrom",
     ),
 ]
 MaxConsidered = Annotated[
-    PositiveInt,
-    Field(description="frames compared with each other; more are thinned at random first"),
+    int,
+    Field(
+        ge=1,
+        le=100_000,
+        description="frames compared with each other, all with all; more are thinned at random first",
+    ),
 ]

@@ -30,14 +30,7 @@ def check_start(config: CampaignConfig, start: Sequence[Frame]) -> None:
             "itself, so every explored frame would count as accurate; write committee_size: 4, rounds: 0, or "
             "`strategy: diverse` or `random` in `selection`, which do not ask for the disagreement"
         )
-    if not config.training.mixed_charges:
-        refuse_mixed_charges(start)
-    if held := next((frame for frame in start if frame.fixed), None):
-        raise ValueError(
-            f"atoms {list(held.fixed)[:10]} of {held.formula} are fixed (FixAtoms, selective dynamics), and "
-            "exploration moves all atoms; remove the constraint: forces on all atoms make the better "
-            "potential, and `alnico md` keeps atoms fixed afterwards"
-        )
+    check_frames(config, start)
     from_files = any(isinstance(s.source, FramesFromFile) for s in (config.initial, config.test))
     if config.training.stress_weight > 0 and not from_files and not any(all(f.pbc) for f in start):
         raise ValueError(
@@ -50,3 +43,19 @@ def check_start(config: CampaignConfig, start: Sequence[Frame]) -> None:
             "stress; write stress_weight: 0"
         )
     average_number_of_neighbors(start, config.model.r_max)
+
+
+def check_frames(config: CampaignConfig, frames: Sequence[Frame]) -> None:
+    """Whether one potential can learn these frames, and exploration start from them.
+
+    Raises:
+        ValueError: for several charge states of one composition, or fixed atoms.
+    """
+    if not config.training.mixed_charges:
+        refuse_mixed_charges(frames)
+    if held := next((frame for frame in frames if frame.fixed), None):
+        raise ValueError(
+            f"atoms {list(held.fixed)[:10]} of {held.formula} are fixed (FixAtoms, selective dynamics), and "
+            "exploration moves all atoms; remove the constraint: forces on all atoms make the better "
+            "potential, and `alnico md` keeps atoms fixed afterwards"
+        )

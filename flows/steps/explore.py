@@ -24,6 +24,7 @@ from flows.record.seeds import seed_for
 from flows.record.stages import Settings, read_manifest
 from flows.record.table import EXPLORE, FRAMES, SELECT
 from flows.settings.campaign_config import FrameSetConfig
+from flows.settings.start_checks import check_frames
 from flows.steps.step import step
 from flows.steps.train import load_committee, weights_digest
 from flows.views.console import say, warn
@@ -57,6 +58,10 @@ def make_frame_sets(campaign: CampaignFolder, start: Sequence[Frame]) -> tuple[l
 
     FRAMES.run(campaign.frames, inputs, make)
     initial, test = read_frames(campaign.initial_frames), read_frames(campaign.test_frames)
+    try:
+        check_frames(config, [*start, *initial, *test])
+    except ValueError as error:
+        raise CampaignError(f"these frames cannot be learned together: {error}") from error
     say(f"  {len(initial)} initial frames, {len(test)} frozen test frames")
     return initial, test
 
