@@ -24,6 +24,7 @@ from labeling.recorded import RECORDED
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
+from potential.data.from_ase import user_info
 from potential.data.json_text import decode_json
 from potential.data.stress import full_stress
 from potential.data.structure_files import UNITS, write_frames
@@ -156,7 +157,7 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
     if info.get("units", UNITS) != UNITS:
         raise ValueError(f"{what}: its units are {info['units']!r}; expected {UNITS!r}")
     origin = decode_json(info["origin"]) if "origin" in info else {}
-    frame = Frame.from_atoms(atoms, origin=origin)
+    frame = Frame.from_atoms(atoms, origin=origin, info=user_info(info))
     # Some hex digits read as a number, and the extxyz reader takes them for one.
     if isinstance(info.get("frame_id"), str) and info["frame_id"] != frame.id:
         raise ValueError(f"{what}: it says {info['frame_id']}, its content is {frame.id}: it was altered")

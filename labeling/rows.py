@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import ase.db
 from ase import Atoms
+from ase.constraints import FixAtoms
 from ase.db.row import AtomsRow
 
 from labeling.failure import LabelFailure
@@ -54,7 +56,14 @@ def frame_of(row: Row) -> Frame:
         charge=row.total_charge,
         spin=row.spin,
         origin=row.data["origin"],
+        fixed=[i for c in row.constraints if isinstance(c, FixAtoms) for i in c.index.tolist()],
+        info=json.loads(row.data.get("info", "{}")),
     )
+
+
+def users_words(frame: Frame) -> dict[str, str]:
+    """What the user's file said of a frame besides, for `data`; as text, which ase.db leaves alone."""
+    return {"info": json.dumps(frame.info)} if frame.info else {}
 
 
 def label_of(row: Row) -> Label:

@@ -32,6 +32,7 @@ from labeling.rows import (
     label_of,
     labelled_frame_of,
     new_row,
+    users_words,
 )
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
@@ -226,7 +227,7 @@ class LabelStore:
         data: dict[str, Any],
     ) -> None:
         row, identifying = new_row(frame, level_key, atoms)
-        database.write(row, {**identifying, **columns}, data, id=row_id)
+        database.write(row, {**identifying, **columns}, {**data, **users_words(frame)}, id=row_id)
 
     def _row(self, frame_id: str, level_key: str) -> Row | None:
         with self._reading() as database:

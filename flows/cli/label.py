@@ -16,7 +16,7 @@ from labeling.level import LevelOfTheory, PySCFLevel
 from labeling.store import LabelStore
 from labeling.task import label_all
 from labeling.workers import LabelingConfig
-from potential.data.dataset import Label
+from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
 
@@ -59,10 +59,15 @@ def label_file(
         for frame in frames:
             level.check(frame)
     labelled = open_location(location)
-    missing = list({frame.id: frame for frame in frames if not labelled.get(frame.id, level.key)}.values())
-    print(f"{len(frames)} frames at {level.name}, {len(frames) - len(missing)} labelled before")
+    different = {frame.id: frame for frame in frames}
+    missing = [frame for frame in different.values() if not labelled.get(frame.id, level.key)]
+    alike = f", {len(different)} of them different" if len(different) < len(frames) else ""
+    before = len(different) - len(missing)
+    print(f"{len(frames)} frames at {level.name}{alike}, {before} labelled before")
     failed = _label(missing, level, labeling, labelled)
-    write_frames(output, labelled.dataset(frames, level.key))
+    labels = {label.frame_id: label for label in labelled.dataset(frames, level.key).labels}
+    # one for each structure of the file, in its order, with what the file says of it
+    write_frames(output, [LabelledFrame(frame=f, label=labels[f.id]) for f in frames if f.id in labels])
     print(f"wrote {output}; labels are in {location}")
     if failed:
         raise CampaignError(f"{failed} of {len(frames)} frames have no label")

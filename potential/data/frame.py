@@ -109,7 +109,7 @@ class Frame(ReadOnlyArrays):
             charge=int(atoms.info.get("charge", 0)) if charge is None else charge,
             spin=int(atoms.info.get("spin", 0)) if spin is None else spin,
             origin=origin,
-            fixed=[i for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index],
+            fixed=[i for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index.tolist()],
             info=info,
         )
 

@@ -17,7 +17,7 @@ from labeling.level import LennardJonesLevel
 from labeling.presets import PRESETS
 from potential.data.dataset import LabelledFrame
 from potential.data.frame import Frame
-from potential.data.structure_files import read_dataset, write_frames
+from potential.data.structure_files import read_dataset, read_frames, write_frames
 
 COMMANDS = ("init", "run", "status", "report", "ui", "schema", "label", "train", "md", "evaluate")
 
@@ -150,6 +150,52 @@ def test_label_a_file_once(
     assert dataset.labels[0].energy == pytest.approx(-30.5, abs=1.0)
     assert run_command(command) == 0
     assert "2 labelled before" in capsys.readouterr().out
+
+
+def test_label_writes_one_structure_for_each_of_the_file_with_its_own_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    distances = [3.6, 3.7, 3.8, 3.7]
+    head = "Properties=species:S:1:pos:R:3 my_id=cfg-{} config_type=dimer"
+    rows = "Ar 0 0 0\nAr 0 0 {}\n"
+    text = "".join(f"2\n{head.format(i)}\n{rows.format(d)}" for i, d in enumerate(distances))
+    Path("ar2.extxyz").write_text(text)
+    Path("level.yaml").write_text("labeler: lennard_jones\n")
+    assert run_command(["label", "ar2.extxyz", "--workers", "1", "--level", "level.yaml"]) == 0
+    assert "4 frames at" in (said := capsys.readouterr().out)
+    assert "3 of them different, 0 labelled before" in said
+    frames = read_frames("labelled.extxyz")
+    assert [frame.info["my_id"] for frame in frames] == [f"cfg-{i}" for i in range(4)]
+    assert {frame.info["config_type"] for frame in frames} == {"dimer"}
+    assert [frame.positions[1, 2] for frame in frames] == distances
+
+
+def test_train_reads_the_files_own_names_and_tells_what_it_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    cell = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:REF_forces:R:3'
+    rows = "O 0 0 0 0 0 .1\nH {} 0 0 0 0 -.05\nH -.24 .93 0 0 0 -.05\n"
+    text = "".join(
+        f'3\n{cell} REF_energy=-{i} REF_virial="1 0 0 0 1 0 0 0 1"\n{rows.format(0.95 + 0.01 * i)}'
+        for i in range(3)
+    )
+    Path("ref.extxyz").write_text(text)
+    model = "{num_layers: 1, l_max: 0, num_features: 2, committee_size: 2, r_max: 3.0}"
+    source = "{frames: 1, source: {method: displacement}}"
+    Path("tiny.yaml").write_text(
+        "name: tiny\nstructure: {molecule: H2O}\nlevel: {labeler: lennard_jones}\n"
+        f"initial: {source}\ntest: {source}\nmodel: {model}\n"
+        "training: {max_epochs: 1, stress_weight: 100, validation_fraction: 0}\n"
+    )
+    command = ["train", "ref.extxyz", "--campaign", "tiny.yaml"]
+    assert run_command(command) == 2
+    assert "--energy REF_energy --forces REF_forces" in capsys.readouterr().err
+    assert run_command([*command, "--energy", "REF_energy", "--forces", "REF_forces"]) == 0
+    said = capsys.readouterr()
+    assert "note: ref.extxyz: read the stress from REF_virial" in said.err
+    assert "3 labelled frames" in said.out
 
 
 def test_label_at_any_level_of_a_yaml_file(

@@ -14,6 +14,7 @@ from labeling.store import LabelStore
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.molecules import molecule
+from potential.data.structure_files import read_frames
 
 LJ = LennardJonesLevel()
 
@@ -123,3 +124,22 @@ def test_verify_finds_a_label_of_another_level(tmp_path: Path) -> None:
     assert isinstance(label, Label)
     store.add(frame, dataclasses.replace(label, level_key=LJ.key))
     assert "tells another level" in verify(store)[0]
+
+
+def test_the_users_words_and_fixed_atoms_go_through_store_export_and_import(tmp_path):
+    info = {"my_id": "007", "weights": [1, 2.5], "nested": {"1": None}}
+    frame = Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8]], fixed=[1], info=info)
+    store = LabelStore(tmp_path / "a.db")
+    label = attempt(frame, LJ)
+    assert isinstance(label, Label)
+    store.add(frame, label)
+    export_labels(store, tmp_path / "a.extxyz")
+    other = LabelStore(tmp_path / "b.db")
+    import_labels(other, tmp_path / "a.extxyz", LJ.key)
+    for where in (store, other):
+        (item,) = where
+        assert (item.frame.id, item.frame.fixed, item.frame.info) == (frame.id, (1,), info)
+        assert where.integrity_problems() == []
+    (read,) = read_frames(tmp_path / "b.db")
+    assert (read.id, read.fixed) == (frame.id, (1,))
+    assert "frame_id" not in read.info
