@@ -74,7 +74,7 @@ def test_a_config_says_which_labeler() -> None:
         ({"basis": "def2-SVP"}, "'def2-SVP' is no basis for GTH.*gth-dzvp"),
         ({"pseudopotential": "gth-pade"}, "not made for xc: PBE.*pseudopotential: gth-pbe"),
         ({"pseudopotential": "ccecp"}, "'ccecp' is unknown.*gth-pbe"),
-        ({"k_mesh": [2, 2, 0]}, "greater than 0"),
+        ({"k_mesh": [2, 2, 0]}, "greater than or equal to 1"),
         ({"smearing": "cold"}, "'fermi' or 'gauss'"),
         ({"kmesh": [2, 2, 2]}, "Extra inputs"),
     ],
