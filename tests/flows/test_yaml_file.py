@@ -43,7 +43,10 @@ def problems(folder: Path, text: str) -> tuple[str, ...]:
     [
         ("round: 3\n", "line 6: round: unknown key 'round'; did you mean 'rounds'?"),
         ("model: {l_maxx: 2}\n", "line 6: model.l_maxx: unknown key 'l_maxx'; did you mean 'l_max'?"),
-        ("model:\n  r_max: -1\n", "line 7: model.r_max: input should be greater than or equal to 0.8, got -1"),
+        (
+            "model:\n  r_max: -1\n",
+            "line 7: model.r_max: input should be greater than or equal to 0.8, got -1",
+        ),
         (
             "training: {schedule: cosin}\n",
             "line 6: training.schedule: unknown value 'cosin'; did you mean 'cosine'?",
