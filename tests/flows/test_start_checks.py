@@ -78,7 +78,7 @@ def test_a_cutoff_without_neighbours_is_refused():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"name": "a" * 101},
+        {"name": "a" * 201},
         {"seed": 2**64},
         {"seed": True},
         {"rounds": 10**30},
