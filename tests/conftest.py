@@ -1,4 +1,4 @@
-"""Every test draws the same random tensors in every run, whatever ran before it."""
+"""Every test draws the same random numbers in every run, whatever ran before it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples in every run, and no time limit on one: the machine may be busy.
+settings.register_profile(
+    "tests", derandomize=True, deadline=None, max_examples=25, database=None, report_multiple_bugs=False
+)
+settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -32,10 +32,10 @@ def _lines(model: BaseModel, indent: int, of: FieldInfo | None = None) -> Iterat
                 yield ""
             yield _commented(f"{' ' * indent}{name}:", field)
             yield from _lines(value, indent + 2, field)
-        elif isinstance(value, dict) and value:
+        elif isinstance(value, dict) and any(isinstance(item, BaseModel) for item in value.values()):
             yield _commented(f"{' ' * indent}{name}:", field)
             for key, item in value.items():
-                yield f"{' ' * (indent + 2)}{key}:"
+                yield f"{' ' * (indent + 2)}{_scalar(key)}:"  # a name such as on or 1 needs its quotes
                 yield from _lines(item, indent + 4, field)
         else:
             kinds = _tags(of.annotation, name) if of is not None and of.discriminator == name else ()

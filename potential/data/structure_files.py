@@ -97,8 +97,9 @@ def read_dataset(
     for i, atoms in enumerate(objects):
         if not isinstance(atoms, Atoms):
             raise ValueError(f"{path}, structure {i}: a {type(atoms).__name__} carries no energy and forces")
-        atoms.set_constraint()
-    frames = _frames(objects, path, charge=charge, spin=spin, check=True, notes=notes)
+    frames = list(_frames(objects, path, charge=charge, spin=spin, check=True, notes=notes))
+    for atoms in objects:
+        atoms.set_constraint()  # ASE would set the forces of fixed atoms to zero
     items = []
     for i, (frame, atoms) in enumerate(zip(frames, objects, strict=True)):
         try:
