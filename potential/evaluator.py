@@ -30,19 +30,29 @@ class Evaluator:
         device: where to compute; predictions come back on the device of the input.
         tf32: multiply matrices in TF32 (faster, less precise; docs/performance.md says by how much);
             only on CUDA devices and for float32 models.
+        cuda_graphs: launch the model's kernels as one recorded graph (`potential.backends.replayed`);
+            only on CUDA devices, for many calls on the same atoms.
 
     Attributes:
         backend: what runs the model (`potential.backends`), with the weights of now.
 
     Raises:
-        ValueError: for `tf32` on another device.
+        ValueError: for `tf32` or `cuda_graphs` on another device.
     """
 
-    def __init__(self, model: NequIP, *, skin: float = 0.5, device: str = "cpu", tf32: bool = False) -> None:
+    def __init__(
+        self,
+        model: NequIP,
+        *,
+        skin: float = 0.5,
+        device: str = "cpu",
+        tf32: bool = False,
+        cuda_graphs: bool = False,
+    ) -> None:
         check_tf32(tf32, device)
         self._tf32 = tf32
         self.model = model.to(device).eval().requires_grad_(False)
-        self.backend = choose_backend(self.model)
+        self.backend = choose_backend(self.model, cuda_graphs=cuda_graphs)
         self._neighbors = NeighborList(model.config.r_max, skin=skin)
         self._numbers: Tensor | None = None
 

@@ -5,6 +5,7 @@
 | `reference.py` | torch operations and autograd                                  | any       |
 | `fused.py`     | the same, with the convolution in one kernel (C++ or Triton)   | CPU, CUDA |
 | `compiled.py`  | each interaction block in one compiled call, no autograd graph | CPU       |
+| `replayed.py`  | one of the first two, recorded once as a CUDA graph            | CUDA      |
 
 `choose.py` chooses among them, and `proof.py` compares what it chose with the reference.
 """

@@ -12,6 +12,7 @@ from potential.backends.compiled import Compiled
 from potential.backends.fused import Fused
 from potential.backends.proof import prove
 from potential.backends.reference import Reference
+from potential.backends.replayed import Replayed
 from potential.kernels.fused import cpp_kernel, triton_kernel
 from potential.nequip.model import NequIP
 
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 _UNFIT = (RuntimeError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def choose_backend(model: NequIP, *, training: bool = False) -> Backend:
+def choose_backend(model: NequIP, *, training: bool = False, cuda_graphs: bool = False) -> Backend:
     """The fastest backend that can be built for `model` and agrees with plain torch on it.
 
     What cannot be built (no compiler) or disagrees (the model was changed, the kernels were not) is passed
@@ -29,9 +30,15 @@ def choose_backend(model: NequIP, *, training: bool = False) -> Backend:
 
     Args:
         training: whether `add_gradient` will be called; it is then proven as well.
+        cuda_graphs: record energies and slopes (`Replayed`), for many calls on the same atoms.
+
+    Raises:
+        ValueError: for `cuda_graphs` on another device.
     """
+    if cuda_graphs and model.device.type != "cuda":
+        raise ValueError(f"cuda_graphs are for CUDA devices, the model is on {model.device}; leave them out")
     refused = []
-    for make in _fastest_first(model):
+    for make in _fastest_first(model, cuda_graphs=cuda_graphs):
         try:
             backend = make(model)
             prove(backend, training=training)
@@ -42,14 +49,19 @@ def choose_backend(model: NequIP, *, training: bool = False) -> Backend:
     return _chosen(Reference(model), refused)
 
 
-def _fastest_first(model: NequIP) -> Iterator[Callable[[NequIP], Backend]]:
+def _fastest_first(model: NequIP, *, cuda_graphs: bool) -> Iterator[Callable[[NequIP], Backend]]:
     match model.device.type:
         case "cpu":
             if model.config.radial == "spline":
                 yield Compiled
             yield partial(Fused, make_kernel=cpp_kernel, name="autograd with the convolution in C++")
         case "cuda":
-            yield partial(Fused, make_kernel=triton_kernel, name="autograd with the convolution in Triton")
+            in_triton = partial(
+                Fused, make_kernel=triton_kernel, name="autograd with the convolution in Triton"
+            )
+            if cuda_graphs:
+                yield lambda model: Replayed(in_triton(model))
+            yield in_triton
 
 
 def _chosen(backend: Backend, refused: list[str]) -> Backend:

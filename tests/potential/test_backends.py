@@ -16,6 +16,7 @@ from potential.backends.derivatives import energy_and_forces
 from potential.backends.fused import Fused
 from potential.backends.proof import DisagreementError, few_atoms, prove
 from potential.backends.reference import Reference
+from potential.backends.replayed import Replayed
 from potential.evaluator import Evaluator
 from potential.kernels.fused import cpp_kernel, triton_kernel
 from potential.nequip.interaction import Interaction
@@ -32,7 +33,11 @@ def fused(network: NequIP) -> Fused:
     return Fused(network, cpp_kernel, "fused")
 
 
-backends = pytest.mark.parametrize("make", [Reference, fused, Compiled])
+def replayed(network: NequIP) -> Replayed:
+    return Replayed(fused(network), record=lambda function, device: function)
+
+
+backends = pytest.mark.parametrize("make", [Reference, fused, replayed, Compiled])
 
 
 def gradients(backend, loader, weights):
@@ -244,7 +249,9 @@ def test_without_triton_plain_torch_takes_over(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     choose._warn_once.cache_clear()
     network = model([1, 8])
-    monkeypatch.setattr(choose, "_fastest_first", lambda model: [lambda m: Fused(m, triton_kernel, "Triton")])
+    monkeypatch.setattr(
+        choose, "_fastest_first", lambda model, **_: [lambda m: Fused(m, triton_kernel, "Triton")]
+    )
     with pytest.warns(RuntimeWarning, match="running on plain torch, .*: cannot import Triton"):
         assert isinstance(choose_backend(network), Reference)
 
