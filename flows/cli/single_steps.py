@@ -59,9 +59,12 @@ def train_on_file(
         dataset = read_dataset(data, level_key=data.name, **names)
     print(f"{len(dataset)} labelled frames")
     learned, held_out = dataset.split(round(training.validation_fraction * len(dataset)), seed=seed)
-    trained = train_committee(
-        learned, held_out, model=model, training=training, seed=seed, folder=output / "training"
-    )
+    try:
+        trained = train_committee(
+            learned, held_out, model=model, training=training, seed=seed, folder=output / "training"
+        )
+    except ValueError as error:  # what these data cannot teach
+        raise ConfigError(data, [str(error)]) from error
     card = {
         "name": data.stem,
         "data": {"file": str(data), "frames": len(dataset), "fingerprint": dataset.fingerprint},

@@ -196,6 +196,9 @@ def test_train_reads_the_files_own_names_and_tells_what_it_understood(
     said = capsys.readouterr()
     assert "note: ref.extxyz: read the stress from REF_virial" in said.err
     assert "3 labelled frames" in said.out
+    Path("ref.extxyz").write_text(text.replace("REF_virial", "other"))
+    assert run_command([*command, "--energy", "REF_energy", "--forces", "REF_forces", "--output", "new"]) == 2
+    assert "stress_weight is 100, but no label has a stress" in capsys.readouterr().err
 
 
 def test_label_at_any_level_of_a_yaml_file(
