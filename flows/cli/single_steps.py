@@ -63,8 +63,8 @@ def train_on_file(
         trained = train_committee(
             learned, held_out, model=model, training=training, seed=seed, folder=output / "training"
         )
-    except ValueError as error:  # what these data cannot teach
-        raise ConfigError(data, [str(error)]) from error
+    except ValueError as unfit:  # what these data cannot teach
+        raise ConfigError(data, [str(unfit)]) from unfit
     card = {
         "name": data.stem,
         "data": {"file": str(data), "frames": len(dataset), "fingerprint": dataset.fingerprint},
