@@ -130,7 +130,7 @@ def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(runs: Runs)
         lambda: runs.computed().total() >= 5, signal.SIGKILL, meanwhile=second_run_is_refused
     )
     assert code == -signal.SIGKILL
-    assert is_started(folder.labels)
+    assert is_started(folder.first_labels)
     assert is_locked(folder.path) is None
     stored = runs.labelled()
     assert 1 <= len(stored) < 10
