@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from prefect import State
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import as_completed
 from prefect.states import Completed, Failed
 
 from flows.errors import CampaignError
@@ -24,7 +23,7 @@ from flows.views.progress import progress
 from flows.views.summary import duration
 from labeling.confirming import Expectation
 from labeling.cost import STAGES, stage_seconds
-from labeling.failure import CannotLabelError, LabelFailure
+from labeling.failure import CannotLabelError
 from labeling.level import LevelOfTheory, settings
 from labeling.store import LabelStore
 from labeling.task import label
@@ -36,15 +35,18 @@ from potential.evaluator import Evaluator
 
 @step("label", "label {frame.formula} {frame.id:.4}…")
 def label_frame(
-    frame: Frame, level: LevelOfTheory, config: LabelingConfig, expected: Expectation | None = None
+    frame: Frame,
+    level: LevelOfTheory,
+    config: LabelingConfig,
+    store: LabelStore,
+    expected: Expectation | None = None,
 ) -> State:
-    """Label one frame; its state tells what became of it, and holds the label or the failure."""
+    """Label one frame and store the label, or the failure, before Prefect hears of it."""
     outcome = label(frame, level, config, expected)
+    store.record(frame, outcome)
     if isinstance(outcome, Label):
-        return Completed(message=f"{outcome.energy:.6f} eV", data=outcome)
-    return Failed(
-        name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}", data=outcome
-    )
+        return Completed(message=f"{outcome.energy:.6f} eV")
+    return Failed(name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,10 @@ def label_frames(
 ) -> LabelTally:
     """Label all frames that the store does not know; a frame that failed before is not tried again.
 
-    Each outcome is written into the store the moment it arrives, here and nowhere else. Call it within
-    `labeling.task.open_workers`. `outcomes.csv` has a row a frame: frame_id, outcome (labelled or
-    failed), seconds, in all and by stage, and of failures the kind, message and advice.
+    Each outcome is written into the store the moment it arrives, by a thread of this process and by
+    nothing else. Call it within `labeling.task.open_workers`. `outcomes.csv` has a row a frame:
+    frame_id, outcome (labelled or failed), seconds, in all and by stage, and of failures the kind,
+    message and advice.
 
     Args:
         committee: whose energies the labels are compared with; called only if there is anything to do.
@@ -88,11 +91,11 @@ def label_frames(
             judge = committee if missing and level.can.second_guess else None
             expected = expectations(judge(), missing) if judge else {}
             config = campaign.config.labeling
-            futures = {
-                label_frame.submit(frame, level, config, expected.get(frame.id)): frame for frame in missing
-            }
-            for count, future in enumerate(as_completed(list(futures)), start=len(frames) - len(missing) + 1):
-                store.record(futures[future], _outcome_of(future))
+            futures = [
+                label_frame.submit(frame, level, config, store, expected.get(frame.id)) for frame in missing
+            ]
+            for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
+                _raise_unless_recorded(future.state)
                 done(count)
         _outcomes(store, frames, level).to_csv(into / OUTCOMES_FILE, index=False)
 
@@ -142,17 +145,13 @@ def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:
     return store.get(frame.id, level.key) is not None or store.failure(frame.id, level.key) is not None
 
 
-def _outcome_of(future: PrefectFuture[Any]) -> Label | LabelFailure:
-    """A label, or why there is none; any other failure of its task is an error of ours."""
-    outcome = future.result(raise_on_failure=False)
-    match outcome:
-        case Label() | LabelFailure():
-            return outcome
-        case CannotLabelError():
-            raise CampaignError(str(outcome)) from outcome
-        case BaseException():
-            raise outcome
-    raise AssertionError(f"a label task returned {outcome!r}")
+def _raise_unless_recorded(state: State) -> None:
+    """A label that failed is on record; any other failure of its task is an error of ours."""
+    if (state.is_failed() and state.name != "No label") or state.is_crashed() or state.is_cancelled():
+        try:
+            state.result(raise_on_failure=True)
+        except CannotLabelError as error:
+            raise CampaignError(str(error)) from error
 
 
 def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) -> pd.DataFrame:
