@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from exploration.selection import Selection as Selection
     from exploration.selection import select as select
     from exploration.settings import ExplorationConfig as ExplorationConfig
-    from exploration.strategies import Diverse as Diverse
-    from exploration.strategies import RandomDraw as RandomDraw
-    from exploration.strategies import UncertainAndDiverse as UncertainAndDiverse
+    from exploration.strategies.diverse import Diverse as Diverse
+    from exploration.strategies.random_draw import RandomDraw as RandomDraw
+    from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse as UncertainAndDiverse
     from flows.campaign.loop import run_campaign as run_campaign
     from flows.errors import CampaignError as CampaignError
     from flows.errors import ConfigError as ConfigError
@@ -69,7 +69,9 @@ _HOMES = {
     "exploration.ledger": ("Exploration",),
     "exploration.selection": ("Selection", "select"),
     "exploration.settings": ("ExplorationConfig",),
-    "exploration.strategies": ("Diverse", "RandomDraw", "UncertainAndDiverse"),
+    "exploration.strategies.diverse": ("Diverse",),
+    "exploration.strategies.random_draw": ("RandomDraw",),
+    "exploration.strategies.uncertain_and_diverse": ("UncertainAndDiverse",),
     "flows.campaign.loop": ("run_campaign",),
     "flows.errors": ("CampaignError", "ConfigError"),
     "flows.record.folder": ("CampaignFolder",),

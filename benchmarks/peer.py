@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
-from memory import Peak
+from memory import Peak  # type: ignore[import-not-found] # run as a script: see the head
 from nequip.data import AtomicDataDict, from_ase
 from nequip.data.transforms import ChemicalSpeciesToAtomTypeMapper, NeighborListTransform
 from nequip.model import NequIPGNNModel
@@ -27,7 +27,7 @@ from nequip.nn.compile import DictInputOutputWrapper
 from nequip.scripts._compile_utils import COMPILE_TARGET_DICT
 from nequip.utils.aot import aot_export_model
 from nequip.utils.global_state import set_global_state
-from systems import SYSTEMS
+from systems import SYSTEMS  # type: ignore[import-not-found]
 
 TYPES = ["H", "C", "O"]
 R_MAX = 5.0

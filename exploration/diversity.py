@@ -48,7 +48,7 @@ def internal_distances(frame: Frame) -> Float[np.ndarray, "distances"]:
     _, matrix = get_distances(
         frame.positions, cell=frame.cell if periodic else None, pbc=frame.pbc if periodic else None
     )
-    pairs = matrix[np.triu_indices(len(frame), k=1)]
+    pairs: np.ndarray = matrix[np.triu_indices(len(frame), k=1)]
     if not periodic:
         return pairs.astype(np.float32)
     a, b, c = frame.cell

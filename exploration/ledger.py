@@ -52,8 +52,8 @@ class Exploration:
         A ledger that does not say it counts its failed frames as unphysical.
         """
         if "physical" in self.records:
-            return self.records["physical"].to_numpy(dtype=bool)
-        return (self.records["verdict"] != Outcome.FAILED).to_numpy()
+            return np.asarray(self.records["physical"], dtype=bool)
+        return np.asarray(self.records["verdict"] != Outcome.FAILED)
 
     @property
     def surviving_replicas(self) -> float:

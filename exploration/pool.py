@@ -61,12 +61,13 @@ class Pool:
     @cached_property
     def disagreement(self) -> Float[np.ndarray, "frames"]:
         """Largest force disagreement of an atom of each frame, eV/Angstrom."""
-        return self.exploration.records["max_force_disagreement"].to_numpy(dtype=np.float64)
+        return np.asarray(self.exploration.records["max_force_disagreement"], dtype=np.float64)
 
     @cached_property
     def physical(self) -> Bool[np.ndarray, "frames"]:
         """Frames that passed the physical filter and whose score is a number."""
-        return self.exploration.physical & np.isfinite(self.disagreement)
+        both: np.ndarray = self.exploration.physical & np.isfinite(self.disagreement)
+        return both
 
 
 @dataclass(frozen=True, eq=False)

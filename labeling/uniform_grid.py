@@ -25,7 +25,7 @@ from pyscf.pbc.gto import pseudo
 SHARE_OF_MEMORY = 0.5
 
 
-class KeptOrbitals(KNumInt):
+class KeptOrbitals(KNumInt):  # type: ignore[misc] # PySCF has no types
     """PySCF's k-point integrator, which keeps the orbitals and their first derivatives.
 
     It keeps them as long as they fit in half of PySCF's memory (`cell.max_memory`); beyond that it is
@@ -86,17 +86,19 @@ class _LocalPseudopotentialByFFT:
     def extra_force(self: Any, atom: int, _: dict[str, Any]) -> np.ndarray:
         """The local potential's centre moving, Hartree/Bohr."""
         pull = -1j * self.cell.Gv * self._local[atom][:, None]
-        return np.einsum("g,gx->x", self._density.conj(), pull).real / len(self._density)
+        force: np.ndarray = np.einsum("g,gx->x", self._density.conj(), pull).real / len(self._density)
+        return force
 
 
-class RestrictedGradients(_LocalPseudopotentialByFFT, krks.Gradients):
+class RestrictedGradients(_LocalPseudopotentialByFFT, krks.Gradients):  # type: ignore[misc]
     """`pyscf.pbc.grad.krks.Gradients`, faster."""
 
 
-class UnrestrictedGradients(_LocalPseudopotentialByFFT, kuks.Gradients):
+class UnrestrictedGradients(_LocalPseudopotentialByFFT, kuks.Gradients):  # type: ignore[misc]
     """`pyscf.pbc.grad.kuks.Gradients`, faster."""
 
 
 def _local_potential(cell: Any) -> np.ndarray:
     """-exp(-iG R_A) v_A(G), `[atoms, G]`."""
-    return -cell.get_SI() * pseudo.get_vlocG(cell)
+    potential: np.ndarray = -cell.get_SI() * pseudo.get_vlocG(cell)
+    return potential

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from potential.data.dataset import Dataset
+from potential.data.dataset import Dataset, LabelledFrame
 from potential.force_model import ForceModel
 from potential.nequip.batch import CommitteePrediction, Structures
 
@@ -70,7 +71,7 @@ def evaluate(force_model: ForceModel, dataset: Dataset, *, batch_size: int = 32)
 
 
 def _tables(
-    chunk: tuple, structures: Structures, prediction: CommitteePrediction
+    chunk: Sequence[LabelledFrame], structures: Structures, prediction: CommitteePrediction
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     forces = prediction.mean_forces.cpu().numpy()
     reference = np.concatenate([item.label.forces for item in chunk])

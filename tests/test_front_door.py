@@ -57,7 +57,7 @@ def test_type_checkers_and_the_interpreter_see_the_same_names() -> None:
 
 def test_a_wrong_name_is_told_the_right_ones() -> None:
     with pytest.raises(AttributeError, match=r"no 'Frames'; it has .*Frame"):
-        _ = alnico.Frames  # type: ignore[attr-defined]
+        _ = alnico.Frames
 
 
 def test_names_load_when_they_are_used() -> None:

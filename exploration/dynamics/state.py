@@ -65,7 +65,8 @@ class MDState:
     @property
     def volume(self) -> Float64[Tensor, "structures"]:
         """Angstrom^3; 0 for a molecule."""
-        return torch.linalg.det(self.structures.cell).abs()
+        determinant: Tensor = torch.linalg.det(self.structures.cell)
+        return determinant.abs()
 
     @property
     def kinetic_energy(self) -> Float64[Tensor, "structures"]:

@@ -31,8 +31,7 @@ from flows.views.console import say, warn
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import label_costs
 from flows.views.summary import markdown_table, round_table, verdict
-from labeling.location import without_passwords
-from labeling.store import is_url
+from labeling.location import is_url, without_passwords
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 

@@ -199,7 +199,7 @@ def _integer(name: str, value: Any) -> int:
 
 
 def _database_name(name: str) -> str:
-    names = [*g2.names, *extra]
+    names: list[str] = [*g2.names, *extra]
     known = {n.lower(): n for n in names} | COMMON_NAMES
     wanted = name.strip()
     if wanted in names:

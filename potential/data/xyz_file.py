@@ -83,6 +83,7 @@ def _split(text: str) -> Iterator[_Part]:
 
 def _parse(part: _Part) -> Atoms:
     _check_columns(part)
+    atoms: Atoms
     (atoms,) = read_xyz(io.StringIO(part.text), index=slice(None), properties_parser=_key_values)
     if "=" not in part.comment:
         atoms.info = {COMMENT: part.comment.strip()} if part.comment.strip() else {}

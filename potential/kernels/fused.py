@@ -43,7 +43,8 @@ class FusedConvolution(torch.nn.Module):
     ) -> Float[Tensor, "members atoms rows channels"]:
         if features.shape[3] != self.channels:  # the kernel would read past the end
             raise RuntimeError(f"a kernel for {self.channels} channels got {features.shape[3]}")
-        return _Forward.apply(features, harmonics, weights, topology, self.kernel)
+        convolved: Tensor = _Forward.apply(features, harmonics, weights, topology, self.kernel)
+        return convolved
 
 
 class CppKernel:

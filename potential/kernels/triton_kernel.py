@@ -149,4 +149,5 @@ def _triton() -> ModuleType:
         raise CompilerError(
             f"cannot import Triton ({error}); PyTorch's CUDA builds bring it along, or pip install triton"
         ) from error
-    return triton
+    module: ModuleType = triton
+    return module

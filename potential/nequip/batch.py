@@ -130,7 +130,8 @@ class CommitteePrediction:
         sqrt(sum_g |F_g - <F>|^2 / (G - 1)): the deviation of the force vectors (Schran, Brezina and
         Marsalek, J. Chem. Phys. 153, 104105 (2020), eq. 5, with the sample normalisation).
         """
-        return _spread(self.forces).norm(dim=-1)
+        disagreement: Tensor = torch.linalg.vector_norm(_spread(self.forces), dim=-1)
+        return disagreement
 
 
 def _spread(values: Float[Tensor, "members *rest"]) -> Float[Tensor, "*rest"]:

@@ -36,7 +36,8 @@ class IrrepsLinear(torch.nn.Module):
         members, _, components, _ = x.shape
         weight = (self.weight * self.scale).index_select(1, self.irrep_of_component).flatten(0, 1)
         y = torch.bmm(x.transpose(1, 2).flatten(0, 1), weight)
-        return y.unflatten(0, (members, components)).transpose(1, 2)
+        y = y.view(members, components, *y.shape[1:])
+        return y.transpose(1, 2)
 
 
 class Update(torch.nn.Module):

@@ -161,7 +161,7 @@ class NequIP(torch.nn.Module):
             edges: harmonics and basis of each edge, with a member axis: its entries may all be the
                 same numbers, but one backward pass then gives the slopes of every member.
         """
-        energy = self.readout(self.features(species, edges)).squeeze(-1)
+        energy: Tensor = self.readout(self.features(species, edges)).squeeze(-1)
         return energy * self.energy_scales[species].to(energy.dtype)
 
     def shift_energy(self, species: Int[Tensor, "atoms"]) -> Float64[Tensor, "atoms"]:

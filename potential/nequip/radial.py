@@ -71,7 +71,8 @@ class RadialNetwork(torch.nn.Module):
         x = basis
         for layer in self.layers[:-1]:
             x = silu(layer(x))
-        return self.layers[-1](x)
+        weights: Tensor = self.layers[-1](x)
+        return weights
 
     def coefficients(self) -> Float[Tensor, "members coefficients n_out"]:
         """The splines through the network's values at the knots.
@@ -82,4 +83,5 @@ class RadialNetwork(torch.nn.Module):
         with float32_products("ieee"):  # errors from knot to knot are noise in the slope; it costs little
             for layer in self.layers[:-1]:
                 x = silu(layer(x))
-            return self.layers[-1](self.get_buffer("fit") @ x)
+            coefficients: Tensor = self.layers[-1](self.get_buffer("fit") @ x)
+        return coefficients

@@ -66,7 +66,8 @@ def coefficients_from_values(n_knots: int) -> Float64[Tensor, "coefficients knot
         system[k, k : k + 3] = torch.tensor([1.0, 4.0, 1.0], dtype=torch.float64) / 6
     system[n_knots, 0], system[n_knots, 2] = -1.0, 1.0
     system[n_knots + 1, n - 3], system[n_knots + 1, n - 1] = -1.0, 1.0
-    return torch.linalg.inv(system)[:, :n_knots].contiguous()
+    inverse: Tensor = torch.linalg.inv(system)
+    return inverse[:, :n_knots].contiguous()
 
 
 def evaluate(

@@ -29,7 +29,7 @@ def drawn(figure: Figure) -> Figure:
 
 
 def lines(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
-    return {line.get_label(): line.get_xydata() for line in figure.axes[panel].get_lines()}
+    return {str(line.get_label()): np.asarray(line.get_xydata()) for line in figure.axes[panel].get_lines()}
 
 
 def with_force_mae(result: RoundResult, force_mae: float) -> RoundResult:

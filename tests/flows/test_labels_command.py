@@ -59,8 +59,8 @@ def test_labels_are_compared_with_others_of_the_same_structures(
     for i, item in enumerate(store, start=1):
         forces = item.label.forces.copy()
         forces[0, 0] += 0.003
-        values = {"energy": item.label.energy + 0.002 * i, "forces": forces}
-        label = Label(frame_id=item.frame.id, level_key="other", **values)
+        energy = item.label.energy + 0.002 * i
+        label = Label(frame_id=item.frame.id, level_key="other", energy=energy, forces=forces)
         moved.append(LabelledFrame(frame=item.frame, label=label))
     write_frames(others, moved)
     capsys.readouterr()

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from prefect import flow, tags, task
@@ -40,7 +41,7 @@ def test_a_resume_marks_its_killed_predecessor_as_crashed(tmp_path: Path, prefec
         assert task_run.state is not None
         assert task_run.state.is_crashed()
         trial(tmp_path)  # what has ended keeps its state
-        after = client.read_flow_run(mine)
+        after = client.read_flow_run(UUID(mine))
         assert after.state is not None
         assert after.state.is_completed()
 

@@ -28,7 +28,7 @@ class Page(HTMLParser):
         self.feed(html)
         assert self.open == []
 
-    def handle_starttag(self, tag: str, attrs: list) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
         self.images += [values["src"]] if tag == "img" else []
         self.links += [values[key] for key in ("href", "src") if key in values]

@@ -106,4 +106,4 @@ def test_another_strategy_is_used_and_recorded(explored: CampaignFolder):
     assert len(chosen) == 3
     manifest = read_manifest(explored.round(0).select)
     assert manifest is not None
-    assert manifest.inputs["selection"]["strategy"] == "random"
+    assert RandomDraw.model_validate(manifest.inputs["selection"]).strategy == "random"

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from labeling.exchange import LEVELS, describe, import_labels, statistics, verify
 from labeling.lennard_jones import compute
-from labeling.level import LevelOfTheory
+from labeling.level import LennardJonesLevel, LevelOfTheory
 from labeling.recorded import RECORDED
 from labeling.store import LabelStore
 from potential.data.config import Config
@@ -125,7 +125,7 @@ def test_names_of_all_kinds_are_still_names() -> None:
 def test_what_a_file_with_labels_says_is_not_executed(field: str, mark: Path) -> None:
     """A level that cannot be is a finding of `verify`; one that could be is named and hashed."""
     frame = Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8]])
-    lj = LEVELS.validate_python({"labeler": "lennard_jones"})
+    lj = LennardJonesLevel()
     sound = compute(frame, lj)
     for i, text in enumerate(payloads(mark)):
         level = {"labeler": "pyscf", field: {"Ar": text} if field == "ecp" else text}

@@ -4,7 +4,6 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from labeling import attempt as attempt_module
 from labeling import gpu
 from labeling.attempt import Conditions, attempt
 from labeling.failure import CannotLabelError
@@ -27,7 +26,7 @@ def test_without_gpu4pyscf_nothing_is_begun_and_the_way_out_is_told() -> None:
 
 def test_a_package_that_is_missing_stops_the_labelling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyscf", None)
-    monkeypatch.setattr(attempt_module.PySCFLevel, "check", lambda self, frame: None)
+    monkeypatch.setattr(PySCFLevel, "check", lambda self, frame: None)
     with pytest.raises(CannotLabelError, match="PBE/def2-SVP needs a package"):
         attempt(gpu.WATER, LEVEL)
 
@@ -38,7 +37,7 @@ def test_numbers_that_do_not_agree_are_refused(
 ) -> None:
     """In place of the card, PySCF on the same grid level, or on another."""
 
-    def converge(frame, level):  # type: ignore[no-untyped-def]
+    def converge(frame, level):
         scf = mean_field(frame, level.model_copy(update={"grid_level": level_on_card.grid_level}))
         scf.kernel()
         return scf

@@ -18,7 +18,7 @@ def test_key_covers_what_decides_the_numbers_and_nothing_else() -> None:
     assert int(key, 16) >= 0
     assert PySCFLevel(xc="pbe", basis="def2svp").key == key
     assert PySCFLevel(max_scf_cycles=7).key == key
-    others = [
+    others: list[LevelOfTheory] = [
         PySCFLevel(xc="r2SCAN"),
         PySCFLevel(basis="def2-TZVP"),
         PySCFLevel(dispersion="d3bj"),
@@ -45,7 +45,7 @@ def test_key_of_what_is_chosen_per_element() -> None:
     assert PySCFLevel(basis={"default": "def2-SVP"}).key == key
     assert PySCFLevel(basis={"default": "def2-SVP", "I": "def2svp"}).key == key
     assert PySCFLevel(solvent=None, ecp=None, auxbasis=None, stability=False).key == key
-    others = [
+    others: list[LevelOfTheory] = [
         PySCFLevel(basis={"default": "def2-SVP", "I": "def2-TZVP"}),
         PySCFLevel(ecp={"Cr": "lanl2dz"}),
         PySCFLevel(auxbasis="def2-universal-jkfit"),

@@ -25,7 +25,7 @@ def test_key_covers_what_decides_the_numbers_and_nothing_else() -> None:
         "smearing_width_eV": 0.7,
     }
     assert PeriodicLevel(**same, max_scf_cycles=7).key == key
-    others = [
+    others: list[LevelOfTheory] = [
         PeriodicLevel(xc="PBEsol"),
         PeriodicLevel(basis="gth-szv"),
         PeriodicLevel(k_mesh=(2, 2, 3)),

@@ -10,7 +10,7 @@ FUNCTIONS = list(presets.PRESETS.values())
 
 
 @pytest.mark.parametrize("preset", FUNCTIONS, ids=lambda f: f.__name__)
-def test_a_preset_labels_ethanol_or_diamond_and_says_when_to_use_it(preset) -> None:  # type: ignore[no-untyped-def]
+def test_a_preset_labels_ethanol_or_diamond_and_says_when_to_use_it(preset) -> None:
     level = preset()
     level.check(DIAMOND if level.labeler == "pyscf_periodic" else molecule("ethanol"))
     assert preset.__doc__.startswith(("For ", "To "))

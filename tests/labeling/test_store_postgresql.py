@@ -12,7 +12,8 @@ from labeling import store as store_module
 from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
-from labeling.store import LabelStore, is_url
+from labeling.location import is_url
+from labeling.store import LabelStore
 from potential.data.frame import Frame
 
 LEVEL = LennardJonesLevel()

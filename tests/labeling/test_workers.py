@@ -85,7 +85,7 @@ def test_workers_are_single_threaded_and_free_of_torch() -> None:
 
 @needs_proc
 def test_a_worker_interrupted_while_it_starts_does_not_live_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
+    started = list[int]()
 
     def interrupted(connection: Connection, timeout: float) -> bool:
         started.extend(children())
@@ -134,7 +134,7 @@ def test_the_wait_before_another_attempt_doubles(monkeypatch: pytest.MonkeyPatch
     waits, starts, killed = list[float](), list[float](), set[int]()
     with LabelWorkers(config) as workers, ThreadPoolExecutor(1) as threads:
         wait = workers._closed.wait
-        monkeypatch.setattr(workers._closed, "wait", lambda seconds: (waits.append(seconds), wait(seconds)))
+        monkeypatch.setattr(workers._closed, "wait", lambda seconds: (waits.append(seconds), wait(seconds)))  # type: ignore[func-returns-value]
         future = threads.submit(workers.label, BENZENE, SLOW)
         for _ in range(config.attempts):
             wait_until(lambda: bool(set(workers.pids) - killed))

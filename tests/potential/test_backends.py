@@ -178,6 +178,8 @@ def test_a_changed_interaction_is_not_evaluated_with_the_old_mathematics(monkeyp
 class WithoutGate(Interaction):
     """A layer of another structure: what the compiled blocks look for is not there."""
 
+    mixing: torch.nn.Module
+
     def forward(self, features, species, edges):
         weights = self.radial(edges.basis, edges.interval).unflatten(2, (-1, self.channels))
         aggregated = self.convolution(self.linear(features), edges.harmonics, weights, edges.topology)

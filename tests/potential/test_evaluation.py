@@ -33,7 +33,7 @@ def test_errors_are_their_formulas_whatever_the_batch_size():
     generator = torch.Generator().manual_seed(0)
     noise = {f.id: torch.randn(2, len(f), 3, generator=generator, dtype=torch.float64) for f in data.frames}
 
-    def noisy(structures: Structures) -> CommitteePrediction:
+    def noisy(structures: Structures, *, stress: bool = False) -> CommitteePrediction:
         ids, forces = [], []
         for s in range(structures.n_structures):
             x = structures.positions[structures.structure == s]

@@ -129,7 +129,7 @@ def test_isotopes_are_refused_in_objects_too():
     from pymatgen.core import Molecule
 
     with pytest.raises(ValueError, match="isotopes"):
-        frame_of(Molecule(["O", "D"], [[0, 0, 0], [0, 0, 0.97]]))
+        frame_of(Molecule(["O", "D"], np.array([[0, 0, 0], [0, 0, 0.97]])))
     atoms = Atoms("OH", positions=[[0, 0, 0], [0, 0, 0.97]], masses=[16.0, 2.014])
     with pytest.raises(ValueError, match=r"atom 1 \(H\) has the mass 2.014 amu"):
         frame_of(atoms)
@@ -163,7 +163,7 @@ def test_constraints_of_objects_are_kept_or_refused():
         with pytest.raises(ValueError, match="holds atoms partly"):
             frame_of(atoms)
     flags = {"selective_dynamics": [[False] * 3, [True] * 3]}
-    salt = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3], site_properties=flags)
+    salt = Structure(Lattice.cubic(4), ["Na", "Cl"], np.array([[0, 0, 0], [0.5] * 3]), site_properties=flags)
     assert frame_of(salt).fixed == (0,)
 
 

@@ -70,12 +70,12 @@ def test_the_gradient_is_the_slope_of_the_loss():
     batch, weights = Loader(data, network).batch([0, 1]), torch.ones(1, 2)
     _, gradients = gradient_by(Compiled(network), batch, weights, CONFIG)
     for parameter, gradient in zip(network.parameters(), gradients, strict=True):
-        direction, ends = torch.randn_like(parameter), []
+        direction, ends = torch.randn_like(parameter), list[float]()
         for step in (1e-5, -1e-5):
             with torch.no_grad():
-                parameter += step * direction
+                parameter.add_(step * direction)
                 ends.append(float(loss_alone(network, batch, weights)))
-                parameter -= step * direction
+                parameter.sub_(step * direction)
         assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(float((gradient * direction).sum()), rel=1e-5)
 
 

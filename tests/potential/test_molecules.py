@@ -67,13 +67,13 @@ def test_frame_of_atoms_reads_charge_and_spin():
 def test_frame_of_pymatgen_objects():
     from pymatgen.core import Lattice, Molecule, Structure
 
-    positions = [[0, 0, 0], [0, 0, 1.21]]
+    positions = np.array([[0, 0, 0], [0, 0, 1.21]])
     triplet = frame_of(Molecule(["O", "O"], positions, spin_multiplicity=3))
     assert (triplet.formula, triplet.charge, triplet.spin, triplet.pbc) == ("O2", 0, 2, (False,) * 3)
     cation = frame_of(Molecule(["O", "O"], positions, charge=1))
     assert (cation.charge, cation.spin) == (1, 1)
     lattice = Lattice.from_parameters(4, 5, 6, 90, 100, 90)
-    salt = frame_of(Structure(lattice, ["Na+", "Cl-"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    salt = frame_of(Structure(lattice, ["Na+", "Cl-"], np.array([[0, 0, 0], [0.5] * 3])))
     assert (salt.formula, salt.charge, salt.pbc) == ("ClNa", 0, (True,) * 3)
     np.testing.assert_allclose(salt.cell, lattice.matrix, atol=1e-8)
     np.testing.assert_allclose(salt.positions[1], lattice.matrix.sum(0) / 2, atol=1e-8)

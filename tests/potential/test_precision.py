@@ -10,6 +10,7 @@ from potential.evaluator import Evaluator
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.nequip.precision import float32_products
+from potential.nequip.radial import RadialNetwork
 from potential.training.training_config import TrainingConfig
 from tests.support.systems import batch, ethanol, model, predict
 
@@ -60,7 +61,8 @@ def test_forces_in_emulated_tf32_differ_by_what_ten_bits_allow(radial):
 
 
 def test_knots_of_splines_keep_full_precision():
-    radial = NequIP(ModelConfig(num_features=8), [1, 8]).blocks[0].radial
+    radial = NequIP(ModelConfig(num_features=8), [1, 8]).get_submodule("blocks.0.radial")
+    assert isinstance(radial, RadialNetwork)
     exact = radial.coefficients()
     with EmulatedTF32() as mode, float32_products("tf32"):
         assert torch.equal(radial.coefficients(), exact)

@@ -42,7 +42,10 @@ def test_falls_back_on_pymatgen(tmp_path):
 
     path = tmp_path / "water.json"
     water = Molecule(
-        ["O", "H", "H"], [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], charge=1, spin_multiplicity=2
+        ["O", "H", "H"],
+        np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]),
+        charge=1,
+        spin_multiplicity=2,
     )
     path.write_text(json.dumps(water.as_dict()))
     (frame,) = read_frames(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -82,7 +83,7 @@ def test_primitives_equal_the_plain_form(l_max, parity, channels, members, share
     kernel = TritonKernel(of, channels, torch.float64, DEVICE)
     found, expected = primitives(kernel, *arguments), primitives_by_autograd(of, *arguments)
     for name, a, b in zip(["F", "B", "Aw", "Ay"], found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12, msg=partial("{}: {}".format, name))
 
 
 def test_float32_is_exact_to_rounding():

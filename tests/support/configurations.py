@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.settings.campaign_config import CampaignConfig
 
-SAID = {
+SAID: dict[str, list[Any]] = {
     "name": ["ethanol", "1e5", "007", "on", "null", "2026-01-01", "a.b_c-d", "0x1F", "1_000"],
     "molecule": ["ethanol", "H2O", "NO", "C6H6"],
     "xc": ["PBE", "B3LYP", "LDA"],
@@ -101,12 +101,9 @@ def _changes(draw: st.DrawFn, model: type[BaseModel], leave: frozenset[str] | se
 
 
 def _numbers(kind: type, bounds: tuple[Any, ...]) -> st.SearchStrategy[Any]:
-    low = max(
-        [b.ge for b in bounds if isinstance(b, Ge)] + [b.gt for b in bounds if isinstance(b, Gt)], default=0
-    )
-    high = min(
-        [b.le for b in bounds if isinstance(b, Le)] + [b.lt for b in bounds if isinstance(b, Lt)], default=1e6
-    )
+    lows: list[Any] = [b.ge if isinstance(b, Ge) else b.gt for b in bounds if isinstance(b, Ge | Gt)]
+    highs: list[Any] = [b.le if isinstance(b, Le) else b.lt for b in bounds if isinstance(b, Le | Lt)]
+    low, high = max(lows, default=0), min(highs, default=1e6)
     above = any(isinstance(b, Gt) and b.gt == low for b in bounds)
     below = any(isinstance(b, Lt) and b.lt == high for b in bounds)
     if kind is int:
