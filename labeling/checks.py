@@ -58,11 +58,24 @@ def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> La
     Raises:
         RejectedByCheckError: naming every value out of bounds.
     """
+    checks, faults = values_and_faults(frame, label, limits or CheckLimits())
+    if not checks:
+        raise RejectedByCheckError("; ".join(faults))
+    label = dataclasses.replace(label, provenance={**label.provenance, "checks": checks})
+    if faults:
+        raise RejectedByCheckError("; ".join(faults), label)
+    return label
+
+
+def values_and_faults(
+    frame: Frame, label: Label, limits: CheckLimits
+) -> tuple[dict[str, float | None], list[str]]:
+    """The check values of a label, and each that is out of bounds; no values where there are none."""
     if label.forces.shape != (len(frame), 3):
-        raise RejectedByCheckError(f"forces of shape {label.forces.shape} for {len(frame)} atoms")
+        return {}, [f"forces of shape {label.forces.shape} for {len(frame)} atoms"]
     stress = np.zeros(1) if label.stress is None else label.stress
     if not (np.isfinite(label.energy) and np.isfinite(label.forces).all() and np.isfinite(stress).all()):
-        raise RejectedByCheckError("energy, forces or stress are not finite")
+        return {}, ["energy, forces or stress are not finite"]
 
     gap, spin_square = label.provenance.get("gap_eV"), label.provenance.get("spin_square")
     spin = frame.spin / 2
@@ -73,7 +86,6 @@ def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> La
         "gap_eV": gap,
         "spin_contamination": None if spin_square is None else spin_square - spin * (spin + 1),
     }
-    limits = limits or CheckLimits()
     above = {
         "net_force_eV_per_angstrom": limits.net_force_eV_per_angstrom,
         "net_torque_eV": limits.net_torque_eV,
@@ -89,10 +101,7 @@ def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> La
         faults.append(f"gap_eV {gap:.3g} is not positive: an occupied orbital lies above an empty one")
     elif gap is not None and gap < limits.min_gap_eV:
         faults.append(f"gap_eV {gap:.3g} is below {limits.min_gap_eV:g}: another state is near")
-    label = dataclasses.replace(label, provenance={**label.provenance, "checks": checks})
-    if faults:
-        raise RejectedByCheckError("; ".join(faults), label)
-    return label
+    return checks, faults
 
 
 def in_one_state(label: Label, second: Label, limits: CheckLimits) -> Label:
@@ -115,4 +124,5 @@ def in_one_state(label: Label, second: Label, limits: CheckLimits) -> Label:
 
 def _net_torque(frame: Frame, label: Label) -> float:
     arms = frame.positions - frame.positions.mean(axis=0)
-    return float(np.linalg.norm(np.cross(arms, label.forces).sum(axis=0)))
+    product = arms.T @ label.forces  # whose antisymmetric part is the sum of all r x F
+    return float(np.linalg.norm((product - product.T)[[1, 2, 0], [2, 0, 1]]))

@@ -6,9 +6,7 @@ owner works at are taken in: a potential learned from two levels at once is wron
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from labeling.checks import CheckLimits, checked
-from labeling.cost import STAGES, stage_seconds
-from labeling.failure import LabelFailure, RejectedByCheckError
+from labeling.failure import RejectedByCheckError
 from labeling.level import LevelOfTheory
 from labeling.recorded import RECORDED
+from labeling.rows import LABELLED
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
@@ -69,60 +67,7 @@ def import_labels(store: LabelStore, path: Path, level_key: str) -> int:
                 "labels of two levels of theory do not mix, import it into a store of its own"
             )
         _refuse_if_unsound(item, f"{path}, structure {i}")
-    return sum(store.add(item.frame, item.label) for item in items)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LevelStatistics:
-    """What a store holds at one level of theory, and what it cost.
-
-    Attributes:
-        level: its key and, where the labels tell, its name.
-        labels: how many.
-        failures: kind to number.
-        rungs: SCF rung to number of labels.
-        seconds: of all labels together, by stage ("scf", "gradient", ...) and in all ("total"), and of the
-            failures ("failures").
-    """
-
-    level: str
-    labels: int
-    failures: dict[str, int]
-    rungs: dict[str, int]
-    seconds: dict[str, float]
-
-
-def statistics(store: LabelStore) -> list[LevelStatistics]:
-    """One entry per level of theory, in the order of their keys."""
-    items, failures = list(store), store.failures()
-    keys = sorted({i.label.level_key for i in items} | {failure.level_key for _, failure in failures})
-    return [_statistics(key, items, [f for _, f in failures]) for key in keys]
-
-
-def verify(store: LabelStore) -> list[str]:
-    """What is wrong with the labels of a store, one line each; empty if nothing is.
-
-    Every label is read and checked anew: frame id against content, level key against the level that its
-    provenance tells, finiteness, net force and the other checks (a label released by hand keeps its word).
-    """
-    problems = store.integrity_problems()
-    if problems:
-        return problems  # what cannot be read cannot be checked
-    for item in store:
-        label = item.label
-        what = f"frame {label.frame_id} at {label.level_key}"
-        try:
-            level = level_of(label)
-        except ValidationError as error:
-            level = None
-            problems.append(f"{what}: its level of theory cannot be read: {error.errors()[0]['msg']}")
-        if level is not None and level.key != label.level_key:
-            problems.append(f"{what}: its provenance tells another level, {level.name} ({level.key})")
-        try:
-            _refuse_if_unsound(item, what)
-        except ValueError as error:
-            problems.append(str(error))
-    return problems
+    return store.add_all(items)
 
 
 def level_of(label: Label) -> LevelOfTheory | None:
@@ -137,6 +82,12 @@ def describe(label: Label) -> str:
     except ValidationError:
         level = None
     return label.level_key if level is None else f"{level.name} ({label.level_key})"
+
+
+def name_of(store: LabelStore, level_key: str) -> str:
+    """`PBE/def2-SVP (f2c1ba42e2e1)` for a level of a store; its key where no label tells more."""
+    first = next(store.rows(level_key, LABELLED), None)
+    return level_key if first is None else describe(first.label)
 
 
 def _refuse_if_unsound(item: LabelledFrame, what: str) -> None:
@@ -182,26 +133,3 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
 def _level(provenance: Mapping[str, Any]) -> LevelOfTheory | None:
     settings = provenance.get("level")
     return None if settings is None else LEVELS.validate_python(settings, context=RECORDED)
-
-
-def _statistics(
-    key: str, items: Sequence[LabelledFrame], failures: Sequence[LabelFailure]
-) -> LevelStatistics:
-    labels = [item.label for item in items if item.label.level_key == key]
-    failed = [failure for failure in failures if failure.level_key == key]
-    spent = [stage_seconds(label.provenance) for label in labels]
-    return LevelStatistics(
-        level=describe(labels[0]) if labels else key,
-        labels=len(labels),
-        failures=_counts(failure.kind for failure in failed),
-        rungs=_counts(label.provenance.get("scf_rung", "-") for label in labels),
-        seconds={
-            **{stage: sum((each[stage] for each in spent), start=0.0) for stage in STAGES},
-            "total": sum((label.provenance.get("seconds", 0.0) for label in labels), start=0.0),
-            "failures": sum((failure.seconds for failure in failed), start=0.0),
-        },
-    )
-
-
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(names).most_common())

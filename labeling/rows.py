@@ -3,19 +3,141 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 import ase.db
-from ase import Atoms
-from ase.constraints import FixAtoms
+import numpy as np
 from ase.db.row import AtomsRow
+from ase.io import jsonio
 
+from labeling.database import Database
+from labeling.digest import digest_of
 from labeling.failure import LabelFailure
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.stress import full_stress
 
-Row = Any  # ase.db's AtomsRow, whose attributes are the columns
+LABELLED, FAILED = "labelled", "failed"
+COLUMNS = (
+    "id, unique_id, numbers, positions, cell, pbc, constraints, energy, forces, stress, key_value_pairs, data"
+)
+KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+"""What ase.db takes for a key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row as it is in the database; arrays in ase.db's units and order, `stress` in Voigt's.
+
+    Attributes:
+        columns: ase.db's key-value pairs, by which rows are found.
+        data: what is not searched: origin, provenance or failure, digest.
+    """
+
+    id: int
+    identity: str
+    numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
+    pbc: int
+    constraints: str | None
+    energy: float | None
+    forces: np.ndarray | None
+    stress: np.ndarray | None
+    columns: dict[str, Any]
+    data: dict[str, Any]
+
+    @classmethod
+    def read(cls, values: Sequence[Any], database: Database) -> Row:
+        """From the values of `COLUMNS`.
+
+        Raises:
+            ValueError, TypeError: where they are damaged.
+        """
+        number, name, numbers, positions, cell, pbc, constraints, energy, forces, stress, columns, data = (
+            values
+        )
+        return cls(
+            id=number,
+            identity=name,
+            numbers=database.deblob(numbers, np.int32),
+            positions=database.deblob(positions, shape=(-1, 3)),
+            cell=database.deblob(cell, shape=(3, 3)),
+            pbc=pbc,
+            constraints=constraints,
+            energy=energy,
+            forces=database.deblob(forces, shape=(-1, 3)),
+            stress=database.deblob(stress),
+            columns=_json(columns),
+            data=_json(data),
+        )
+
+    @property
+    def status(self) -> str:
+        return str(self.columns["status"])
+
+    @property
+    def outcome(self) -> str:
+        """`labelled`, or the kind of the failure."""
+        return str(self.columns.get("failure", self.status))
+
+    @property
+    def identity_by_columns(self) -> str:
+        """The identity that the other columns spell; the row's own, unless it was altered."""
+        frame_id, level_key = str(self.columns["frame_id"]), str(self.columns["level_key"])
+        return identity(frame_id.removeprefix("frame-"), level_key.removeprefix("level-"))
+
+    @property
+    def digest(self) -> str:
+        """What the digest must be; `data["digest"]` is what it was when the row was written."""
+        return digest_of(
+            self.identity,
+            " ".join(str(self.columns[key]) for key in ("status", "failure") if key in self.columns),
+            energy=self.energy,
+            forces=self.forces,
+            stress=self.stress,
+            data=self.data,
+        )
+
+    @property
+    def frame(self) -> Frame:
+        return Frame.of(
+            self.numbers,
+            self.positions,
+            self.cell,
+            [bool(self.pbc & bit) for bit in (1, 2, 4)],
+            charge=self.columns["total_charge"],
+            spin=self.columns["spin"],
+            origin=self.data["origin"],
+            fixed=_fixed(self.constraints),
+            info=json.loads(self.data["info"]) if "info" in self.data else None,
+        )
+
+    @property
+    def label(self) -> Label:
+        frame_id, _, level_key = self.identity.partition("-")
+        if self.energy is None or self.forces is None:
+            raise ValueError("it has no energy or no forces")
+        return Label(
+            frame_id=frame_id,
+            level_key=level_key,
+            energy=float(self.energy),
+            forces=self.forces.copy(),
+            stress=None if self.stress is None else full_stress(self.stress),
+            provenance=self.data["provenance"],
+        )
+
+    @property
+    def labelled_frame(self) -> LabelledFrame:
+        return LabelledFrame(frame=self.frame, label=self.label)
+
+    @property
+    def failure(self) -> LabelFailure:
+        """The failure, with the numbers of the label that a check rejected, if it was one."""
+        return LabelFailure(**self.data["failure"], label=None if self.energy is None else self.label)
 
 
 def identity(frame_id: str, level_key: str) -> str:
@@ -23,73 +145,85 @@ def identity(frame_id: str, level_key: str) -> str:
     return f"{frame_id}-{level_key}"
 
 
-def column(prefix: str, digits: str) -> str:
-    """Hex digits as a column takes them: ase.db refuses text that reads as a number."""
-    return f"{prefix}-{digits}"
+NewRow: TypeAlias = tuple[Any, dict[str, Any], dict[str, Any]]
+"""What ase.db's `write` takes: a row that is in no database yet, its key-value pairs, its data."""
 
 
-def identity_by_columns(row: Row) -> str:
-    """The identity that the other columns of a row spell; the row's own, unless it was altered."""
-    return identity(row.frame_id.removeprefix("frame-"), row.level_key.removeprefix("level-"))
+def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
+    """A frame with its label, or with the reason why it has none.
 
+    Of the origin the key-value pairs have what ase.db takes for one; `data` has all of it.
 
-def new_row(frame: Frame, level_key: str, atoms: Atoms) -> tuple[Row, dict[str, Any]]:
-    """A row of `atoms` that is not in a database yet, and its columns."""
-    row: Row = AtomsRow(atoms)
-    row.unique_id = identity(frame.id, level_key)
+    Raises:
+        ValueError: if the label or failure belongs to another frame.
+    """
+    if outcome.frame_id != frame.id:
+        what = "label" if isinstance(outcome, Label) else "failure"
+        raise ValueError(f"{what} belongs to frame {outcome.frame_id}, not to {frame.id}")
+    label = outcome if isinstance(outcome, Label) else outcome.label
+    atoms = frame.to_atoms() if label is None else LabelledFrame(frame=frame, label=label).to_atoms()
+    data: dict[str, Any] = {"origin": frame.origin}
+    if frame.info:
+        data["info"] = json.dumps(frame.info)  # as text, which ase.db leaves alone
+    stated = {"status": LABELLED}
+    if isinstance(outcome, LabelFailure):
+        stated = {"status": FAILED, "failure": outcome.kind}
+        data["failure"] = {f.name: getattr(outcome, f.name) for f in fields(outcome) if f.name != "label"}
+    if label is not None:
+        data["provenance"] = label.provenance
+    data = json.loads(json.dumps(data))
+    row: Any = AtomsRow(atoms)
+    row.unique_id = identity(frame.id, outcome.level_key)
     row.ctime, row.user = ase.db.core.now(), None
-    return row, {
-        "frame_id": column("frame", frame.id),
-        "level_key": column("level", level_key),
+    columns = {
+        # ase.db refuses text that reads as a number, and some hex digits do
+        "frame_id": f"frame-{frame.id}",
+        "level_key": f"level-{outcome.level_key}",
         "total_charge": frame.charge,
         "spin": frame.spin,
-        **{f"origin_{key}": value for key, value in frame.origin.items() if _fits_a_column(value)},
+        **{f"origin_{key}": value for key, value in frame.origin.items() if _fits_a_column(key, value)},
+        **stated,
     }
+    numbers = {name: row.get(name) for name in ("energy", "forces", "stress")}
+    digest = digest_of(row.unique_id, " ".join(stated.values()), data=data, **numbers)
+    return row, columns, {**data, "digest": digest}
 
 
-def frame_of(row: Row) -> Frame:
-    return Frame.of(
-        row.numbers,
-        row.positions,
-        row.cell,
-        row.pbc,
-        charge=row.total_charge,
-        spin=row.spin,
-        origin=row.data["origin"],
-        fixed=[i for c in row.constraints if isinstance(c, FixAtoms) for i in c.index.tolist()],
-        info=json.loads(row.data.get("info", "{}")),
-    )
-
-
-def users_words(frame: Frame) -> dict[str, str]:
-    """What the user's file said of a frame besides, for `data`; as text, which ase.db leaves alone."""
-    return {"info": json.dumps(frame.info)} if frame.info else {}
-
-
-def label_of(row: Row) -> Label:
-    frame_id, _, level_key = row.unique_id.partition("-")
-    stress = row.get("stress")
-    return Label(
-        frame_id=frame_id,
-        level_key=level_key,
-        energy=float(row.energy),
-        forces=row.forces.copy(),
-        stress=None if stress is None else full_stress(stress),
-        provenance=row.data["provenance"],
-    )
-
-
-def labelled_frame_of(row: Row) -> LabelledFrame:
-    return LabelledFrame(frame=frame_of(row), label=label_of(row))
-
-
-def failure_of(row: Row) -> LabelFailure:
-    """The failure, with the numbers of the label that a check rejected, if it was one."""
-    label = label_of(row) if row.get("energy") is not None else None
-    return LabelFailure(**row.data["failure"], label=label)
-
-
-def _fits_a_column(value: Any) -> bool:
+def _fits_a_column(key: str, value: Any) -> bool:
+    if not KEY.fullmatch(f"origin_{key}"):
+        return False
     if isinstance(value, str):
-        return not any(ase.db.core.str_represents(value, kind) for kind in (bool, int, float))
-    return isinstance(value, (bool, int, float))
+        readable = value.isprintable() and not any(0xD800 <= ord(letter) < 0xE000 for letter in value)
+        return readable and not any(ase.db.core.str_represents(value, kind) for kind in (bool, int, float))
+    return isinstance(value, bool | int | float) and abs(value) < 2**63
+
+
+def _json(text: Any) -> dict[str, Any]:
+    """SQLite has bytes (ase.db puts arrays first, and before them where the JSON begins) or text; PostgreSQL
+    the values themselves, with words for numbers that JSON has not."""
+    if isinstance(text, bytes):
+        text = text[int.from_bytes(text[:8], "little") :]
+    found = json.loads(text) if isinstance(text, bytes | str) else _with_special_numbers(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"expected an object in JSON, found {type(found).__name__}")
+    return found
+
+
+def _with_special_numbers(value: Any) -> Any:
+    match value:
+        case {"__special_number__": word}:
+            return float(word)
+        case dict():
+            return {key: _with_special_numbers(item) for key, item in value.items()}
+        case list():
+            return [_with_special_numbers(item) for item in value]
+        case _:
+            return value
+
+
+def _fixed(constraints: str | None) -> list[int]:
+    """The atoms of FixAtoms."""
+    if not constraints:
+        return []
+    found = jsonio.decode(constraints)
+    return [int(i) for each in found if each["name"] == "FixAtoms" for i in each["kwargs"]["indices"]]

@@ -8,38 +8,27 @@ row, whoever writes. Each row is one transaction: after `kill -9` it is there or
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import ase.db
-from ase import Atoms
-
+from labeling.database import (
+    Connections,
+    Database,
+    PostgreSQLServer,
+    SQLiteFile,
+    delete_row,
+    execute,
+    fetch,
+)
 from labeling.failure import LabelFailure
 from labeling.location import is_url
-from labeling.rows import (
-    Row,
-    column,
-    failure_of,
-    frame_of,
-    identity,
-    identity_by_columns,
-    label_of,
-    labelled_frame_of,
-    new_row,
-    users_words,
-)
+from labeling.rows import COLUMNS, FAILED, LABELLED, NewRow, Row, identity, new_row
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
 
-LABELLED, FAILED = "labelled", "failed"
-POSTGRESQL_LOCK = 20107  # any number, the same for all who write labels
-Database = Any  # ase.db's, whose classes for SQLite and PostgreSQL have no common base
+PATIENCE_S = 90.0
+AT_ONCE = 500
 
 
 class LabelStore:
@@ -47,47 +36,46 @@ class LabelStore:
 
     Columns in ase.db: `frame_id`, `level_key`, `status` (labelled or failed), `failure` (its kind),
     `total_charge`, `spin`, and `origin_...` for each entry of `Frame.origin` that is a number or text.
-    Provenance is in `data`.
+    Provenance is in `data`, and a digest of the row (`labeling.digest`).
+
+    Connections are kept until `close`, the end of a `with` block, or of the object.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, patience_s: float = PATIENCE_S) -> None:
         """Open the store, and make it if it is not there.
 
         Args:
             path: a file, or `postgresql://user:password@host:port/database`.
+            patience_s: how long to wait where another program holds the database.
 
         Raises:
             ModuleNotFoundError: for PostgreSQL without its packages.
+            ValueError: for a database of another program.
+            sqlite3.Error: for a file that is no database, a damaged one, or one that stays locked.
         """
         self.is_file = not is_url(path)
         self.path = Path(path) if self.is_file else path
-        if self.is_file:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        elif find_spec("ase_db_backends") is None or find_spec("psycopg2") is None:
-            raise ModuleNotFoundError(
-                "a label store in PostgreSQL needs two more packages; "
-                "`pip install ase-db-backends psycopg2-binary`"
-            )
-        if self.is_file and is_there(path) and not os.access(path, os.W_OK):
-            return  # somebody else's, for reading
-        with self._writing() as database:
-            _ = database.metadata  # creates the tables, inside the transaction
+        place = SQLiteFile(Path(path)) if self.is_file else PostgreSQLServer(str(path))
+        self.place = place
+        self.connections = Connections(place, patience_s)
+        if self.connections.patiently(place.make):
+            # a server that does not answer at first is told of at once
+            self.connections.write(_make_tables, patience_s=patience_s if self.is_file else 0.0)
 
     def get(self, frame_id: str, level_key: str) -> Label | None:
         """The label, or None if there is none (yet)."""
         row = self._row(frame_id, level_key)
-        return label_of(row) if row is not None and row.status == LABELLED else None
+        return row.label if row is not None and row.status == LABELLED else None
 
     def failure(self, frame_id: str, level_key: str) -> LabelFailure | None:
         """The failure, or None if the frame has a label or was never tried."""
         row = self._row(frame_id, level_key)
-        return failure_of(row) if row is not None and row.status == FAILED else None
+        return row.failure if row is not None and row.status == FAILED else None
 
-    def record(self, frame: Frame, outcome: Label | LabelFailure) -> bool:
+    def record(self, frame: Frame, outcome: Label | LabelFailure, *, patience_s: float | None = None) -> bool:
         """Write what became of a frame: `add` or `add_failure`."""
-        if isinstance(outcome, Label):
-            return self.add(frame, outcome)
-        return self.add_failure(frame, outcome)
+        row = new_row(frame, outcome)
+        return self.connections.write(lambda database: _put_new(database, row), patience_s=patience_s)
 
     def add(self, frame: Frame, label: Label) -> bool:
         """Write a label, on disk when this returns; it replaces a failure, never another label.
@@ -98,9 +86,12 @@ class LabelStore:
         Raises:
             ValueError: if the label belongs to another frame.
         """
-        atoms = LabelledFrame(frame=frame, label=label).to_atoms()
-        data = {"origin": frame.origin, "provenance": label.provenance}
-        return self._write(frame, label.level_key, atoms, {"status": LABELLED}, data)
+        return self.record(frame, label)
+
+    def add_all(self, items: Iterable[LabelledFrame]) -> int:
+        """Write labels in one transaction: all, or on an error none. Returns how many are new."""
+        rows = [new_row(item.frame, item.label) for item in items]
+        return self.connections.write(lambda database: sum(_put_new(database, row) for row in rows))
 
     def add_failure(self, frame: Frame, failure: LabelFailure) -> bool:
         """Write a failure, on disk when this returns; it replaces an older one, never a label.
@@ -111,17 +102,7 @@ class LabelStore:
         Raises:
             ValueError: if the failure belongs to another frame.
         """
-        if failure.frame_id != frame.id:
-            raise ValueError(f"failure belongs to frame {failure.frame_id}, not to {frame.id}")
-        label = failure.label
-        words = {f.name: getattr(failure, f.name) for f in dataclasses.fields(failure) if f.name != "label"}
-        data = {"origin": frame.origin, "failure": words}
-        columns = {"status": FAILED, "failure": failure.kind}
-        atoms = frame.to_atoms()
-        if label is not None:
-            data["provenance"] = label.provenance
-            atoms = LabelledFrame(frame=frame, label=label).to_atoms()
-        return self._write(frame, failure.level_key, atoms, columns, data)
+        return self.record(frame, failure)
 
     def release(self, frame_id: str, level_key: str) -> Label:
         """Take a quarantined label as it is, on a person's word, which its provenance keeps.
@@ -130,9 +111,10 @@ class LabelStore:
             KeyError: if the frame is not in quarantine at this level.
             ValueError: if its numbers were never computed.
         """
-        with self._writing() as database:
+
+        def work(database: Database) -> Label:
             row = _quarantined(database, frame_id, level_key)
-            failure = failure_of(row)
+            failure = row.failure
             if failure.label is None:
                 raise ValueError(
                     f"frame {frame_id} has no numbers to release ({failure.kind}: {failure.message}); "
@@ -142,11 +124,10 @@ class LabelStore:
             label = dataclasses.replace(
                 failure.label, provenance={**failure.label.provenance, "released": note}
             )
-            frame = frame_of(row)
-            atoms = LabelledFrame(frame=frame, label=label).to_atoms()
-            data = {"origin": frame.origin, "provenance": label.provenance}
-            self._put(database, row.id, frame, level_key, atoms, {"status": LABELLED}, data)
-        return label
+            _put(database, row.id, new_row(row.frame, label))
+            return label
+
+        return self.connections.write(work)
 
     def forget_failure(self, frame_id: str, level_key: str) -> None:
         """Take a frame out of quarantine as if it had never been tried, so that it is labelled again.
@@ -154,111 +135,99 @@ class LabelStore:
         Raises:
             KeyError: if the frame is not in quarantine at this level.
         """
-        with self._writing() as database:
-            database.delete([_quarantined(database, frame_id, level_key).id])
+        self.connections.write(
+            lambda database: delete_row(database, _quarantined(database, frame_id, level_key).id)
+        )
 
     def dataset(self, frames: Iterable[Frame | str], level_key: str) -> Dataset:
         """The labelled ones among `frames` (frames or their ids), in that order."""
         ids = [frame.id if isinstance(frame, Frame) else frame for frame in frames]
-        with self._reading() as database:
-            rows = (_select_one(database, frame_id, level_key) for frame_id in ids)
-            return Dataset.of(
-                labelled_frame_of(row) for row in rows if row is not None and row.status == LABELLED
-            )
+        rows = self.connections.read(lambda database: [_select_one(database, i, level_key) for i in ids])
+        return Dataset.of(row.labelled_frame for row in rows if row is not None and row.status == LABELLED)
 
     def frames(self, level_key: str) -> list[Frame]:
         """All frames that have a label at this level, oldest first."""
-        return [item.frame for item in self._labelled(level_key=column("level", level_key))]
+        return [row.frame for row in self.rows(level_key) if row.status == LABELLED]
 
     def failures(self, level_key: str | None = None) -> list[tuple[Frame, LabelFailure]]:
         """All frames without a label that were tried, oldest first; at one level or all."""
-        where = {} if level_key is None else {"level_key": column("level", level_key)}
-        rows = self._select(status=FAILED, **where)
-        return [(frame_of(row), failure_of(row)) for row in rows]
+        return [(row.frame, row.failure) for row in self.rows(level_key, FAILED)]
 
     def counts(self, level_key: str | None = None) -> dict[str, int]:
         """Rows by outcome: `{"labelled": 20, "not_converged": 1}`, at one level or all."""
-        where = {} if level_key is None else {"level_key": column("level", level_key)}
-        rows = self._select(include_data=False, **where)
-        return dict(Counter(row.get("failure", row.status) for row in rows))
+        kind, status = (self.place.text("key_value_pairs", key) for key in ("failure", "status"))
+        where = "" if level_key is None else f"WHERE {self.place.level} = ?"
+        sql = f"SELECT coalesce({kind}, {status}), count(*) FROM systems {where} GROUP BY 1 ORDER BY min(id)"
+        arguments = () if level_key is None else (level_key,)
+        return dict(self.connections.read(lambda database: fetch(database, sql, arguments)))
+
+    def levels(self) -> list[str]:
+        """The keys of the levels of theory that it has rows of, in their order."""
+        sql = f"SELECT DISTINCT {self.place.level} FROM systems ORDER BY 1"
+        return [key for (key,) in self.connections.read(lambda database: fetch(database, sql))]
+
+    def rows(self, level_key: str | None = None, status: str | None = None) -> Iterator[Row]:
+        """Rows as they are, oldest first; of one level or all, of one status or both.
+
+        They are read some hundreds at a time, and nothing is held in between: others may write. What is
+        written after it began is left out.
+        """
+        stated = self.place.text("key_value_pairs", "status")
+        wanted = {f"{self.place.level} = ?": level_key, f"{stated} = ?": status}
+        where = "".join(f" AND {sql}" for sql, value in wanted.items() if value is not None)
+        given = [value for value in wanted.values() if value is not None]
+        sql = f"SELECT {COLUMNS} FROM systems WHERE id > ?{where} ORDER BY id LIMIT {AT_ONCE}"
+
+        def read(database: Database) -> list[Row]:
+            return [Row.read(values, database) for values in fetch(database, sql, (last, *given))]
+
+        (newest,) = self.connections.read(lambda database: fetch(database, "SELECT max(id) FROM systems"))[0]
+        last = 0
+        while last < (newest or 0) and (found := self.connections.read(read)):
+            yield from (row for row in found if row.id <= newest)
+            last = found[-1].id
+
+    def add_digests(self) -> int:
+        """Give the rows of an older version the digest that they lack. Returns how many.
+
+        It believes what they say: verify first.
+        """
+
+        def work(database: Database) -> int:
+            _make_tables(database)  # which reads the version of the database
+            found = fetch(database, f"SELECT {COLUMNS} FROM systems")
+            rows = (Row.read(values, database) for values in found)
+            without = [row for row in rows if "digest" not in row.data]
+            for row in without:
+                data = database.encode({**row.data, "digest": row.digest}, binary=database.version >= 9)
+                execute(database, "UPDATE systems SET data = ? WHERE id = ?", (data, row.id))
+            return len(without)
+
+        return self.connections.write(work)
+
+    def close(self) -> None:
+        """Close the connections; the store can still be used, and opens new ones then."""
+        self.connections.close()
+
+    def __enter__(self) -> LabelStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[LabelStore], tuple[str | Path]]:
+        return type(self), (self.path,)
 
     def __iter__(self) -> Iterator[LabelledFrame]:
         """Every labelled frame of every level, oldest first."""
-        return iter(self._labelled())
+        return (row.labelled_frame for row in self.rows(status=LABELLED))
 
     def __len__(self) -> int:
         """Number of labels, failures not counted."""
         return self.counts().get(LABELLED, 0)
 
-    def integrity_problems(self) -> list[str]:
-        """What the database itself says is wrong with its file, and rows whose columns disagree."""
-        problems = []
-        with self._reading() as database:
-            if self.is_file:
-                (verdict,) = database.connection.execute("PRAGMA integrity_check").fetchone()
-                problems += [] if verdict == "ok" else [f"{self.path}: {verdict}"]
-            for row in database.select():
-                if (spelled := identity_by_columns(row)) != row.unique_id:
-                    problems.append(f"row {row.id}: its columns say {spelled}, its identity {row.unique_id}")
-                elif frame_of(row).id != row.unique_id.partition("-")[0]:
-                    problems.append(f"row {row.id}: frame {row.unique_id} was altered")
-        return problems
-
-    def _write(
-        self, frame: Frame, level_key: str, atoms: Atoms, columns: dict[str, Any], data: dict[str, Any]
-    ) -> bool:
-        with self._writing() as database:
-            present = _select_one(database, frame.id, level_key)
-            if present is not None and present.status == LABELLED:
-                return False
-            self._put(
-                database, None if present is None else present.id, frame, level_key, atoms, columns, data
-            )
-        return True
-
-    @staticmethod
-    def _put(
-        database: Database,
-        row_id: int | None,
-        frame: Frame,
-        level_key: str,
-        atoms: Atoms,
-        columns: dict[str, Any],
-        data: dict[str, Any],
-    ) -> None:
-        row, identifying = new_row(frame, level_key, atoms)
-        database.write(row, {**identifying, **columns}, {**data, **users_words(frame)}, id=row_id)
-
     def _row(self, frame_id: str, level_key: str) -> Row | None:
-        with self._reading() as database:
-            return _select_one(database, frame_id, level_key)
-
-    def _select(self, **where: Any) -> list[Row]:
-        with self._reading() as database:
-            return list(database.select(**where))
-
-    def _labelled(self, **where: Any) -> list[LabelledFrame]:
-        return [labelled_frame_of(row) for row in self._select(status=LABELLED, **where)]
-
-    @contextmanager
-    def _reading(self) -> Iterator[Database]:
-        # A connection each time: ase.db's object holds one and is not thread-safe.
-        if self.is_file:
-            connection = ase.db.connect(str(self.path), type="db", use_lock_file=False, serial=True)
-        else:
-            connection = ase.db.connect(str(self.path), type="postgresql")
-        with connection as database:
-            if not self.is_file:  # ase-db-backends forgot it, and ase.db calls it after an error
-                database.connection.rollback = database.connection.con.rollback
-            yield database
-
-    @contextmanager
-    def _writing(self) -> Iterator[Database]:
-        """One transaction, holding the database's write lock from before the first read to the commit."""
-        with self._reading() as database:
-            lock = "BEGIN IMMEDIATE" if self.is_file else f"SELECT pg_advisory_xact_lock({POSTGRESQL_LOCK})"
-            database.connection.cursor().execute(lock)
-            yield database
+        return self.connections.read(lambda database: _select_one(database, frame_id, level_key))
 
 
 def is_there(location: str | Path) -> bool:
@@ -266,8 +235,27 @@ def is_there(location: str | Path) -> bool:
     return is_url(location) or Path(location).exists()
 
 
+def _put_new(database: Database, new: NewRow) -> bool:
+    row, _, _ = new
+    present = _select(database, row.unique_id)
+    if present is not None and present.status == LABELLED:
+        return False
+    _put(database, None if present is None else present.id, new)
+    return True
+
+
+def _put(database: Database, row_id: int | None, new: NewRow) -> None:
+    row, columns, data = new
+    database.write(row, columns, data, id=row_id)
+
+
+def _select(database: Database, name: str) -> Row | None:
+    found = fetch(database, f"SELECT {COLUMNS} FROM systems WHERE unique_id = ?", (name,))
+    return Row.read(found[0], database) if found else None
+
+
 def _select_one(database: Database, frame_id: str, level_key: str) -> Row | None:
-    return next(iter(database.select(unique_id=identity(frame_id, level_key))), None)
+    return _select(database, identity(frame_id, level_key))
 
 
 def _quarantined(database: Database, frame_id: str, level_key: str) -> Row:
@@ -275,6 +263,10 @@ def _quarantined(database: Database, frame_id: str, level_key: str) -> Row:
     if row is None or row.status != FAILED:
         raise KeyError(f"frame {frame_id} is not in quarantine at level {level_key}")
     return row
+
+
+def _make_tables(database: Database) -> None:
+    _ = database.metadata  # ase.db makes them when it is first asked
 
 
 def _now() -> str:

@@ -8,12 +8,8 @@ after any interruption; neither Prefect's server nor MLflow is needed to resume.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 from prefect import flow
@@ -24,13 +20,14 @@ from flows.campaign.finish import finish
 from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import Campaign, State
+from flows.engine.interrupts import sigterm_interrupts
 from flows.engine.prefect_runs import take_over
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.results import LabelSummary, RoundResult, SelectionSummary
 from flows.record.table import LABEL
 from flows.steps.explore import explore_with_committee, select_frames
-from flows.steps.labels import label_frames, returning_frames
+from flows.steps.labels import label_frames, returning_frames, take_in_spool
 from flows.steps.train import evaluate_on_test, load_committee, train
 from flows.tracking.tracker import Tracker
 from flows.views.console import say
@@ -51,7 +48,7 @@ def run_campaign(source: Path) -> CampaignFolder:
     start_frames(folder)
     at_once = folder.config.labeling.workers or available_cores()
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
-    with campaign_lock(folder.path), _sigterm_interrupts():
+    with campaign_lock(folder.path), sigterm_interrupts():
         campaign.with_options(task_runner=runner)(str(source))
     return folder
 
@@ -72,6 +69,7 @@ def campaign(source: str) -> str:
         store, tracker, config = LabelStore(folder.label_store), Tracker(folder), folder.config
         say(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds, in {folder.path}")
         try:
+            take_in_spool(folder, store)
             start = begin(folder, structures, store)
             tracker.log_start(start.initial)
             shared = Campaign(
@@ -145,17 +143,3 @@ def _turn(campaign: Campaign, state: State) -> State:
         say(f"  nothing new was labelled: another training would learn nothing, {here} was the last")
         return state.end()
     return state.advance(tally)
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM ends the campaign as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 from flows.cli.border import INTERRUPTED, WRONG_USAGE, end_with
 from flows.cli.remarks import remarks_on_terminal
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
+from flows.engine.interrupts import sigterm_interrupts
 from flows.errors import ConfigError
 from flows.version import version
 
@@ -29,6 +30,9 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
+
+GOES_ON = {"run", "label", "train"}
+"""Commands that find what they had done when they were interrupted."""
 
 Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")]
 
@@ -245,14 +249,15 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     tokens = sys.argv[1:] if tokens is None else tokens
     try:
-        with remarks_on_terminal():
+        with sigterm_interrupts(), remarks_on_terminal():
             app(tokens, exit_on_error=False)
     except CycloptsError:  # which has printed itself
         return WRONG_USAGE
     except BrokenPipeError:  # the reader of `alnico schema | head` has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        goes_on = "; the same command goes on from here" if {*tokens[:1]} & GOES_ON else ""
+        print(f"\ninterrupted{goes_on}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  what nobody expected is told, too, and logged
         return end_with(error, tokens)

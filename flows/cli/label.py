@@ -7,12 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from flows.cli.open_store import open_location
+from flows.cli.open_store import open_location, take_in
 from flows.cli.single_steps import reading
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.settings.yaml_file import load_level
 from labeling.level import LevelOfTheory, PySCFLevel
+from labeling.spool import Spool
 from labeling.store import LabelStore
 from labeling.task import label_all
 from labeling.workers import LabelingConfig
@@ -59,12 +60,15 @@ def label_file(
         for frame in frames:
             level.check(frame)
     labelled = open_location(location)
+    spool = Spool.beside(labelled.path, Path() if campaign is None else folder.path)
+    take_in(spool, labelled)
     different = {frame.id: frame for frame in frames}
     missing = [frame for frame in different.values() if not labelled.get(frame.id, level.key)]
     alike = f", {len(different)} of them different" if len(different) < len(frames) else ""
     before = len(different) - len(missing)
     print(f"{len(frames)} frames at {level.name}{alike}, {before} labelled before")
-    failed = _label(missing, level, labeling, labelled)
+    failed = _label(missing, level, labeling, labelled, spool)
+    take_in(spool, labelled)
     labels = {label.frame_id: label for label in labelled.dataset(frames, level.key).labels}
     # one for each structure of the file, in its order, with what the file says of it
     write_frames(output, [LabelledFrame(frame=f, label=labels[f.id]) for f in frames if f.id in labels])
@@ -73,12 +77,16 @@ def label_file(
         raise CampaignError(f"{failed} of {len(frames)} frames have no label")
 
 
-def _label(frames: list[Frame], level: LevelOfTheory, config: LabelingConfig, store: LabelStore) -> int:
+def _label(
+    frames: list[Frame], level: LevelOfTheory, config: LabelingConfig, store: LabelStore, spool: Spool
+) -> int:
     """Returns how many have no label."""
     failed = 0
     with closing(label_all(frames, level, config)) as outcomes:
         for count, (frame, outcome) in enumerate(outcomes, start=1):
-            store.record(frame, outcome)
+            was_waiting = spool.is_waiting
+            if not spool.record(store, frame, outcome) and not was_waiting:
+                print(f"the label store cannot be written; labels wait in {spool.path}")
             head = f"{count}/{len(frames)} {frame.formula} {frame.id}"
             if isinstance(outcome, Label):
                 print(f"{head}  {outcome.energy:.6f} eV")

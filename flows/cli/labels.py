@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from flows.cli.open_store import is_store, open_location, open_store
@@ -11,13 +12,40 @@ from flows.record.folder import CampaignFolder
 from flows.views.summary import duration
 from labeling.agreement import agreement
 from labeling.cost import STAGES
-from labeling.exchange import LevelStatistics, export_labels, import_labels, read_labels, statistics, verify
+from labeling.exchange import export_labels, import_labels, name_of, read_labels
+from labeling.location import without_passwords
+from labeling.statistics import LevelStatistics, statistics
+from labeling.store import LabelStore
+from labeling.verify import Verification, verify
 from potential.data.structure_files import read_dataset
 
+SHOWN = 12
+"""Problems of a store that are told one by one."""
 
-def export_to(source: Path | str, file: Path) -> None:
-    """Write all labels of a store as extxyz, with units and provenance."""
-    print(f"wrote {export_labels(open_store(source), file)} labels to {file}")
+
+def export_to(source: Path | str, file: Path, level: str | None) -> None:
+    """Write the labels of one level of theory as extxyz, with units and provenance.
+
+    Args:
+        level: its key, or the first digits; None: the campaign's level, or the only one that a store has.
+
+    Raises:
+        ConfigError: for a store with labels of several levels, or none of this one.
+    """
+    store = open_store(source)
+    level_key = _only_level(store, source, level)
+    print(f"wrote {export_labels(store, file, level_key)} labels to {file}")
+
+
+def _only_level(store: LabelStore, source: Path | str, asked: str | None) -> str | None:
+    if asked is None and not is_store(source):
+        return CampaignFolder.open(Path(source)).config.level.key
+    found = [key for key in store.levels() if key.startswith(asked or "")]
+    if len(found) == 1 or (asked is None and not found):
+        return found[0] if found else None
+    there = ", ".join(name_of(store, key) for key in store.levels()) or "none"
+    problem = "labels of several levels of theory do not mix" if asked is None else f"--level {asked!r}"
+    raise ConfigError(source, [f"{problem}; write --level and the first digits of one of: {there}"])
 
 
 def import_from(source: Path | str, file: Path) -> None:
@@ -32,7 +60,7 @@ def import_from(source: Path | str, file: Path) -> None:
     if is_store(source):
         store = open_location(source)
         with reading(file):
-            keys = {i.label.level_key for i in store} or {i.label.level_key for i in read_labels(file)}
+            keys = set(store.levels()) or {i.label.level_key for i in read_labels(file)}
         if len(keys) != 1:
             raise ConfigError(source, [f"labels of {len(keys)} levels, {sorted(keys)}; give a campaign"])
         (level_key,) = keys
@@ -47,7 +75,7 @@ def import_from(source: Path | str, file: Path) -> None:
 def print_statistics(source: Path | str) -> None:
     """Print, for each level of theory, what there is and what it cost."""
     found = statistics(open_store(source))
-    print("\n\n".join(map(_lines, found)) or "no labels yet")
+    print("\n\n".join(map(_lines, found)) or "no labels yet: the store is empty")
 
 
 def verify_store(source: Path | str) -> None:
@@ -56,11 +84,36 @@ def verify_store(source: Path | str) -> None:
     Raises:
         CampaignError: if anything is wrong, with one line for each fault.
     """
-    store = open_store(source)
-    problems = verify(store)
-    if problems:
-        raise CampaignError("\n".join([f"{source}: {len(problems)} problems", *problems]))
-    print(f"{len(store)} labels, all sound")
+    try:
+        found = verify(open_store(source))
+    except (sqlite3.Error, OSError) as error:
+        found = Verification(problems=(f"it cannot be opened: {error}",))
+    if found.problems:
+        shown, more = found.problems[:SHOWN], len(found.problems) - SHOWN
+        rest = [f"and {more} more"] if more > 0 else []
+        count = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+        raise CampaignError("\n".join([f"{without_passwords(source)}: {count}", *shown, *rest]))
+    if not found.labels + found.failures:
+        print("the store is empty: no labels, and nothing in quarantine")
+        return
+    quarantined = f"; {found.failures} in quarantine" if found.failures else ""
+    print(f"{found.labels} labels, all sound{quarantined}")
+    if found.without_digest:
+        print(
+            f"{found.without_digest} rows without a digest (written by an older version): nobody can say "
+            f"whether their values were altered. `alnico labels upgrade {without_passwords(source)}` adds it."
+        )
+
+
+def upgrade_store(source: Path | str) -> None:
+    """Give the rows of an older version the digest that they lack, after they were checked.
+
+    Raises:
+        CampaignError: if anything is wrong with the store.
+    """
+    verify_store(source)
+    added = open_store(source).add_digests()
+    print(f"{added} rows have a digest now" if added else "every row has its digest")
 
 
 def print_agreement(file: Path, reference: Path, *, energy: str, forces: str) -> None:

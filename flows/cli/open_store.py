@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from pathlib import Path
 
-from flows.errors import ConfigError
+from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from labeling.location import is_url, without_passwords
+from labeling.spool import Spool, StoreAwayError
 from labeling.store import LabelStore, is_there
 
 SQLITE = b"SQLite format 3\0"
@@ -18,10 +21,22 @@ def open_store(source: Path | str) -> LabelStore:
     Raises:
         ConfigError: if there is none, or its server does not let us in.
     """
-    location = source if is_store(source) else CampaignFolder.open(Path(source)).label_store
+    location, folder = source, Path()
+    if not is_store(source):
+        campaign = CampaignFolder.open(Path(source))
+        location, folder = campaign.label_store, campaign.path
     if not is_there(location):
         raise ConfigError(source, [f"no label store {location}; `alnico run` or `alnico label` makes one"])
-    return open_location(location)
+    store = open_location(location)
+    try:
+        take_in(Spool.beside(store.path, folder), store)
+    except (
+        CampaignError,
+        OSError,
+        sqlite3.Error,
+    ) as error:  # looked at all the same
+        print(f"note: {without_passwords(error)}", file=sys.stderr)
+    return store
 
 
 def open_location(location: Path | str) -> LabelStore:
@@ -32,12 +47,28 @@ def open_location(location: Path | str) -> LabelStore:
     """
     try:
         return LabelStore(location)
+    except ValueError as error:  # another program's database
+        raise ConfigError(location, [str(error)]) from error
     except Exception as error:
         if not is_url(location):
             raise
         raise ConfigError(
             f"label store {without_passwords(location)}", [without_passwords(error).strip()]
         ) from error
+
+
+def take_in(spool: Spool, store: LabelStore) -> None:
+    """Have the store take what was computed while it could not be written, with a word.
+
+    Raises:
+        CampaignError: if it still cannot be written.
+    """
+    try:
+        taken = spool.empty_into(store)
+    except StoreAwayError as error:
+        raise CampaignError(str(error)) from error
+    for line in taken.words(spool.path):
+        print(line)
 
 
 def is_store(source: Path | str) -> bool:

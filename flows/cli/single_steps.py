@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
-from potential.data.frame import Frame
-from potential.data.structure_files import read_dataset, read_frames, write_frames
+from potential.data.structure_files import frames_as_they_come, read_dataset, read_frames
 from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
 
@@ -98,6 +97,8 @@ def run_md(
 ) -> None:
     """Langevin dynamics with a potential through ASE; stops when something is not finite.
 
+    Frames are on disk as they come: what was reached stays, however the process ends.
+
     Raises:
         ConfigError: for a folder that is no potential, or an unreadable structure.
         CampaignError: when the dynamics explodes.
@@ -125,10 +126,11 @@ def run_md(
         fixcm=False,
         rng=rng,
     )
-    frames: list[Frame] = []
+    count = 0
     print(f"{'time (fs)':>10} {'energy (eV)':>14} {'T (K)':>7} {'max disagreement (meV/Å)':>25}")
 
     def record() -> None:
+        nonlocal count
         energy = atoms.get_potential_energy()
         disagreement = float(calculator.results["force_disagreement"].max())
         time_fs = dynamics.nsteps * timestep_fs
@@ -136,14 +138,15 @@ def run_md(
         print(line, flush=True)
         if not np.isfinite([energy, disagreement, *atoms.positions.ravel()]).all():
             raise CampaignError(f"the dynamics exploded before {time_fs:g} fs; lower --timestep-fs")
-        frames.append(frame.moved(atoms.positions, origin={"method": "md", "time_fs": time_fs}))
+        write(frame.moved(atoms.positions, origin={"method": "md", "time_fs": time_fs}))
+        count += 1
 
-    dynamics.attach(record, interval=every)
-    try:
-        dynamics.run(steps)
-    finally:
-        write_frames(output, frames)
-    print(f"wrote {len(frames)} frames to {output}")
+    with frames_as_they_come(output) as write:
+        dynamics.attach(record, interval=every)
+        try:
+            dynamics.run(steps)
+        finally:
+            print(f"wrote {count} frames to {output}")
 
 
 def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], output: Path | None) -> None:

@@ -59,11 +59,16 @@ def labels_stats(source: Stored) -> None:
 
 
 @labels.command(name="export")
-def labels_export(source: Stored, file: File) -> None:
-    """Write all labels to a file."""
+def labels_export(
+    source: Stored,
+    file: File,
+    *,
+    level: Annotated[str | None, Parameter(help="key of the level of theory, if there are several")] = None,
+) -> None:
+    """Write the labels of one level of theory to a file."""
     from flows.cli.labels import export_to
 
-    export_to(source, file)
+    export_to(source, file, level)
 
 
 @labels.command(name="import")
@@ -76,10 +81,18 @@ def labels_import(source: Stored, file: File) -> None:
 
 @labels.command(name="verify")
 def labels_verify(source: Stored) -> None:
-    """Check every label anew: content, level of theory, finiteness, net force and the rest."""
+    """Check every label anew: content, digest, level of theory, finiteness, net force and the rest."""
     from flows.cli.labels import verify_store
 
     verify_store(source)
+
+
+@labels.command(name="upgrade")
+def labels_upgrade(source: Stored) -> None:
+    """Give labels of an older version the digest that they lack, after checking them."""
+    from flows.cli.labels import upgrade_store
+
+    upgrade_store(source)
 
 
 @labels.command(name="compare")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exploration.strategies import Strategy
 from flows.record.results import RESULT_FILE, RoundResult, read_result
 from flows.record.table import EVALUATE, EXPLORE, LABEL, SELECT, TRAIN
 from flows.settings.campaign_config import MAIN_ARM
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 OUTCOMES_FILE = "outcomes.csv"
+_TEXT = ("frame_id", "outcome", "kind", "message", "advice")
 
 
 @dataclass(frozen=True)
@@ -131,3 +136,11 @@ class RoundFolder:
     @property
     def result(self) -> Path:
         return self.path / RESULT_FILE
+
+
+def read_outcomes(path: Path) -> pd.DataFrame:
+    """What became of each frame of a label stage; ids and words as text (12e45... is no number)."""
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
+    return table.fillna({column: "" for column in _TEXT if column in table})

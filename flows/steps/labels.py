@@ -13,18 +13,19 @@ from prefect.states import Completed, Failed
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.rounds import OUTCOMES_FILE
+from flows.record.rounds import OUTCOMES_FILE, read_outcomes
 from flows.record.stages import Stage, is_finished
 from flows.steps.confirming import expectations
 from flows.steps.explore import frames_digest
 from flows.steps.step import step
-from flows.views.console import say
+from flows.views.console import say, warn
 from flows.views.progress import progress
 from flows.views.summary import duration
 from labeling.confirming import Expectation
 from labeling.cost import STAGES, stage_seconds
 from labeling.failure import CannotLabelError
 from labeling.level import LevelOfTheory, settings
+from labeling.spool import Spool, StoreAwayError
 from labeling.store import LabelStore
 from labeling.task import label
 from labeling.workers import LabelingConfig
@@ -39,11 +40,17 @@ def label_frame(
     level: LevelOfTheory,
     config: LabelingConfig,
     store: LabelStore,
+    spool: Spool,
     expected: Expectation | None = None,
 ) -> State:
-    """Label one frame and store the label, or the failure, before Prefect hears of it."""
+    """Label one frame and store the label, or the failure, before Prefect hears of it.
+
+    While the store cannot be written, it waits in the spool.
+    """
     outcome = label(frame, level, config, expected)
-    store.record(frame, outcome)
+    was_waiting = spool.is_waiting
+    if not spool.record(store, frame, outcome) and not was_waiting:
+        warn(f"the label store cannot be written; labels wait in {spool.path}")
     if isinstance(outcome, Label):
         return Completed(message=f"{outcome.energy:.6f} eV")
     return Failed(name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}")
@@ -78,7 +85,7 @@ def label_frames(
     Args:
         committee: whose energies the labels are compared with; called only if there is anything to do.
     """
-    level = campaign.config.level
+    level, spool = campaign.config.level, Spool.beside(store.path, campaign.path)
     inputs = {
         "level": settings(level),
         "frames": frames_digest(frames),
@@ -92,15 +99,17 @@ def label_frames(
             expected = expectations(judge(), missing) if judge else {}
             config = campaign.config.labeling
             futures = [
-                label_frame.submit(frame, level, config, store, expected.get(frame.id)) for frame in missing
+                label_frame.submit(frame, level, config, store, spool, expected.get(frame.id))
+                for frame in missing
             ]
             for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
                 _raise_unless_recorded(future.state)
                 done(count)
+            _empty(spool, store)
         _outcomes(store, frames, level).to_csv(into / OUTCOMES_FILE, index=False)
 
     stage.run(folder, inputs, make)
-    outcomes = pd.read_csv(folder / OUTCOMES_FILE, keep_default_na=False)
+    outcomes = read_outcomes(folder / OUTCOMES_FILE)
     failed = outcomes[outcomes["outcome"] == "failed"]
     say(
         f"  {description}: {len(outcomes) - len(failed)} of {len(outcomes)} labelled, "
@@ -136,9 +145,27 @@ def returning_frames(
     its outcomes say.
     """
     if is_finished(folder):
-        taken = set(pd.read_csv(folder / OUTCOMES_FILE)["frame_id"].astype(str))
+        taken = set(read_outcomes(folder / OUTCOMES_FILE)["frame_id"])
         return [frame for frame in waiting if frame.id in taken]
     return [frame for frame in waiting if store.failure(frame.id, level.key) is None]
+
+
+def take_in_spool(campaign: CampaignFolder, store: LabelStore) -> None:
+    """Have the store take what an earlier run computed while it could not be written, with a word.
+
+    Raises:
+        CampaignError: if the store still cannot be written.
+    """
+    _empty(Spool.beside(store.path, campaign.path), store)
+
+
+def _empty(spool: Spool, store: LabelStore) -> None:
+    try:
+        taken = spool.empty_into(store)
+    except StoreAwayError as error:
+        raise CampaignError(str(error)) from error
+    for line in taken.words(spool.path):
+        say(f"  {line}")
 
 
 def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:

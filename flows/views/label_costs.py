@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from flows.record.folder import FIRST, CampaignFolder
-from flows.record.rounds import RoundFolder
+from flows.record.rounds import RoundFolder, read_outcomes
 from flows.record.table import ISOLATED_ATOMS
 from flows.views.summary import duration
 from labeling.cost import STAGES
@@ -27,7 +27,7 @@ def label_costs(campaign: CampaignFolder) -> pd.DataFrame:
     all (`total`) and of all so far (`cumulated`).
     """
     rows = [
-        {"where": where, "round": number, **_cost(pd.read_csv(path))}
+        {"where": where, "round": number, **_cost(read_outcomes(path))}
         for where, number, path in label_outcomes(campaign)
     ]
     costs = pd.DataFrame(rows, columns=["where", "round", "labels", *NAMES])

@@ -7,7 +7,8 @@ Objects and molecules by name are in `potential.data.molecules`, the physical ch
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,15 @@ from potential.data.molecules import frame_of, molecule
 from potential.data.notes import tell
 from potential.data.plausibility import check_frame
 
-__all__ = ["check_frame", "frame_of", "molecule", "read_dataset", "read_frames", "write_frames"]
+__all__ = [
+    "check_frame",
+    "frame_of",
+    "frames_as_they_come",
+    "molecule",
+    "read_dataset",
+    "read_frames",
+    "write_frames",
+]
 
 KEY_DIGITS = 12
 UNITS = "energy eV, forces eV/Angstrom, stress eV/Angstrom^3, positions Angstrom"
@@ -182,6 +191,23 @@ def write_frames(path: str | Path, frames: Iterable[Frame | LabelledFrame]) -> N
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def frames_as_they_come(path: str | Path) -> Iterator[Callable[[Frame | LabelledFrame], None]]:
+    """Write extxyz frame by frame, each in the file when the call returns, over whatever the file held.
+
+    A process that is killed leaves the frames before, and at worst one that was cut off.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+
+        def write(frame: Frame | LabelledFrame) -> None:
+            ase.io.write(file, _annotated(frame), format="extxyz")
+            file.flush()
+
+        yield write
 
 
 def _annotated(item: Frame | LabelledFrame) -> Atoms:

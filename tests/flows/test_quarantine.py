@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from flows.cli.app import run_command
+from flows.record.rounds import read_outcomes
 from flows.settings.yaml_file import load_config
 from flows.steps.labels import labelled_frames, returning_frames
 from labeling.failure import LabelFailure
@@ -134,3 +135,19 @@ def test_wrong_ids_are_refused(
 def test_a_place_without_a_store_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert run_command(["quarantine", "list", str(tmp_path / "labels.db")]) == 2
     assert "no label store" in capsys.readouterr().err
+
+
+def test_ids_that_read_as_numbers_stay_ids(store: LabelStore, tmp_path: Path):
+    """An id of digits, or one like 12e4567890123456, is text, also where all of a table are such."""
+    ids = ["0123456789012345", "12e4567890123456"]
+    rows = {
+        "frame_id": ids,
+        "outcome": ["labelled", "failed"],
+        "kind": ["", "timeout"],
+        "seconds": [1.0, 2.0],
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "outcomes.csv", index=False)
+    table = read_outcomes(tmp_path / "outcomes.csv")
+    assert list(table["frame_id"]) == ids
+    assert list(table["kind"]) == ["", "timeout"]
+    assert table["seconds"].sum() == 3.0

@@ -7,10 +7,12 @@ import pytest
 from ase.build import bulk
 
 from labeling.attempt import attempt
-from labeling.exchange import export_labels, import_labels, read_labels, statistics, verify
+from labeling.exchange import export_labels, import_labels, read_labels
 from labeling.failure import LabelFailure
 from labeling.level import LennardJonesLevel, PySCFLevel
+from labeling.statistics import statistics
 from labeling.store import LabelStore
+from labeling.verify import verify
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.molecules import molecule
@@ -50,7 +52,7 @@ def test_labels_come_back_with_units_and_provenance(tmp_path: Path) -> None:
         if before.label.stress is not None:
             assert np.abs(after.label.stress - before.label.stress).max() < 1e-9
         assert after.label.provenance == before.label.provenance
-    assert verify(other) == []
+    assert verify(other).problems == ()
 
 
 def test_a_dft_label_survives_the_journey(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_an_unsound_label_is_not_imported(tmp_path: Path) -> None:
     export_labels(store, tmp_path / "x.extxyz")
     with pytest.raises(ValueError, match="net_force"):
         import_labels(LabelStore(tmp_path / "b.db"), tmp_path / "x.extxyz", LJ.key)
-    assert "net_force" in verify(store)[0]
+    assert "net_force" in verify(store).problems[0]
 
 
 def test_statistics_count_labels_failures_and_seconds(tmp_path: Path) -> None:
@@ -112,10 +114,10 @@ def test_statistics_count_labels_failures_and_seconds(tmp_path: Path) -> None:
 
 def test_verify_finds_what_was_altered(tmp_path: Path) -> None:
     store = filled(tmp_path / "a.db")
-    assert verify(store) == []
+    assert verify(store).problems == ()
     with sqlite3.connect(store.path) as connection:
         connection.execute("UPDATE systems SET charge = charge, positions = zeroblob(48) WHERE id = 1")
-    assert any("was altered" in problem for problem in verify(store))
+    assert any("was altered" in problem for problem in verify(store).problems)
 
 
 def test_verify_finds_a_label_of_another_level(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_verify_finds_a_label_of_another_level(tmp_path: Path) -> None:
     label = attempt(frame, LennardJonesLevel(cutoff_angstrom=7))
     assert isinstance(label, Label)
     store.add(frame, dataclasses.replace(label, level_key=LJ.key))
-    assert "tells another level" in verify(store)[0]
+    assert "tells another level" in verify(store).problems[0]
 
 
 def test_the_users_words_and_fixed_atoms_go_through_store_export_and_import(tmp_path):
@@ -139,7 +141,7 @@ def test_the_users_words_and_fixed_atoms_go_through_store_export_and_import(tmp_
     for where in (store, other):
         (item,) = where
         assert (item.frame.id, item.frame.fixed, item.frame.info) == (frame.id, (1,), info)
-        assert where.integrity_problems() == []
+        assert verify(where).problems == ()
     (read,) = read_frames(tmp_path / "b.db")
     assert (read.id, read.fixed) == (frame.id, (1,))
     assert "frame_id" not in read.info

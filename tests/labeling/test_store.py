@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -203,6 +204,150 @@ def test_ase_reads_the_file(store: LabelStore) -> None:
         timeout=60,
     )
     assert "Rows: 1" in listed.stdout, listed.stderr
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {"my key": 1, "dash-ed": "x", "1st": 2.0, "": 3, "é": 4, "newline\n": 5},
+        {"huge": 10**400, "large": 2**70, "inf": float("inf"), "nan": float("nan")},
+        {"nul": "a\0b", "surrogate": "\ud800", "number": "12e45", "bool": "True", "empty": ""},
+        {"nested": {"__ndarray__": [[2], "float64", 0]}, "list": [1, [2]], "none": None},
+        {"external_tables": 1, "energy": 2, "id": 3, "H": 4},
+    ],
+)
+def test_no_origin_costs_a_label(store: LabelStore, origin: dict[str, object]) -> None:
+    """What ase.db does not take for a key or value is in `data` all the same."""
+    frame = cluster(0).moved(cluster(0).positions, origin=origin)
+    assert store.add(frame, compute(frame, LEVEL))
+    (item,) = store
+    assert repr(item.frame.origin) == repr(origin)
+    assert "origin_my key" not in next(store.rows()).columns
+
+
+def test_connections_are_kept_and_given_back(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(connect(*a, **k)) or opened[-1])
+    store = LabelStore(store.path)
+    frames = [cluster(seed) for seed in range(6)]
+    for frame in frames:
+        store.add(frame, compute(frame, LEVEL))
+        store.get(frame.id, LEVEL.key)
+    assert len(opened) <= 2  # one to look whether the tables are there
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda frame: store.get(frame.id, LEVEL.key), frames * 20))
+    assert len(opened) <= 4
+    del store
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+
+
+def test_a_forked_process_and_its_parent_do_not_share_a_connection(store: LabelStore) -> None:
+    frames = [cluster(seed) for seed in range(3)]
+    store.add(frames[0], compute(frames[0], LEVEL))
+    child = os.fork()
+    if child == 0:
+        try:
+            mine = store.connections._idle[0].connection
+            store.add(frames[1], compute(frames[1], LEVEL))
+            assert store.connections._idle[0].connection is not mine
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    store.add(frames[2], compute(frames[2], LEVEL))
+    assert store.frames(LEVEL.key) == frames
+
+
+def test_a_store_can_be_sent_to_another_process(store: LabelStore) -> None:
+    store.add(cluster(0), compute(cluster(0), LEVEL))
+    assert len(pickle.loads(pickle.dumps(store))) == 1  # noqa: S301  our own, as dask and Prefect send it
+
+
+def test_a_file_that_takes_the_place_of_the_store_is_noticed(store: LabelStore, tmp_path: Path) -> None:
+    """Written into a file without a name, labels would be lost."""
+    other = LabelStore(tmp_path / "other.db")
+    store.add(cluster(0), compute(cluster(0), LEVEL))
+    other.close()
+    os.replace(tmp_path / "other.db", store.path)
+    store.add(cluster(1), compute(cluster(1), LEVEL))
+    assert LabelStore(store.path).frames(LEVEL.key) == [cluster(1)]
+    Path(store.path).unlink()
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        store.add(cluster(2), compute(cluster(2), LEVEL))
+
+
+def test_a_store_that_may_only_be_read_is_read(store: LabelStore) -> None:
+    store.add(cluster(0), compute(cluster(0), LEVEL))
+    store.close()
+    Path(store.path).chmod(0o444)
+    again = LabelStore(store.path)
+    assert len(again) == 1
+    assert again.frames(LEVEL.key) == [cluster(0)]
+
+
+def test_reading_holds_nothing_up(store: LabelStore) -> None:
+    for seed in range(3):
+        store.add(cluster(seed), compute(cluster(seed), LEVEL))
+    reader = iter(store)
+    next(reader)
+    assert LabelStore(store.path, patience_s=0.0).add(cluster(3), compute(cluster(3), LEVEL))
+    assert len(list(reader)) == 2
+
+
+@pytest.mark.slow
+def test_twenty_thousand_rows_are_counted_and_verified_in_time(tmp_path: Path) -> None:
+    """In seconds of the processor, and without the checks of types that the tests add: 0.2 and 3."""
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, str(tmp_path / "labels.db")], capture_output=True, text=True, timeout=600
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+
+
+MANY = """
+import sys, time
+import numpy as np
+from labeling.attempt import attempt
+from labeling.level import LennardJonesLevel
+from labeling.statistics import statistics
+from labeling.store import LabelStore
+from labeling.verify import verify
+from potential.data.dataset import Label, LabelledFrame
+from potential.data.frame import Frame
+
+level, rng = LennardJonesLevel(), np.random.default_rng(0)
+grid = 3.9 * np.stack(np.meshgrid([0, 1, 2], [0, 1, 2], [0]), axis=-1).reshape(-1, 3)
+first = Frame.of([18] * 9, grid, origin={"round": 1, "replica": 3, "step": 1200, "temperature_K": 300.0})
+made = attempt(first, level)
+stages = {"scf_rung": "diis", "scf_cycles": {"coarse": 8, "diis": 4}, "scf_seconds": 2.5}
+def moved(i):
+    frame = first.moved(grid + rng.normal(0, 0.01, grid.shape), origin=first.origin)
+    said = {**made.provenance, **stages, "gradient_seconds": 1.5, "seconds": 4.5}
+    numbers = {"energy": made.energy, "forces": made.forces}
+    label = Label(frame_id=frame.id, level_key=level.key, provenance=said, **numbers)
+    return LabelledFrame(frame=frame, label=label)
+
+store = LabelStore(sys.argv[1])
+store.add_all(moved(i) for i in range(20000))
+def timed(function):
+    best = 1e9
+    for _ in range(3):
+        began = time.process_time()
+        found = function(store)
+        best = min(best, time.process_time() - began)
+    return found, best
+(level,), counting = timed(statistics)
+found, verifying = timed(verify)
+print(f"statistics {counting:.3f} s, verify {verifying:.2f} s")
+assert (level.labels, level.rungs) == (20000, {"diis": 20000})
+assert abs(level.seconds["other"] - 20000 * 0.5) < 1e-6
+assert (found.labels, found.without_digest) == (20000, 0)
+assert counting < 0.2
+assert verifying < 3.0
+"""
 
 
 WRITER = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labeling import store as store_module
+from labeling import database
 from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
@@ -51,7 +51,7 @@ def test_urls_and_files_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_without_its_packages_postgresql_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(database, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install ase-db-backends psycopg2-binary"):
         LabelStore("postgresql://nobody@nowhere/labels")
 

@@ -1,0 +1,66 @@
+"""A digest of what a row of the label store says, kept in the row: whatever is altered afterwards shows.
+
+It finds damage and careless edits; whoever alters a row and computes its digest anew is not found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+VERSION = "1"
+"""Of the rule below; part of the digest."""
+
+
+def digest_of(
+    identity: str,
+    outcome: str,
+    *,
+    energy: float | None,
+    forces: Float64[np.ndarray, "atoms 3"] | None,
+    stress: Float64[np.ndarray, "6"] | None,
+    data: Mapping[str, Any],
+) -> str:
+    """SHA-256 over identity, outcome, numbers and data: `1-` and 32 hex digits.
+
+    Args:
+        identity: frame id and level key, whose own content the frame id is a hash of.
+        outcome: the row's status and, of failures, the kind.
+        energy, forces, stress: eV, eV/Angstrom, eV/Angstrom^3 (Voigt's order); None where there are none.
+        data: provenance, origin, failure and whatever else, as JSON gives it back; `digest` does not count.
+    """
+    found = hashlib.sha256(f"{VERSION}\n{identity}\n{outcome}\n".encode())
+    for values in (energy, forces, stress):
+        numbers = b"none" if values is None else np.asarray(values, dtype="<f8").tobytes()
+        found.update(len(numbers).to_bytes(8, "little") + numbers)
+    found.update(canonical_json({key: value for key, value in data.items() if key != "digest"}))
+    return f"{VERSION}-{found.hexdigest()[:32]}"
+
+
+def canonical_json(value: Any) -> bytes:
+    """One spelling for equal JSON values, in whatever order and however a database spells its numbers."""
+    text = _ENCODER.encode(value)
+    return (_ENCODER.encode(_respelled(value)) if _AMBIGUOUS.search(text) else text).encode()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_AMBIGUOUS = re.compile(r"-0\.0\b(?!\d)|e\+")
+"""PostgreSQL gives -0.0 back as 0.0, and 1e+20 as an integer."""
+
+
+def _respelled(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value) if abs(value) >= 1e16 else value + 0.0
+        case Mapping():
+            return {key: _respelled(item) for key, item in value.items()}
+        case list():
+            return [_respelled(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,209 @@
+"""What was computed while the label store could not be written: a file beside it, until the store takes it.
+
+JSON lines, each a frame with its label or failure and a digest of both. Read as plain data; a line whose
+digest is not its own is left where it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO, final
+
+import numpy as np
+
+from labeling.digest import canonical_json
+from labeling.failure import LabelFailure
+from labeling.location import is_url, without_passwords
+from labeling.store import LabelStore
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+
+FIRST_PATIENCE_S, NEXT_PATIENCE_S = 10.0, 1.0
+"""How long to wait for the store with one outcome; and where others are waiting already."""
+
+
+class StoreAwayError(Exception):
+    """The store cannot be written, and what was computed waits in the spool; the message says where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What became of a spool: outcomes that the store has now, and lines that it cannot have, and why."""
+
+    outcomes: int = 0
+    refused: tuple[str, ...] = ()
+
+    def words(self, spool: Path) -> list[str]:
+        """What to tell the user, line by line."""
+        said = f"{self.outcomes} labels that waited in {spool} are in the label store now"
+        return [*([said] if self.outcomes else []), *(f"not taken: {line}" for line in self.refused)]
+
+
+@final
+class Spool:
+    """A file of outcomes that wait for their store; several processes may use it at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def beside(cls, location: str | Path, folder: Path) -> Spool:
+        """That of a store: beside its file; of a database by URL in `folder`."""
+        if is_url(location):
+            server = hashlib.sha256(without_passwords(location).encode()).hexdigest()[:8]
+            return cls(folder / f"labels.{server}.spool.jsonl")
+        return cls(Path(f"{location}.spool.jsonl"))
+
+    def record(self, store: LabelStore, frame: Frame, outcome: Label | LabelFailure) -> bool:
+        """Write what became of a frame into the store, or, where that is out of reach, here.
+
+        Whatever keeps the store from taking it, it is kept.
+
+        Returns:
+            Whether it is in the store.
+
+        Raises:
+            Exception: what the store says, other than that it is locked or away; the outcome is here then.
+        """
+        others = self.is_waiting
+        patience_s = NEXT_PATIENCE_S if others else FIRST_PATIENCE_S
+        try:
+            store.record(frame, outcome, patience_s=patience_s)
+        except BaseException as error:
+            if outcome.frame_id == frame.id:
+                self._append(frame, outcome)
+            if not (isinstance(error, Exception) and store.place.is_away(error)):
+                raise
+            return False
+        if others:
+            with suppress(StoreAwayError):
+                self.empty_into(store, patience_s=NEXT_PATIENCE_S)
+        return True
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is anything in it."""
+        return self.path.exists() and self.path.stat().st_size > 0
+
+    def empty_into(self, store: LabelStore, *, patience_s: float | None = None) -> Taken:
+        """Have the store take everything; what it has already is left as it is.
+
+        Args:
+            patience_s: how long to wait for the store; None: as long as it waits by itself.
+
+        Raises:
+            StoreAwayError: if it is still locked, or out of reach.
+        """
+        if not self.is_waiting:
+            return Taken()
+        with self._held("r+b") as file:
+            taken, left, refused = 0, list[bytes](), list[str]()
+            lines = file.read().splitlines(keepends=True)
+            for number, line in enumerate(lines, start=1):
+                try:
+                    frame, outcome = _read(line)
+                except (ValueError, TypeError, KeyError) as error:
+                    left.append(line)
+                    refused.append(f"{self.path}, line {number}: {error}")
+                    continue
+                try:
+                    store.record(frame, outcome, patience_s=patience_s)
+                except Exception as error:
+                    if not store.place.is_away(error):
+                        raise
+                    raise StoreAwayError(
+                        f"{len(lines)} labels wait in {self.path}: the label store "
+                        f"{without_passwords(store.path)} cannot be written "
+                        f"({without_passwords(error).strip()}). The next command that opens it takes them in."
+                    ) from error
+                taken += 1
+            file.seek(0)
+            file.truncate()
+            file.writelines(left)
+            if not left:
+                self.path.unlink()
+        return Taken(outcomes=taken, refused=tuple(refused))
+
+    def _append(self, frame: Frame, outcome: Label | LabelFailure) -> None:
+        content = _plain(frame, outcome)
+        line = json.dumps({"digest": _digest(content), **content}).encode() + b"\n"
+        with self._held("ab") as file:
+            file.write(line if _ends_a_line(self.path) else b"\n" + line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    @contextmanager
+    def _held(self, mode: str) -> Iterator[BinaryIO]:
+        """The file, locked; not one that another process has just emptied and removed."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with self.path.open(mode) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
+                        yield file  # type: ignore[misc]
+                        return
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Not after `kill -9` in the middle of one."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def _plain(frame: Frame, outcome: Label | LabelFailure) -> dict[str, Any]:
+    kind = "label" if isinstance(outcome, Label) else "failure"
+    content = {"frame": _values(frame), kind: _values(outcome)}
+    return dict(json.loads(json.dumps(content)))
+
+
+def _values(record: Frame | Label | LabelFailure) -> dict[str, Any]:
+    found = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {name: _plain_value(value) for name, value in found.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case np.ndarray():
+            return value.tolist()
+        case Label():
+            return _values(value)
+        case tuple():
+            return list(value)
+        case _:
+            return value
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(content)).hexdigest()[:32]
+
+
+def _read(line: bytes) -> tuple[Frame, Label | LabelFailure]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        raise ValueError("was cut off, or is no JSON") from None
+    if not isinstance(content, dict) or content.pop("digest", None) != _digest(content):
+        raise ValueError("was altered: its digest is not its own")
+    frame = Frame.of(**content["frame"])
+    if "label" in content:
+        return frame, _label(content["label"])
+    failure = dict(content["failure"])
+    label = failure.pop("label")
+    return frame, LabelFailure(**failure, label=None if label is None else _label(label))
+
+
+def _label(values: dict[str, Any]) -> Label:
+    forces = np.array(values["forces"], dtype=np.float64).reshape(-1, 3)
+    stress = None if values["stress"] is None else np.array(values["stress"], dtype=np.float64)
+    return Label(**{**values, "forces": forces, "stress": stress})

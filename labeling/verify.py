@@ -1,0 +1,156 @@
+"""What is wrong with a label store: its database, its rows, its labels. Findings, never exceptions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from pydantic import ValidationError
+
+from labeling.checks import CheckLimits, values_and_faults
+from labeling.database import Database, fetch
+from labeling.exchange import level_of
+from labeling.location import without_passwords
+from labeling.rows import COLUMNS, FAILED, LABELLED, Row
+from labeling.store import AT_ONCE, LabelStore
+from potential.data.dataset import Label
+from potential.data.frame import Frame
+
+LIMITS = CheckLimits()
+Levels = dict[str, tuple[str | None, str]]
+"""Levels of theory as provenances tell them, to their key and what to say where it is another."""
+SEARCHED = ("frame_id", "level_key", "status", "failure")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What was found in a store.
+
+    Attributes:
+        problems: one line each; empty if nothing is wrong.
+        labels, failures: rows that could be read.
+        without_digest: rows that an older version wrote, of which nobody can say whether their values are
+            those that were computed.
+    """
+
+    problems: tuple[str, ...]
+    labels: int = 0
+    failures: int = 0
+    without_digest: int = 0
+
+
+def verify(store: LabelStore) -> Verification:
+    """Read every row and check it anew.
+
+    The database's own check; frame id against content, columns against one another, values against their
+    digest, level key against the level that the provenance tells; finiteness, net force and the other checks
+    of a label (one released by hand keeps its word).
+    """
+    problems, what = list[str](), without_passwords(store.path)
+    searched: dict[int, dict[str, str]] | None = None
+    try:
+        problems += [f"{what}: {line}" for line in store.connections.read(store.place.integrity)]
+        searched = store.connections.read(_searched)
+    except Exception as error:  # noqa: BLE001  a damaged database may say anything
+        problems.append(f"{what}: {_said(error)}")
+    count, levels, last = Counter[str](), Levels(), 0
+    while True:
+        try:
+            found = store.connections.read(partial(_read, after=last))
+        except Exception as error:  # noqa: BLE001  a damaged database may say anything
+            problems.append(f"rows after {last} cannot be read: {_said(error)}")
+            break
+        if not found:
+            break
+        for number, row in found:
+            last = number
+            try:
+                if isinstance(row, Exception):
+                    raise row
+                problems += [f"row {number}: {problem}" for problem in _row_problems(row, levels)]
+                told = {key: row.columns[key] for key in SEARCHED if key in row.columns}
+                if searched is not None and told != searched.get(number):
+                    problems.append(f"row {number}: searching finds {searched.get(number)}, it says {told}")
+                count[row.status] += 1
+                count["without"] += "digest" not in row.data
+            except Exception as error:  # noqa: BLE001  so may a damaged row
+                problems.append(f"row {number} cannot be read: {_said(error)}")
+    return Verification(
+        problems=tuple(problems),
+        labels=count[LABELLED],
+        failures=count[FAILED],
+        without_digest=count["without"],
+    )
+
+
+def _read(database: Database, *, after: int) -> list[tuple[int, Row | Exception]]:
+    sql = f"SELECT {COLUMNS} FROM systems WHERE id > ? ORDER BY id LIMIT {AT_ONCE}"
+    found = list[tuple[int, Row | Exception]]()
+    for values in fetch(database, sql, (after,)):
+        try:
+            found.append((values[0], Row.read(values, database)))
+        except Exception as error:  # noqa: BLE001  told with its row
+            found.append((values[0], error))
+    return found
+
+
+def _searched(database: Database) -> dict[int, dict[str, str]]:
+    """What the tables that ase.db searches by say of each row."""
+    marks = ", ".join("?" * len(SEARCHED))
+    told: dict[int, dict[str, str]] = {}
+    sql = f"SELECT id, key, value FROM text_key_values WHERE key IN ({marks})"
+    for number, key, value in fetch(database, sql, SEARCHED):
+        told.setdefault(number, {})[key] = value
+    return told
+
+
+def _row_problems(row: Row, levels: Levels) -> Iterator[str]:
+    if (spelled := row.identity_by_columns) != row.identity:
+        yield f"its columns say {spelled}, its identity {row.identity}"
+        return
+    frame = row.frame
+    if frame.id != row.identity.partition("-")[0]:
+        yield f"frame {row.identity} was altered"
+        return
+    if (digest := row.data.get("digest")) is not None and digest != row.digest:
+        yield f"the values of {row.identity} were altered: their digest is not the one that was written"
+        return
+    if row.status == FAILED:
+        if row.failure.kind != row.columns.get("failure"):
+            yield f"{row.identity} failed, and its kind of failure was altered"
+    elif row.status != LABELLED or "failure" in row.data:
+        yield f"the status of {row.identity} was altered; it is {row.status!r}"
+    else:
+        yield from _label_problems(frame, row.label, levels)
+
+
+def _label_problems(frame: Frame, label: Label, levels: Levels) -> Iterator[str]:
+    what = f"frame {label.frame_id} at {label.level_key}"
+    told = repr(label.provenance.get("level"))
+    if told not in levels:
+        levels[told] = _level_told(label)
+    key, words = levels[told]
+    if key != label.level_key and words:
+        yield f"{what}: {words}"
+    if "released" not in label.provenance:
+        _, faults = values_and_faults(frame, label, LIMITS)
+        yield from (f"{what}: {'; '.join(faults)}" for _ in faults[:1])
+
+
+def _level_told(label: Label) -> tuple[str | None, str]:
+    """The key of the level that the provenance tells, and what to say where it is not the label's."""
+    try:
+        level = level_of(label)
+    except ValidationError as error:
+        return None, f"its level of theory cannot be read: {error.errors()[0]['msg']}"
+    if level is None:
+        return None, ""
+    return level.key, f"its provenance tells another level, {level.name} ({level.key})"
+
+
+def _said(error: Exception) -> str:
+    """In one line."""
+    words = " ".join(without_passwords(error).split())[:200]
+    return f"{words or 'no reason given'} ({type(error).__name__})"

@@ -1,0 +1,79 @@
+"""SIGTERM ends every command as Ctrl-C does, and what was reached is on disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows.cli.app import run_command
+from flows.engine.interrupts import sigterm_interrupts
+from potential.data.frame import Frame
+from potential.data.structure_files import frames_as_they_come, read_frames, write_frames
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
+from potential.package import save_potential
+
+TRIMER = Frame.of([18] * 3, [[0.0, 0.0, 0.0], [3.8, 0.0, 0.0], [1.9, 3.3, 0.0]])
+
+
+def dynamics(folder: Path, steps: int) -> list[str]:
+    settings = ModelConfig(num_layers=1, l_max=0, num_features=2, committee_size=2)
+    save_potential(folder / "potential", NequIP(settings, [18], seed=0, avg_num_neighbors=2.0), {})
+    write_frames(folder / "start.extxyz", [TRIMER])
+    files = [str(folder / name) for name in ("potential", "start.extxyz")]
+    return ["md", *files, "--steps", str(steps), "--every", "10", "--output", str(folder / "md.extxyz")]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_dynamics_that_is_killed_leaves_its_trajectory(tmp_path: Path, how: signal.Signals):
+    command = [sys.executable, "-m", "flows.cli.app", *dynamics(tmp_path, 10_000_000)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        printed = [process.stdout.readline() for _ in range(6)]
+        assert len(read_frames(tmp_path / "md.extxyz", check=False)) >= 4  # while it runs
+        process.send_signal(how)
+        rest, said = process.stdout.read(), process.stderr.read()
+    written = len(read_frames(tmp_path / "md.extxyz", check=False))
+    assert written >= len(printed) - 2
+    if how is signal.SIGTERM:
+        assert process.returncode == 130
+        assert f"wrote {written} frames" in rest
+        assert said.strip() == "interrupted"
+
+
+def test_frames_are_in_the_file_as_they_come(tmp_path: Path):
+    path = tmp_path / "new" / "md.extxyz"
+    with frames_as_they_come(path) as write:
+        for i in range(3):
+            write(TRIMER.moved(TRIMER.positions + i, origin={"i": i}))
+            assert [frame.origin["i"] for frame in read_frames(path)] == list(range(i + 1))
+    with frames_as_they_come(path) as write:
+        write(TRIMER)
+    assert read_frames(path) == [TRIMER]
+
+
+def test_within_a_command_sigterm_is_an_interrupt(monkeypatch: pytest.MonkeyPatch):
+    from flows.cli import app
+
+    monkeypatch.setattr(app, "app", lambda *tokens, **options: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_command(["schema"]) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_leave_signals_alone():
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with sigterm_interrupts():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
