@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from labeling.failure import RejectedByCheckError
@@ -73,15 +73,16 @@ def values_and_faults(
     """The check values of a label, and each that is out of bounds; no values where there are none."""
     if label.forces.shape != (len(frame), 3):
         return {}, [f"forces of shape {label.forces.shape} for {len(frame)} atoms"]
-    stress = np.zeros(1) if label.stress is None else label.stress
-    if not (np.isfinite(label.energy) and np.isfinite(label.forces).all() and np.isfinite(stress).all()):
+    net, squares = label.forces.sum(axis=0), (label.forces**2).sum(axis=1)
+    stress = 0.0 if label.stress is None else float(label.stress.sum())
+    if not all(map(math.isfinite, (label.energy, float(squares.sum()), stress))):
         return {}, ["energy, forces or stress are not finite"]
 
     gap, spin_square = label.provenance.get("gap_eV"), label.provenance.get("spin_square")
     spin = frame.spin / 2
     checks = {
-        "net_force_eV_per_angstrom": float(np.linalg.norm(label.forces.sum(axis=0))),
-        "max_force_eV_per_angstrom": float(np.linalg.norm(label.forces, axis=1).max()),
+        "net_force_eV_per_angstrom": math.hypot(*net.tolist()),
+        "max_force_eV_per_angstrom": math.sqrt(squares.max()),
         "net_torque_eV": None if any(frame.pbc) else _net_torque(frame, label),
         "gap_eV": gap,
         "spin_contamination": None if spin_square is None else spin_square - spin * (spin + 1),
@@ -123,6 +124,7 @@ def in_one_state(label: Label, second: Label, limits: CheckLimits) -> Label:
 
 
 def _net_torque(frame: Frame, label: Label) -> float:
-    arms = frame.positions - frame.positions.mean(axis=0)
-    product = arms.T @ label.forces  # whose antisymmetric part is the sum of all r x F
-    return float(np.linalg.norm((product - product.T)[[1, 2, 0], [2, 0, 1]]))
+    arms = frame.positions - frame.positions.sum(axis=0) / len(frame)
+    # the antisymmetric part of this is the sum of all r x F
+    (_, xy, xz), (yx, _, yz), (zx, zy, _) = (arms.T @ label.forces).tolist()
+    return math.hypot(yz - zy, zx - xz, xy - yx)

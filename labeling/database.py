@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, final
@@ -119,6 +120,8 @@ class PostgreSQLServer:
                 "`pip install ase-db-backends psycopg2-binary`"
             )
         self.url = url
+        driver = import_module("psycopg2")  # of an optional dependency
+        self._away = (driver.OperationalError, driver.InterfaceError)
 
     def make(self) -> bool:
         return True  # ase.db sees for itself, inside the transaction
@@ -132,9 +135,7 @@ class PostgreSQLServer:
         return bool(database.connection.con.closed)
 
     def is_away(self, error: Exception) -> bool:
-        import psycopg2  # type: ignore[import-untyped]
-
-        return isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        return isinstance(error, self._away)
 
     def text(self, json: str, *path: str) -> str:
         return f"{json} #>> '{{{','.join(path)}}}'"

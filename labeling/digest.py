@@ -46,7 +46,9 @@ def digest_of(
 def canonical_json(value: Any) -> bytes:
     """One spelling for equal JSON values, in whatever order and however a database spells its numbers."""
     text = _ENCODER.encode(value)
-    return (_ENCODER.encode(_respelled(value)) if _AMBIGUOUS.search(text) else text).encode()
+    if ("e+" in text or "-0.0" in text) and _AMBIGUOUS.search(text):
+        text = _ENCODER.encode(_respelled(value))
+    return text.encode()
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

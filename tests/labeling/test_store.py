@@ -299,7 +299,7 @@ def test_reading_holds_nothing_up(store: LabelStore) -> None:
 
 @pytest.mark.slow
 def test_twenty_thousand_rows_are_counted_and_verified_in_time(tmp_path: Path) -> None:
-    """In seconds of the processor, and without the checks of types that the tests add: 0.2 and 3."""
+    """In seconds of the processor, without the checks of types that the tests add; 3 s of an idle one."""
     done = subprocess.run(
         [sys.executable, "-c", MANY, str(tmp_path / "labels.db")], capture_output=True, text=True, timeout=600
     )
@@ -346,7 +346,7 @@ assert (level.labels, level.rungs) == (20000, {"diis": 20000})
 assert abs(level.seconds["other"] - 20000 * 0.5) < 1e-6
 assert (found.labels, found.without_digest) == (20000, 0)
 assert counting < 0.2
-assert verifying < 3.0
+assert verifying < 5.0
 """
 
 
