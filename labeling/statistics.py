@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from labeling.cost import STAGES
 from labeling.database import Place, fetch
@@ -70,7 +71,7 @@ def _grouped(place: Place) -> str:
     """
 
 
-def _level(name: str, groups: list[list]) -> LevelStatistics:
+def _level(name: str, groups: list[list[Any]]) -> LevelStatistics:
     labelled = [group for group in groups if group[0] is None]
     failed = [group for group in groups if group[0] is not None]
     rungs, failures = Counter[str](), Counter[str]()

@@ -62,8 +62,8 @@ def test_a_lock_that_is_lifted_in_time_is_waited_for(store: LabelStore, holder: 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 def test_a_locked_store_costs_no_label(store: LabelStore, holder: sqlite3.Connection, lock: str) -> None:
     frames = [argon(3.6, info={"id": "a"}), argon(3.7, fixed=[1]), argon(3.8), argon(2.9)]
-    outcomes = [*(compute(frame, LEVEL) for frame in frames[:2]), failure_of(frames[2])]
-    outcomes.append(failure_of(frames[3], compute(frames[3], LEVEL)))
+    outcomes: list[Label | LabelFailure] = [compute(frame, LEVEL) for frame in frames[:2]]
+    outcomes += [failure_of(frames[2]), failure_of(frames[3], compute(frames[3], LEVEL))]
     waiting = Spool.beside(store.path, Path())
     holder.execute(lock)
     for frame, outcome in zip(frames, outcomes, strict=True):

@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import ase.db
 import numpy as np
@@ -226,9 +227,14 @@ def test_no_origin_costs_a_label(store: LabelStore, origin: dict[str, object]) -
 
 
 def test_connections_are_kept_and_given_back(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = []
+    opened = list[sqlite3.Connection]()
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: opened.append(connect(*a, **k)) or opened[-1])
+
+    def counted(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
     store = LabelStore(store.path)
     frames = [cluster(seed) for seed in range(6)]
     for frame in frames:
