@@ -36,15 +36,17 @@ demo: $(INSTALLED)  ## learn a potential for ethanol from nothing, in campaigns/
 test: lint  ## lint, types, architecture, then the fast test suite on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal $(TESTS)
 
-lint: $(INSTALLED)  ## ruff, mypy, import-linter
+lint: $(INSTALLED)  ## ruff, clang-format, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror potential/kernels/*.h potential/kernels/*.cpp
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: $(INSTALLED)  ## let ruff mend what it can
+format: $(INSTALLED)  ## let ruff and clang-format mend what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i potential/kernels/*.h potential/kernels/*.cpp
 
 setup: $(INSTALLED)  ## .venv with the pinned packages, and nothing else
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from potential.backends.backend import Backend, EnergyAndSlope, Loss
 from potential.backends.dual import weighted_energy_and_derivative
 from potential.backends.packed import PackedWeights
-from potential.kernels.block import block_library, call
+from potential.kernels.block import block_functions, graph_arrays
 from potential.nequip.graph import Graph
 from potential.nequip.model import NequIP
 
@@ -74,36 +74,38 @@ class CompiledBlocks:
 
     def __init__(self, weights: PackedWeights) -> None:
         self.weights = weights
-        self._libraries = [
-            block_library("evaluate", b.table, b.channels, b.n_species, b.linear.dtype)
-            for b in weights.blocks
-        ]
+        self._passes = [block_functions("evaluate", b.layout, b.linear.dtype) for b in weights.blocks]
 
     def energy_and_slope(self, graph: Graph) -> EnergyAndSlope:
-        species, topology, geometry = graph.species, graph.topology, graph.geometry
         features, kept = self._forward(graph)
         readout = self.weights.readout.detach()
-        scale = self.weights.scales.index_select(0, species)
+        scale = self.weights.scales.index_select(0, graph.species)
         energy = torch.bmm(features, readout.unsqueeze(2)).squeeze(2) * scale
 
-        members, edges = len(readout), len(topology.sender)
+        members, edges = len(readout), len(graph.topology.sender)
         slope = features.new_zeros(members, edges, 3)
         cotangent = scale.view(1, -1, 1, 1) * readout[:, None, None, :]
+        arrays = graph_arrays(graph)
         for layer in reversed(range(len(kept))):
             block, (h, before) = self.weights.blocks[layer], kept[layer]
             atoms = h.shape[1]
             into = torch.empty_like(h) if layer > 0 else None
-            messages = h.new_empty(members, atoms, block.table.rows, block.channels)
-            call(
-                self._libraries[layer].block_backward,
-                [
-                    *(cotangent, before, h, messages, into, slope),
-                    *(block.linear_transposed, block.update_transposed),
-                    *(geometry.harmonics, geometry.basis, block.coefficients, geometry.interval),
-                    *(geometry.harmonics_slope, geometry.basis_slope, geometry.unit, species),
-                    *(topology.column, topology.order, topology.receiver),
-                ],
-                [members, atoms, edges, block.coefficients.shape[1]],
+            messages = h.new_empty(members, atoms, block.layout.rows, block.layout.channels)
+            self._passes[layer].backward(
+                members=members,
+                atoms=atoms,
+                edges=edges,
+                knots=block.coefficients.shape[1],
+                dout=cotangent,
+                pre=before,
+                h=h,
+                g=messages,
+                dx=into,
+                dd=slope,
+                linear_matrices=block.linear_transposed,
+                update_matrices=block.update_transposed,
+                coefficients=block.coefficients,
+                **arrays,
             )
             if into is not None:
                 cotangent = into
@@ -113,23 +115,29 @@ class CompiledBlocks:
         return self._forward(graph)[0]
 
     def _forward(self, graph: Graph) -> tuple[Tensor, list[_Kept]]:
-        species, topology, geometry = graph.species, graph.topology, graph.geometry
-        x = self.weights.embedding.detach().index_select(1, species).unsqueeze(2)
+        x = self.weights.embedding.detach().index_select(1, graph.species).unsqueeze(2)
         kept = []
-        for block, library in zip(self.weights.blocks, self._libraries, strict=True):
+        arrays = graph_arrays(graph)
+        for block, passes in zip(self.weights.blocks, self._passes, strict=True):
             members, atoms = x.shape[:2]
+            layout = block.layout
             h, before, out = (
-                x.new_empty(members, atoms, rows, block.channels)
-                for rows in (block.components_in, block.rows_before_gate, block.components_out)
+                x.new_empty(members, atoms, rows, layout.channels)
+                for rows in (layout.components_in, layout.rows_before_gate, layout.components_out)
             )
-            call(
-                library.block_forward,
-                [
-                    *(x, h, before, out, block.linear, block.update),
-                    *(geometry.harmonics, geometry.basis, block.coefficients, geometry.interval),
-                    *(species, topology.row, topology.sender),
-                ],
-                [members, atoms, block.coefficients.shape[1]],
+            passes.forward(
+                members=members,
+                atoms=atoms,
+                edges=len(graph.topology.sender),
+                knots=block.coefficients.shape[1],
+                x=x,
+                h=h,
+                pre=before,
+                out=out,
+                linear_weights=block.linear,
+                update_weights=block.update,
+                coefficients=block.coefficients,
+                **arrays,
             )
             kept.append(_Kept(h, before))
             x = out

@@ -20,8 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from potential.backends.packed import PackedBlock, PackedWeights
-from potential.kernels.block import block_library, call
-from potential.nequip.geometry import Geometry
+from potential.kernels.block import BlockFunctions, block_functions, graph_arrays
 from potential.nequip.graph import Graph
 
 
@@ -66,62 +65,91 @@ class _DualBlock(torch.autograd.Function):
         graph: Graph,
         direction: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        species, topology, geometry = graph.species, graph.topology, graph.geometry
         members, atoms = x.shape[:2]
-        kept = [
-            x.new_empty(members, atoms, rows, block.channels)
-            for rows in (block.components_in, block.table.rows, block.rows_before_gate, block.components_out)
+        layout = block.layout
+        h, hd, messages, messagesd, pre, pred, out, outd = (
+            x.new_empty(members, atoms, rows, layout.channels)
+            for rows in (
+                layout.components_in,
+                layout.rows,
+                layout.rows_before_gate,
+                layout.components_out,
+            )
             for _ in range(2)
-        ]
-        call(
-            _library(block).dual_forward,
-            [
-                *(x, tangent, *kept, linear, update),
-                *_edge_arguments(coefficients, geometry, direction),
-                *(species, topology.row, topology.sender),
-            ],
-            [members, atoms, len(topology.sender), coefficients.shape[1]],
         )
-        *kept, out, out_tangent = kept
+        _passes(block).forward(
+            members=members,
+            atoms=atoms,
+            edges=len(graph.topology.sender),
+            knots=coefficients.shape[1],
+            x=x,
+            xd=tangent,
+            h=h,
+            hd=hd,
+            messages=messages,
+            messagesd=messagesd,
+            pre=pre,
+            pred=pred,
+            out=out,
+            outd=outd,
+            direction=direction,
+            linear_weights=linear,
+            update_weights=update,
+            coefficients=coefficients,
+            **graph_arrays(graph),
+        )
+        kept = (h, hd, messages, messagesd, pre, pred)
         ctx.save_for_backward(x, tangent, coefficients, *kept)
         ctx.rest = (block, graph, direction)
-        return out, out_tangent
+        return out, outd
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_out: Tensor, by_tangent: Tensor) -> tuple[Tensor | None, ...]:
-        x, tangent, coefficients, *kept = ctx.saved_tensors
+        x, tangent, coefficients, h, hd, messages, messagesd, pre, pred = ctx.saved_tensors
         block, graph, direction = ctx.rest
-        species, topology, geometry = graph.species, graph.topology, graph.geometry
-        h, _, messages, _, before, _ = kept
         members, threads = len(x), torch.get_num_threads()
         # Each thread at work on a member sums the coefficients' gradient apart: the order of the
         # sum, and so the result, depends on nothing but the number of threads.
         slabs = threads // gcd(threads, members)
-        scratch = [torch.empty_like(t) for t in (before, before, messages, messages, h, h)]
         by_x, by_x_tangent = torch.empty_like(x), torch.empty_like(x)
         by_linear, by_update = torch.empty_like(block.linear), torch.empty_like(block.update)
         by_coefficients = coefficients.new_empty(members, slabs, *coefficients.shape[1:])
-        call(
-            _library(block).dual_backward,
-            [
-                *(by_out.contiguous(), by_tangent.contiguous(), x, tangent, *kept, *scratch),
-                *(by_x, by_x_tangent, by_linear, by_update, by_coefficients),
-                *(block.linear_transposed, block.update_transposed),
-                *_edge_arguments(coefficients, geometry, direction),
-                *(species, topology.column, topology.order, topology.receiver),
-            ],
-            [members, x.shape[1], len(topology.sender), coefficients.shape[1], slabs],
+        _passes(block).backward(
+            members=members,
+            atoms=x.shape[1],
+            edges=len(graph.topology.sender),
+            knots=coefficients.shape[1],
+            slabs=slabs,
+            dout=by_out.contiguous(),
+            doutd=by_tangent.contiguous(),
+            x=x,
+            xd=tangent,
+            h=h,
+            hd=hd,
+            messages=messages,
+            messagesd=messagesd,
+            pre=pre,
+            pred=pred,
+            dpre=torch.empty_like(pre),
+            dpred=torch.empty_like(pre),
+            g=torch.empty_like(messages),
+            gd=torch.empty_like(messages),
+            dh=torch.empty_like(h),
+            dhd=torch.empty_like(h),
+            dx=by_x,
+            dxd=by_x_tangent,
+            dlinear=by_linear,
+            dupdate=by_update,
+            dtable=by_coefficients,
+            direction=direction,
+            linear_matrices=block.linear_transposed,
+            update_matrices=block.update_transposed,
+            coefficients=coefficients,
+            **graph_arrays(graph),
         )
         return by_x, by_x_tangent, by_linear, by_update, by_coefficients.sum(1), None, None, None
 
 
-def _edge_arguments(coefficients: Tensor, geometry: Geometry, direction: Tensor) -> list[Tensor | None]:
-    return [
-        *(geometry.harmonics, geometry.basis, coefficients, geometry.interval),
-        *(geometry.harmonics_slope, geometry.basis_slope, geometry.unit, direction),
-    ]
-
-
-def _library(block: PackedBlock) -> Any:
-    return block_library("dual", block.table, block.channels, block.n_species, block.linear.dtype)
+def _passes(block: PackedBlock) -> BlockFunctions:
+    return block_functions("dual", block.layout, block.linear.dtype)

@@ -12,14 +12,15 @@ from torch import Tensor
 
 from potential.backends import autograd
 from potential.backends.backend import Backend, EnergyAndSlope, Loss
-from potential.kernels.fused import FusedConvolution, Kernel
+from potential.kernels.fused import FusedConvolution
+from potential.kernels.primitives import Primitives
 from potential.nequip.convolution import Convolution
 from potential.nequip.graph import Graph
 from potential.nequip.irreps import PathTable
 from potential.nequip.model import NequIP
 
 # From the couplings, channels, dtype and device of a convolution.
-MakeKernel = Callable[[PathTable, int, torch.dtype, torch.device], Kernel]
+MakeKernel = Callable[[PathTable, int, torch.dtype, torch.device], Primitives]
 
 
 @final
@@ -27,7 +28,7 @@ class Fused(Backend):
     """Autograd with kernels for the convolution.
 
     Args:
-        make_kernel: `cpp_kernel` or `triton_kernel` of `potential.kernels.fused`.
+        make_kernel: `cpp_kernel` of `potential.kernels.fused`, or `triton_kernel`.
 
     Raises:
         CompilerError: where the kernels cannot be built.

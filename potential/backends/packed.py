@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from potential.kernels.layout import BlockLayout, Matrices
 from potential.nequip.interaction import Interaction
-from potential.nequip.irreps import PathTable, dimension
 from potential.nequip.model import NequIP
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PackedBlock:
-    """Scaled matrices of one interaction block (layout: `potential.kernels.block`), and its splines.
+    """Scaled matrices of one interaction block, where `layout` puts them, and its splines.
 
     Attributes:
         linear, update: the matrices, flat.
@@ -23,42 +24,26 @@ class PackedBlock:
         coefficients: of the radial splines, for every path and channel.
     """
 
-    table: PathTable
-    channels: int
-    n_species: int
+    layout: BlockLayout
     linear: Float[Tensor, "members linear"]
     update: Float[Tensor, "members update"]
     linear_transposed: Float[Tensor, "members linear"]
     update_transposed: Float[Tensor, "members update"]
-    coefficients: Float[Tensor, "members coefficients columns"]
+    coefficients: Float[Tensor, "members knots columns"]
 
     @classmethod
     def of(cls, block: Interaction, n_species: int) -> PackedBlock:
-        linear = block.linear.weight * block.linear.scale
-        matrices = [w.unflatten(1, (-1, block.channels)) for w in block.update.scaled_weights()]
+        layout = BlockLayout(block.table, block.channels, n_species)
+        linear = _placed([block.linear.weight * block.linear.scale], [layout.linear])
+        update = _placed(block.update.scaled_weights(), layout.update)
         return cls(
-            table=block.table,
-            channels=block.channels,
-            n_species=n_species,
-            linear=linear.flatten(1),
-            update=torch.cat([w.flatten(1) for w in matrices], 1),
-            linear_transposed=linear.detach().transpose(2, 3).flatten(1),
-            update_transposed=torch.cat([w.detach().transpose(2, 3).flatten(1) for w in matrices], 1),
+            layout=layout,
+            linear=_flat(linear),
+            update=_flat(update),
+            linear_transposed=_flat([w.detach().mT for w in linear]),
+            update_transposed=_flat([w.detach().mT for w in update]),
             coefficients=block.radial.coefficients().contiguous(),
         )
-
-    @property
-    def components_in(self) -> int:
-        return dimension(self.table.irreps_in)
-
-    @property
-    def components_out(self) -> int:
-        return dimension(self.table.irreps_out)
-
-    @property
-    def rows_before_gate(self) -> int:
-        """Output components, and a gate for each irrep with l > 0."""
-        return self.components_out + sum(ir.l > 0 for ir in self.table.irreps_out)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,3 +63,16 @@ class PackedWeights:
             readout=(model.readout.weight * model.readout.scale).squeeze(2),
             scales=model.energy_scales.to(model.dtype),
         )
+
+
+def _placed(
+    weights: Sequence[Float[Tensor, "members ..."]], places: Sequence[Matrices]
+) -> list[Float[Tensor, "members _ _ _"]]:
+    """The weights as the matrices that stand at `places`, one place after the other."""
+    return [w.reshape(len(w), p.count, p.rows, p.columns) for w, p in zip(weights, places, strict=True)]
+
+
+def _flat(
+    matrices: Sequence[Float[Tensor, "members _ _ _"]],
+) -> Float[Tensor, "members numbers"]:
+    return torch.cat([w.flatten(1) for w in matrices], 1)

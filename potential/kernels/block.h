@@ -1,73 +1,59 @@
-// What evaluate.cpp and dual.cpp share: sizes, tables, matrix products. block.py fills in the dollar names.
+// What evaluate.cpp and dual.cpp share: splines, matrix products, the loop over chunks of atoms.
 //
 // Features are [members, atoms, rows, U], row-major. Work is split into (member, chunk of atoms); in a
 // backward pass an edge belongs to its sender, so no two threads write to one place.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
+// Arrays of a chunk of atoms are on the stack of a thread: the chunk is smaller where an atom has many
+// features.
+constexpr int64_t STACK = 131072, ATOM = M * U * sizeof(T);
+static_assert(ATOM <= STACK, "the features of one atom are too large for the stack");
+constexpr int64_t CHUNK = std::min<int64_t>(8, STACK / ATOM);
+constexpr int64_t MOST = CHUNK * LARGEST_DIM;  // rows of one product
+static_assert(MOST <= 256, "the rows of one product are too many for the stack");
 
-typedef $dtype T;
-typedef T V __attribute__((vector_size($bytes), aligned(sizeof(T)), may_alias));
-
-constexpr int64_t LANES = $lanes, U = $channels;
-constexpr int64_t M = $components, ROWS = $rows, P = $paths;  // features in, messages, paths
-constexpr int64_t GATES = $gates, OUT = $components_out, PRE = GATES + OUT;  // before the gate: gates, features
-constexpr int64_t Q = $harmonics, N_R = $entries, SPECIES = $species;
-constexpr int64_t CHUNK = 8, MOST = CHUNK * $largest_dim;  // atoms, rows of one product
-constexpr T SILU = $silu, TANH = $tanh;
-
-struct Source { int64_t dim, row; };                             // irrep of the input
-struct Target {                                                  // irrep of the output
-  int64_t dim, row, paths, pre, width, own, weights;             // own: row of the input, or -1
-};
-struct Gate { int64_t dim, out, pre, gate; };                    // gate: row, or SILU_ROW, TANH_ROW
-constexpr int64_t SILU_ROW = -1, TANH_ROW = -2;
-constexpr Source SOURCES[] = {$sources};
-constexpr Target TARGETS[] = {$targets};
-constexpr Gate GATED[] = {$gated};
-constexpr int64_t LINEAR_WEIGHTS = $linear_weights, UPDATE_WEIGHTS = $update_weights;
-
-#define LOAD(p) (*(const V*)(p))
-#define STORE(p) (*(V*)(p))
 #define UNROLL _Pragma("GCC unroll 8")
 
-static inline T sum(V v) { T s = 0; for (int i = 0; i < LANES; ++i) s += ((T*)&v)[i]; return s; }
-
 // f, f' and f'' of an activation.
-struct Activation { T f, f1, f2; };
+struct Activation {
+  T f, f1, f2;
+};
 static inline Activation activation(int64_t gate, T v) {
-  if (gate == TANH_ROW) {
-    const T y = std::tanh(v), f1 = TANH * (1 - y * y);
-    return {TANH * y, f1, -2 * y * f1};
+  if (gate == TANH) {
+    const T y = std::tanh(v), f1 = TANH_SCALE * (1 - y * y);
+    return {TANH_SCALE * y, f1, -2 * y * f1};
   }
   const T y = T(1) / (T(1) + std::exp(-v)), y1 = y * (1 - y);
-  return {SILU * v * y, SILU * (y + v * y1), SILU * y1 * (2 + v * (1 - 2 * y))};
+  return {SILU_SCALE * v * y, SILU_SCALE * (y + v * y1), SILU_SCALE * y1 * (2 + v * (1 - 2 * y))};
 }
 
-// R[k,m1] = sum_m2 C[m2,k,m1] Y[m2]
-static inline void rotation(const T* __restrict__ Y, T* __restrict__ R) {
-  std::memset(R, 0, N_R * sizeof(T));
-$rotation
-}
+// ---- the edges ----
+
+struct Edges {
+  const T *Y, *b;  // harmonics, B-splines
+  const int64_t* interval;
+  const T *Y_slope, *b_slope, *unit;  // dY/dd, db/dr, d/r of the edge vectors d
+  const T* table;                     // coefficients of the splines, of this member
+};
 
 // ---- rows times a matrix ----
 
 template <int N, int W>
 static inline void tile(const T* const* a, T* const* c, const T* b, int64_t inner, int64_t width) {
   V s[N][W];
-  UNROLL for (int r = 0; r < N; ++r) UNROLL for (int v = 0; v < W; ++v) s[r][v] = LOAD(c[r] + v * LANES);
+  UNROLL for (int r = 0; r < N; ++r) UNROLL
+    for (int v = 0; v < W; ++v) s[r][v] = load(c[r] + v * LANES);
   for (int64_t k = 0; k < inner; ++k) {
     V x[W];
-    UNROLL for (int v = 0; v < W; ++v) x[v] = LOAD(b + k * width + v * LANES);
+    UNROLL for (int v = 0; v < W; ++v)
+      x[v] = load(b + k * width + v * LANES);
     UNROLL for (int r = 0; r < N; ++r) {
       const T y = a[r][k];
-      UNROLL for (int v = 0; v < W; ++v) s[r][v] += y * x[v];
+      UNROLL for (int v = 0; v < W; ++v)
+        s[r][v] += y * x[v];
     }
   }
-  UNROLL for (int r = 0; r < N; ++r) UNROLL for (int v = 0; v < W; ++v) STORE(c[r] + v * LANES) = s[r][v];
+  UNROLL for (int r = 0; r < N; ++r) UNROLL
+    for (int v = 0; v < W; ++v) at(c[r] + v * LANES) = s[r][v];
 }
 
 template <int W>
@@ -109,12 +95,13 @@ static void linear(const T* from, T* to, int64_t atoms, const T* weights) {
   for (const Source& s : SOURCES) {
     Rows rows;
     for (int64_t i = 0; i < atoms; ++i) rows.add(from + (i * M + s.row) * U, to + (i * M + s.row) * U, s.dim);
-    product(rows.n, rows.a, rows.c, weights + (&s - SOURCES) * U * U, U, U);
+    product(rows.n, rows.a, rows.c, weights + s.weights, U, U);
   }
 }
 
 // The update of n atoms: pre += its matrices times [messages of each path | own features, by species].
-static void update(const T* messages, const T* x, T* pre, int64_t n, const int64_t* species, const T* weights) {
+static void update(const T* messages, const T* x, T* pre, int64_t n, const int64_t* species,
+                   const T* weights) {
   for (const Target& t : TARGETS) {
     const T* w = weights + t.weights;
     for (int64_t path = 0; path < t.paths; ++path, w += U * t.width) {
@@ -133,7 +120,8 @@ static void update(const T* messages, const T* x, T* pre, int64_t n, const int64
 }
 
 // Its transpose, of transposed matrices: g and dx (if there is one) += from the cotangent of pre.
-static void update_transposed(const T* dpre, T* g, T* dx, int64_t n, const int64_t* species, const T* weights) {
+static void update_transposed(const T* dpre, T* g, T* dx, int64_t n, const int64_t* species,
+                              const T* weights) {
   for (const Target& t : TARGETS) {
     const T* w = weights + t.weights;
     for (int64_t path = 0; path < t.paths; ++path, w += U * t.width) {
@@ -153,14 +141,6 @@ static void update_transposed(const T* dpre, T* g, T* dx, int64_t n, const int64
 
 static inline void zero(T* x, int64_t n) { std::memset(x, 0, n * sizeof(T)); }
 
-// Names of the generated sums over a block's paths, at the channels of one vector.
-#define H(m) LOAD(h_ + (m) * U)
-#define G(r) LOAD(g_ + (r) * U)
-#define O(r) STORE(o_ + (r) * U)
-#define D(m) STORE(d_ + (m) * U)
-#define KNOT(j, p) LOAD(c_ + ((j) * P + (p)) * U)
-#define SPLINE(b, p) (b##0 * KNOT(0, p) + b##1 * KNOT(1, p) + b##2 * KNOT(2, p) + b##3 * KNOT(3, p))
-
 static int64_t chunks_of(int64_t members, int64_t atoms, int64_t threads) {
   const int64_t most = std::max((atoms + CHUNK - 1) / CHUNK, (threads + members - 1) / members);
   return std::max<int64_t>(1, std::min(most, atoms));
@@ -170,7 +150,7 @@ static int64_t chunks_of(int64_t members, int64_t atoms, int64_t threads) {
 template <class Body>
 static inline void for_chunks(int64_t members, int64_t atoms, int64_t threads, const Body& body) {
   const int64_t chunks = chunks_of(members, atoms, threads);
-  #pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1)
   for (int64_t task = 0; task < members * chunks; ++task) {
     const int64_t m = task / chunks, k = task % chunks, from = k * atoms / chunks;
     body(m, from, (k + 1) * atoms / chunks - from, m * atoms + from);

@@ -1,4 +1,4 @@
-"""Compile generated C++ on first use and keep the library in a cache."""
+"""Compile generated C++ on first use and keep the library in a cache (`potential.kernels.cache`)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
 import torch
+
+from potential.kernels.cache import LibraryCache
 
 _FLAGS = ["-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-std=c++17", "-fPIC"]
 
@@ -22,52 +25,77 @@ class CompilerError(RuntimeError):
 
 
 @cache
-def load(source: str) -> ctypes.CDLL:
-    """The shared library of `source`, compiled if it is not in the cache yet.
+def load(source: str, functions: tuple[str, ...]) -> ctypes.CDLL:
+    """The shared library of `source`, with `functions`, compiled if the cache has none to be trusted.
 
-    The file's name in the cache is a hash of source, compiler and
-    processor. Several processes may build at once: each compiles apart and renames into place.
+    In the cache it goes by a hash of source, compiler and processor. Where the cache cannot be used, the
+    library is compiled in a temporary folder of this process alone, with one warning.
 
     Raises:
-        CompilerError: without a working compiler, or a folder to write to.
+        CompilerError: without a working compiler, or without any folder to write to.
     """
     compiler = _compiler()
     gomp = _openmp_of_torch()
     identity = "\n".join([source, _version(compiler), _processor(), *_FLAGS, str(gomp)])
     name = hashlib.sha256(identity.encode()).hexdigest()[:20]
-    folder = cache_folder()
-    library = folder / f"{name}.so"
+    cache, reason = None, ""
     try:
-        if not library.exists():
-            _compile(source, compiler, gomp, library)
-        return ctypes.CDLL(str(library))
+        cache = LibraryCache.of_user()
+        if (path := cache.find(name)) and (library := _open(path, functions)):
+            return library
     except OSError as error:
-        raise CompilerError(
-            f"cannot keep or load compiled kernels in {folder}: {error}; set ALNICO_CACHE"
-        ) from error
+        cache, reason = None, str(error)
+    try:
+        with tempfile.TemporaryDirectory(prefix="alnico-") as folder:
+            built = _compile(source, compiler, gomp, Path(folder))
+            library = None
+            if cache is not None:
+                try:
+                    library = _open(cache.keep(built, name), functions)
+                except OSError as error:
+                    reason = str(error)
+            library = library or _open(built, functions)
+    except OSError as error:
+        raise CompilerError(f"cannot write compiled kernels: {error}; set TMPDIR") from error
+    if library is None:
+        raise CompilerError(f"{compiler} made a library that cannot be loaded, or without {functions}")
+    if reason:
+        _warn_once(
+            f"compiled kernels cannot be kept, so that every process compiles them anew: {reason}. "
+            "ALNICO_CACHE may name another folder, which nobody else may write to"
+        )
+    return library
 
 
-def cache_folder() -> Path:
-    """Where generated code and compiled libraries are kept: $ALNICO_CACHE or ~/.cache/alnico."""
-    return Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
+@cache
+def _warn_once(message: str) -> None:
+    """One warning for each message in the life of a process."""
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
-def _compile(source: str, compiler: str, gomp: Path | None, library: Path) -> None:
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        code, built, object_file = (Path(folder) / n for n in ("kernel.cpp", "kernel.so", "kernel.o"))
-        code.write_text(source)
-        openmp = ["-fopenmp"]
-        # Linked to the libgomp that torch has loaded: a second OpenMP runtime would fight it for cores.
-        link = [str(gomp), f"-Wl,-rpath,{gomp.parent}"] if gomp else openmp
-        for command in (
-            [compiler, *_FLAGS, *openmp, "-c", str(code), "-o", str(object_file)],
-            [compiler, "-shared", str(object_file), "-o", str(built), *link],
-        ):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise CompilerError(f"{' '.join(command)} failed:\n{done.stderr[:2000]}")
-        os.replace(built, library)
+def _open(path: Path, functions: tuple[str, ...]) -> ctypes.CDLL | None:
+    """The library, or None if it cannot be loaded or lacks a function."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    return library if all(hasattr(library, name) for name in functions) else None
+
+
+def _compile(source: str, compiler: str, gomp: Path | None, folder: Path) -> Path:
+    code, built, object_file = (folder / n for n in ("kernel.cpp", "kernel.so", "kernel.o"))
+    code.write_text(source)
+    openmp = ["-fopenmp"]
+    # Linked to the libgomp that torch has loaded: a second OpenMP runtime would fight it for cores.
+    link = [str(gomp), f"-Wl,-rpath,{gomp.parent}"] if gomp else openmp
+    for command in (
+        [compiler, *_FLAGS, *openmp, "-c", str(code), "-o", str(object_file)],
+        [compiler, "-shared", str(object_file), "-o", str(built), *link],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CompilerError(f"{' '.join(command)} failed:\n{done.stderr[:2000]}")
+    return built
 
 
 def _compiler() -> str:

@@ -76,39 +76,6 @@ def entry_count(codes: list[PathCode]) -> int:
     return len({e.index for code in codes for e in code.entries})
 
 
-def rotation_code(codes: list[PathCode], n_harmonics: int) -> str:
-    """C++ of R[:] += Y[m2] * C[m2][:], over the contiguous range of entries that each m2 touches."""
-    order = sorted({e.index: e for code in codes for e in code.entries}.items())
-    lines = []
-    for m2 in range(n_harmonics):
-        touched = [index for index, e in order if any(m == m2 for m, _ in e.terms)]
-        if not touched:
-            continue
-        first, last = min(touched), max(touched) + 1
-        values = [dict(e.terms).get(m2, 0.0) for index, e in order if first <= index < last]
-        numbers = ", ".join(f"{v:.17g}" for v in values)
-        lines.append(
-            f"  {{ static const T c[] = {{{numbers}}}; const T y = Y[{m2}];\n"
-            f"    for (int i = 0; i < {last - first}; ++i) R[{first} + i] += y * c[i]; }}"
-        )
-    return "\n".join(lines)
-
-
-def forward_code(path: PathCode, weight: str) -> str:
-    """C++ of O[(path, k)] += weight * sum_m1 R[k, m1] H[m1], at the channels of one vector."""
-    lines = [f"    {{ const V w = {weight};"]
-    for k in range(path.dim):
-        terms = [f"R[{e.index}] * H({path.column + e.m1})" for e in path.entries if e.k == k]
-        if terms:
-            lines.append(f"      O({path.row + k}) += w * ({' + '.join(terms)});")
-    return "\n".join([*lines, "    }"])
-
-
-def vector_lanes(channels: int, size: int) -> int:
-    """Channels in one SIMD vector: the widest that divides them, for numbers of `size` bytes."""
-    return next(n for n in (64 // size, 32 // size, 16 // size, 1) if channels % n == 0)
-
-
 def _entries(block: np.ndarray) -> tuple[Entry, ...]:
     found: list[Entry] = []
     for k in range(block.shape[1]):

@@ -4,61 +4,57 @@
 // in eps of the last block is then the directional derivative of the energy, and its gradient by the
 // weights is what a loss on forces needs (the mathematics: potential/backends/dual.py).
 
-struct Edges {
-  const T *Y, *b, *table;             // harmonics, B-splines, coefficients of this member
-  const int64_t* interval;
-  const T *Y_slope, *b_slope, *unit;  // dY/dd, db/dr, d/r of the edge vectors d
-  const T* dd;                        // their tangent, of this member
+struct MovingEdges : Edges {
+  const T* dd;  // tangent of the edge vectors, of this member
 };
 
 // Yd and the tangent of the distance.
-static inline T tangent(const Edges& E, int64_t e, T* Yd) {
+static inline T tangent(const MovingEdges& E, int64_t e, T* Yd) {
   const T *dd = E.dd + e * 3, *slope = E.Y_slope + e * Q * 3, *unit = E.unit + e * 3;
-  for (int64_t m = 0; m < Q; ++m) Yd[m] = slope[m * 3] * dd[0] + slope[m * 3 + 1] * dd[1] + slope[m * 3 + 2] * dd[2];
+  for (int64_t m = 0; m < Q; ++m)
+    Yd[m] = slope[m * 3] * dd[0] + slope[m * 3 + 1] * dd[1] + slope[m * 3 + 2] * dd[2];
   return unit[0] * dd[0] + unit[1] * dd[1] + unit[2] * dd[2];
 }
 
-#define HD(m) LOAD(hd_ + (m) * U)
-#define GD(r) LOAD(gd_ + (r) * U)
-#define OD(r) STORE(od_ + (r) * U)
-#define DD(m) STORE(dd_ + (m) * U)
-#define GRADIENT(j, p) STORE(t_ + ((j) * P + (p)) * U)
-
-#define EDGE                                                                                          \
-  T R[N_R], S[N_R], Yd[Q];                                                                            \
-  const T rd = tangent(E, e, Yd);                                                                     \
-  rotation(E.Y + e * Q, R);                                                                           \
-  rotation(Yd, S);                                                                                    \
-  const int64_t knot = E.interval[e] * P * U;                                                         \
-  const T *b = E.b + e * 4, *s = E.b_slope + e * 4, *c = E.table + knot;                              \
-  const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];                                                 \
-  const T t0 = s[0] * rd, t1 = s[1] * rd, t2 = s[2] * rd, t3 = s[3] * rd;
-
 // out, outd += the messages of one edge to its receiver
-static inline void gather(const Edges& E, int64_t e, const T* __restrict__ h, const T* __restrict__ hd,
+static inline void gather(const MovingEdges& E, int64_t e, const T* __restrict__ h, const T* __restrict__ hd,
                           T* __restrict__ out, T* __restrict__ outd) {
-  EDGE
+  T R[N_R], S[N_R], Yd[Q];
+  const T rd = tangent(E, e, Yd);
+  rotation(E.Y + e * Q, R);
+  rotation(Yd, S);
+  const int64_t knot = E.interval[e] * P * U;
+  const T *b = E.b + e * 4, *s = E.b_slope + e * 4, *c = E.table + knot;
+  const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
+  const T t0 = s[0] * rd, t1 = s[1] * rd, t2 = s[2] * rd, t3 = s[3] * rd;
   for (int64_t u = 0; u < U; u += LANES) {
     const T *h_ = h + u, *hd_ = hd + u, *c_ = c + u;
     T *o_ = out + u, *od_ = outd + u;
-$dual_gather
+    // generated: gather
   }
 }
 
 // dh, dhd += the cotangents of the sender's features, table += those of the coefficients
-static inline void scatter(const Edges& E, int64_t e, const T* __restrict__ h, const T* __restrict__ hd,
+static inline void scatter(const MovingEdges& E, int64_t e, const T* __restrict__ h, const T* __restrict__ hd,
                            const T* __restrict__ g, const T* __restrict__ gd, T* __restrict__ dh,
                            T* __restrict__ dhd, T* __restrict__ table) {
-  EDGE
+  T R[N_R], S[N_R], Yd[Q];
+  const T rd = tangent(E, e, Yd);
+  rotation(E.Y + e * Q, R);
+  rotation(Yd, S);
+  const int64_t knot = E.interval[e] * P * U;
+  const T *b = E.b + e * 4, *s = E.b_slope + e * 4, *c = E.table + knot;
+  const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];
+  const T t0 = s[0] * rd, t1 = s[1] * rd, t2 = s[2] * rd, t3 = s[3] * rd;
   for (int64_t u = 0; u < U; u += LANES) {
     const T *h_ = h + u, *hd_ = hd + u, *g_ = g + u, *gd_ = gd + u, *c_ = c + u;
     T *d_ = dh + u, *dd_ = dhd + u, *t_ = table + knot + u;
-$dual_scatter
+    // generated: scatter
   }
 }
 
 static void gate(const T* a, const T* ad, T* out, T* outd) {
-  for (const Gate& q : GATED)
+  for (const Gate& q : GATES)
     for (int64_t u = 0; u < U; ++u) {
       const int64_t v = (q.gate >= 0 ? q.gate : q.pre) * U + u;
       const Activation f = activation(q.gate, a[v]);
@@ -76,7 +72,7 @@ static void gate(const T* a, const T* ad, T* out, T* outd) {
 }
 
 static void gate_gradient(const T* a, const T* ad, const T* d, const T* dd, T* da, T* dad) {
-  for (const Gate& q : GATED)
+  for (const Gate& q : GATES)
     for (int64_t u = 0; u < U; ++u) {
       const int64_t v = (q.gate >= 0 ? q.gate : q.pre) * U + u;
       const Activation f = activation(q.gate, a[v]);
@@ -112,18 +108,21 @@ struct Pairs {
 template <int N, int W>
 static inline void outer_tile(const Pairs& rows, int64_t u, int64_t first, T* c, int64_t width) {
   V s[N][W];
-  UNROLL for (int i = 0; i < N; ++i) UNROLL for (int v = 0; v < W; ++v) s[i][v] = V{};
+  UNROLL for (int i = 0; i < N; ++i) UNROLL
+    for (int v = 0; v < W; ++v) s[i][v] = V{};
   for (size_t r = 0; r < rows.a.size(); ++r) {
     const T* a = rows.a[r] + u;
     V x[W];
-    UNROLL for (int v = 0; v < W; ++v) x[v] = LOAD(rows.p[r] + first + v * LANES);
+    UNROLL for (int v = 0; v < W; ++v)
+      x[v] = load(rows.p[r] + first + v * LANES);
     UNROLL for (int i = 0; i < N; ++i) {
       const T y = a[i];
-      UNROLL for (int v = 0; v < W; ++v) s[i][v] += y * x[v];
+      UNROLL for (int v = 0; v < W; ++v)
+        s[i][v] += y * x[v];
     }
   }
-  UNROLL for (int i = 0; i < N; ++i)
-    UNROLL for (int v = 0; v < W; ++v) STORE(c + (u + i) * width + first + v * LANES) = s[i][v];
+  UNROLL for (int i = 0; i < N; ++i) UNROLL
+    for (int v = 0; v < W; ++v) at(c + (u + i) * width + first + v * LANES) = s[i][v];
 }
 
 template <int W>
@@ -147,13 +146,10 @@ constexpr int64_t n_matrices() {
 
 // ---- the block ----
 
-// x [M] -> out [OUT]; h [M], messages [ROWS] and pre [PRE] are kept. Names that end in d: the part in eps.
-extern "C" void dual_forward(const T* x, const T* xd, T* h, T* hd, T* messages, T* messagesd, T* pre, T* pred, T* out,
-                             T* outd, const T* linear_weights, const T* update_weights, const T* Y, const T* b,
-                             const T* table, const int64_t* interval, const T* Y_slope, const T* b_slope,
-                             const T* unit, const T* dd, const int64_t* species, const int64_t* row, const int64_t* send, int64_t members,
-                             int64_t atoms, int64_t edges, int64_t coefficients, int threads) {
-  #pragma omp parallel num_threads(threads)
+// From x the output; h, messages and pre are kept. Names that end in d: the part in eps.
+extern "C" void dual_forward(const Arguments_dual_forward& a) {
+// generated: dual_forward
+#pragma omp parallel num_threads(threads)
   {
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
       const int64_t at = first * M * U;
@@ -163,7 +159,8 @@ extern "C" void dual_forward(const T* x, const T* xd, T* h, T* hd, T* messages, 
       linear(xd + at, hd + at, n, linear_weights + m * LINEAR_WEIGHTS);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
-      const Edges E = {Y, b, table + m * coefficients * P * U, interval, Y_slope, b_slope, unit, dd + m * edges * 3};
+      const MovingEdges E = {{Y, b, interval, Y_slope, b_slope, unit, coefficients + m * knots * P * U},
+                             direction + m * edges * 3};
       zero(messages + first * ROWS * U, n * ROWS * U);
       zero(messagesd + first * ROWS * U, n * ROWS * U);
       zero(pre + first * PRE * U, n * PRE * U);
@@ -182,17 +179,11 @@ extern "C" void dual_forward(const T* x, const T* xd, T* h, T* hd, T* messages, 
   }
 }
 
-// From dout and doutd the gradients by x, xd and the weights. dpre, g [ROWS] and dh [M] are scratch, with
-// their parts in eps; dtable is [members, slabs, ...], one slab of atoms for each thread at work on a member.
-extern "C" void dual_backward(const T* dout, const T* doutd, const T* x, const T* xd, const T* h, const T* hd,
-                              const T* messages, const T* messagesd, const T* pre, const T* pred, T* dpre, T* dpred,
-                              T* g, T* gd, T* dh, T* dhd, T* dx, T* dxd, T* dlinear, T* dupdate, T* dtable,
-                              const T* linear_transposed, const T* update_matrices, const T* Y, const T* b,
-                              const T* table, const int64_t* interval, const T* Y_slope, const T* b_slope,
-                              const T* unit, const T* dd, const int64_t* species, const int64_t* column, const int64_t* order,
-                              const int64_t* receive, int64_t members, int64_t atoms, int64_t edges,
-                              int64_t coefficients, int64_t slabs, int threads) {
-  #pragma omp parallel num_threads(threads)
+// From dout and doutd the gradients by x, xd and the weights. dpre, g and dh are scratch, with their parts in
+// eps; dtable has one slab of atoms for each thread at work on a member.
+extern "C" void dual_backward(const Arguments_dual_backward& a) {
+// generated: dual_backward
+#pragma omp parallel num_threads(threads)
   {
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
       for (int64_t i = first; i < first + n; ++i)
@@ -203,16 +194,19 @@ extern "C" void dual_backward(const T* dout, const T* doutd, const T* x, const T
       zero(dx + first * M * U, n * M * U);
       zero(dxd + first * M * U, n * M * U);
       const T* w = update_matrices + m * UPDATE_WEIGHTS;
-      update_transposed(dpre + first * PRE * U, g + first * ROWS * U, dx + first * M * U, n, species + from, w);
-      update_transposed(dpred + first * PRE * U, gd + first * ROWS * U, dxd + first * M * U, n, species + from, w);
+      update_transposed(dpre + first * PRE * U, g + first * ROWS * U, dx + first * M * U, n, species + from,
+                        w);
+      update_transposed(dpred + first * PRE * U, gd + first * ROWS * U, dxd + first * M * U, n,
+                        species + from, w);
     });
 
-    #pragma omp for schedule(static, 1)
+#pragma omp for schedule(static, 1)
     for (int64_t task = 0; task < members * slabs; ++task) {
       const int64_t m = task / slabs, slab = task % slabs;
-      const Edges E = {Y, b, table + m * coefficients * P * U, interval, Y_slope, b_slope, unit, dd + m * edges * 3};
-      T* own = dtable + task * coefficients * P * U;
-      zero(own, coefficients * P * U);
+      const MovingEdges E = {{Y, b, interval, Y_slope, b_slope, unit, coefficients + m * knots * P * U},
+                             direction + m * edges * 3};
+      T* own = dtable + task * knots * P * U;
+      zero(own, knots * P * U);
       for (int64_t j = slab * atoms / slabs; j < (slab + 1) * atoms / slabs; ++j) {
         const int64_t sender = (m * atoms + j) * M * U;
         zero(dh + sender, M * U);
@@ -226,11 +220,11 @@ extern "C" void dual_backward(const T* dout, const T* doutd, const T* x, const T
 
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
       const int64_t at = first * M * U;
-      linear(dh + at, dx + at, n, linear_transposed + m * LINEAR_WEIGHTS);
-      linear(dhd + at, dxd + at, n, linear_transposed + m * LINEAR_WEIGHTS);
+      linear(dh + at, dx + at, n, linear_matrices + m * LINEAR_WEIGHTS);
+      linear(dhd + at, dxd + at, n, linear_matrices + m * LINEAR_WEIGHTS);
     });
 
-    #pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(dynamic, 1)
     for (int64_t task = 0; task < members * n_matrices(); ++task) {
       const int64_t m = task / n_matrices(), start = m * atoms;
       int64_t index = task % n_matrices();
@@ -242,7 +236,7 @@ extern "C" void dual_backward(const T* dout, const T* doutd, const T* x, const T
             pairs.add(x + at, dh + at, s.dim);
             pairs.add(xd + at, dhd + at, s.dim);
           }
-          outer(pairs, dlinear + m * LINEAR_WEIGHTS + (&s - SOURCES) * U * U, U);
+          outer(pairs, dlinear + m * LINEAR_WEIGHTS + s.weights, U);
         }
       for (const Target& t : TARGETS) {
         T* w = dupdate + m * UPDATE_WEIGHTS + t.weights;

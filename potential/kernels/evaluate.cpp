@@ -2,12 +2,6 @@
 //
 // The messages of a chunk stay in cache: nothing with an axis of edges times channels is ever stored.
 
-struct Edges {
-  const T *Y, *b, *table;              // harmonics, B-splines, coefficients of this member
-  const int64_t* interval;
-  const T *Y_slope, *b_slope, *unit;   // dY/dd, db/dr, d/r of the edge vectors d; for the backward pass
-};
-
 // out += the messages of one edge to its receiver
 static inline void gather(const Edges& E, int64_t e, const T* __restrict__ h, T* __restrict__ out) {
   T R[N_R];
@@ -17,7 +11,7 @@ static inline void gather(const Edges& E, int64_t e, const T* __restrict__ h, T*
   for (int64_t u = 0; u < U; u += LANES) {
     const T *h_ = h + u, *c_ = c + u;
     T* o_ = out + u;
-$gather
+    // generated: gather
   }
 }
 
@@ -28,21 +22,21 @@ static inline void scatter(const Edges& E, int64_t e, const T* __restrict__ h, c
   rotation(E.Y + e * Q, R);
   const T *b = E.b + e * 4, *s = E.b_slope + e * 4, *c = E.table + E.interval[e] * P * U;
   const T b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3], t0 = s[0], t1 = s[1], t2 = s[2], t3 = s[3];
-  V $zeros_y, r = {};
-$scatter
-  const T y_[] = {$sums_y}, dr = sum(r), *Y_slope = E.Y_slope + e * Q * 3;
+  // generated: scatter
+  const T dr = sum(r), *Y_slope = E.Y_slope + e * Q * 3;
   for (int x = 0; x < 3; ++x) {
     T slope = dr * E.unit[e * 3 + x];
-    for (int64_t m = 0; m < Q; ++m) slope += y_[m] * Y_slope[m * 3 + x];
+    for (int64_t m = 0; m < Q; ++m) slope += dY[m] * Y_slope[m * 3 + x];
     dd[e * 3 + x] += slope;
   }
 }
 
 static void gate(const T* a, T* out) {
-  for (const Gate& q : GATED)
+  for (const Gate& q : GATES)
     for (int64_t u = 0; u < U; ++u) {
       const T f = activation(q.gate, a[(q.gate >= 0 ? q.gate : q.pre) * U + u]).f;
-      if (q.gate < 0) out[q.out * U + u] = f;
+      if (q.gate < 0)
+        out[q.out * U + u] = f;
       else
         for (int64_t k = 0; k < q.dim; ++k) out[(q.out + k) * U + u] = f * a[(q.pre + k) * U + u];
     }
@@ -50,7 +44,7 @@ static void gate(const T* a, T* out) {
 
 // a becomes its own cotangent, from that of the gate's output.
 static void gate_backward(T* a, const T* d) {
-  for (const Gate& q : GATED)
+  for (const Gate& q : GATES)
     for (int64_t u = 0; u < U; ++u) {
       const int64_t v = (q.gate >= 0 ? q.gate : q.pre) * U + u;
       const Activation f = activation(q.gate, a[v]);
@@ -64,12 +58,10 @@ static void gate_backward(T* a, const T* d) {
     }
 }
 
-// x [M] -> out [OUT]; h [M] and pre [PRE] are kept for the backward pass.
-extern "C" void block_forward(const T* x, T* h, T* pre, T* out, const T* linear_weights, const T* update_weights,
-                              const T* Y, const T* b, const T* table, const int64_t* interval,
-                              const int64_t* species, const int64_t* row, const int64_t* send, int64_t members,
-                              int64_t atoms, int64_t coefficients, int threads) {
-  #pragma omp parallel num_threads(threads)
+// From x the output; h and pre are kept for the backward pass.
+extern "C" void block_forward(const Arguments_block_forward& a) {
+// generated: block_forward
+#pragma omp parallel num_threads(threads)
   {
     std::vector<T> buffer(CHUNK * ROWS * U);
     T* messages = buffer.data();
@@ -78,7 +70,7 @@ extern "C" void block_forward(const T* x, T* h, T* pre, T* out, const T* linear_
       linear(x + first * M * U, h + first * M * U, n, linear_weights + m * LINEAR_WEIGHTS);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
-      const Edges E = {Y, b, table + m * coefficients * P * U, interval, nullptr, nullptr, nullptr};
+      const Edges E = {Y, b, interval, Y_slope, b_slope, unit, coefficients + m * knots * P * U};
       zero(messages, n * ROWS * U);
       for (int64_t i = 0; i < n; ++i)
         for (int64_t e = row[from + i]; e < row[from + i + 1]; ++e)
@@ -92,15 +84,11 @@ extern "C" void block_forward(const T* x, T* h, T* pre, T* out, const T* linear_
   }
 }
 
-// From dout the cotangent dx of x (none with dx = nullptr), and dd [members, edges, 3] of the edge
-// vectors, added to what is there. pre is overwritten; g [ROWS] is scratch.
-extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T* dd, const T* linear_transposed,
-                               const T* update_matrices, const T* Y, const T* b, const T* table,
-                               const int64_t* interval, const T* Y_slope, const T* b_slope, const T* unit,
-                               const int64_t* species, const int64_t* column, const int64_t* order,
-                               const int64_t* receive, int64_t members, int64_t atoms, int64_t edges,
-                               int64_t coefficients, int threads) {
-  #pragma omp parallel num_threads(threads)
+// From dout the cotangent dx of x (none with dx = nullptr), and dd of the edge vectors, added to what is
+// there. pre is overwritten; g is scratch.
+extern "C" void block_backward(const Arguments_block_backward& a) {
+// generated: block_backward
+#pragma omp parallel num_threads(threads)
   {
     T dh[CHUNK * M * U];
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
@@ -112,7 +100,7 @@ extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T
                         update_matrices + m * UPDATE_WEIGHTS);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
-      const Edges E = {Y, b, table + m * coefficients * P * U, interval, Y_slope, b_slope, unit};
+      const Edges E = {Y, b, interval, Y_slope, b_slope, unit, coefficients + m * knots * P * U};
       zero(dh, n * M * U);
       for (int64_t i = 0; i < n; ++i)
         for (int64_t k = column[from + i]; k < column[from + i + 1]; ++k) {
@@ -120,7 +108,7 @@ extern "C" void block_backward(const T* dout, T* pre, const T* h, T* g, T* dx, T
           scatter(E, e, h + (first + i) * M * U, g + (m * atoms + receive[e]) * ROWS * U, dh + i * M * U,
                   dd + m * edges * 3);
         }
-      if (dx) linear(dh, dx + first * M * U, n, linear_transposed + m * LINEAR_WEIGHTS);
+      if (dx) linear(dh, dx + first * M * U, n, linear_matrices + m * LINEAR_WEIGHTS);
     });
   }
 }

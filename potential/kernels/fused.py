@@ -10,7 +10,6 @@ The three primitives are closed under differentiation (c marks a cotangent):
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
 from typing import Any
 
@@ -19,18 +18,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from potential.kernels.build import load
-from potential.kernels.source import convolution_source
-from potential.kernels.triton_kernel import TritonKernel, shared
+from potential.kernels.primitives import Primitives
+from potential.kernels.source import ENTRIES, constants, convolution_source
 from potential.nequip.graph import Topology
 from potential.nequip.irreps import PathTable
-
-_NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
 class FusedConvolution(torch.nn.Module):
     """Stands in for `potential.nequip.convolution.Convolution`, with a kernel that does the work."""
 
-    def __init__(self, kernel: Kernel, channels: int) -> None:
+    def __init__(self, kernel: Primitives, channels: int) -> None:
         super().__init__()
         self.kernel, self.channels = kernel, channels
 
@@ -47,77 +44,22 @@ class FusedConvolution(torch.nn.Module):
         return convolved
 
 
-class CppKernel:
-    """The primitives on the CPU for one table, channel count and dtype."""
-
-    def __init__(self, table: PathTable, channels: int, dtype: torch.dtype) -> None:
-        library = load(convolution_source(table, channels, _NAMES[dtype]))
-        self.rows, self.paths = table.rows, len(table.paths)
-        self.harmonics = (table.l_max + 1) ** 2
-        self.components = sum(ir.dim for ir in table.irreps_in)
-        self._forward, self._backward, self._adjoint = library.forward, library.backward, library.adjoint
-        for function in (self._forward, self._backward, self._adjoint):
-            function.restype = None
-
-    def forward(self, h: Tensor, y: Tensor, w: Tensor, topology: Topology) -> Tensor:
-        h, y, w = h.contiguous(), shared(y), w.contiguous()
-        members, atoms, _, channels = h.shape
-        out = h.new_empty(members, atoms, self.rows, channels)
-        self._call(self._forward, [h, y, w, out, topology.row, topology.sender], h, w, y)
-        return out
-
-    def backward(self, g: Tensor, y: Tensor, w: Tensor, topology: Topology) -> Tensor:
-        g, y, w = g.contiguous(), shared(y), w.contiguous()
-        members, atoms, _, channels = g.shape
-        out = g.new_empty(members, atoms, self.components, channels)
-        tensors = [g, y, w, out, topology.column, topology.order, topology.receiver]
-        self._call(self._backward, tensors, g, w, y)
-        return out
-
-    def adjoint(
-        self, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology
-    ) -> tuple[Tensor, Tensor]:
-        h, y, w, g = h.contiguous(), shared(y), w.contiguous(), g.contiguous()
-        dw = torch.empty_like(w)
-        dy = w.new_empty(w.shape[0], w.shape[1], self.harmonics)
-        self._call(self._adjoint, [h, y, w, g, dw, dy, topology.row, topology.sender], h, w, y)
-        return dw, dy
-
-    def _call(self, function: Any, tensors: list[Tensor], atoms: Tensor, edges: Tensor, y: Tensor) -> None:
-        sizes = [atoms.shape[0], atoms.shape[1], edges.shape[1], y.stride(0) if y.shape[0] > 1 else 0]
-        function(
-            *(ctypes.c_void_p(t.data_ptr()) for t in tensors),
-            *(ctypes.c_int64(n) for n in sizes),
-            ctypes.c_int(torch.get_num_threads()),
-        )
-
-
-Kernel = CppKernel | TritonKernel
-
-
 @cache
-def cpp_kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> CppKernel:
-    """The kernel for the CPU.
+def cpp_kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> Primitives:
+    """The primitives on the CPU.
 
     Raises:
         CompilerError: without a working compiler.
     """
-    return CppKernel(table, channels, dtype)
-
-
-@cache
-def triton_kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torch.device) -> TritonKernel:
-    """The kernel for CUDA devices.
-
-    Raises:
-        CompilerError: without Triton, or where it cannot compile or run.
-    """
-    return TritonKernel(table, channels, dtype, device)
+    library = load(convolution_source(table, channels, dtype), tuple(entry.name for entry in ENTRIES))
+    sizes = constants(table, channels)
+    forward, backward, adjoint = (entry.bind(library, sizes, dtype) for entry in ENTRIES)
+    return Primitives(table, forward, backward, adjoint)
 
 
 class _Forward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: Kernel) -> Tensor:
+    def forward(ctx: Any, h: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: Primitives) -> Tensor:
         ctx.save_for_backward(h, y, w)
         ctx.rest = (topology, kernel)
         return kernel.forward(h, y, w, topology)
@@ -134,7 +76,7 @@ class _Forward(torch.autograd.Function):
 
 class _Backward(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, g: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: Kernel) -> Tensor:
+    def forward(ctx: Any, g: Tensor, y: Tensor, w: Tensor, topology: Topology, kernel: Primitives) -> Tensor:
         ctx.save_for_backward(g, y, w)
         ctx.rest = (topology, kernel)
         return kernel.backward(g, y, w, topology)
@@ -152,7 +94,7 @@ class _Backward(torch.autograd.Function):
 class _Adjoint(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology, kernel: Kernel
+        ctx: Any, h: Tensor, y: Tensor, w: Tensor, g: Tensor, topology: Topology, kernel: Primitives
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(h, y, w, g)
         ctx.rest = (topology, kernel)

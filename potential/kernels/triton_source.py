@@ -214,7 +214,9 @@ def backward(
 
 
 @triton.jit(do_not_specialize=_VARYING)
-def adjoint(h, y, w, g, dw, dy, send, receive, atoms, edges, y_stride, U: tl.constexpr, BLOCK: tl.constexpr):
+def adjoint(
+    h, y, w, g, dw, dy, row, send, receive, atoms, edges, y_stride, U: tl.constexpr, BLOCK: tl.constexpr
+):
     e = tl.program_id(0).to(tl.int64)
     m = tl.program_id(1).to(tl.int64)
     i = tl.load(receive + e)

@@ -68,11 +68,12 @@ def test_members_have_their_own_slopes_by_the_shared_harmonics(form):
 
 def test_several_processes_may_build_one_kernel_at_once(tmp_path):
     code = (
+        "import torch\n"
         "from potential.nequip.irreps import PathTable, feature_irreps\n"
         "from potential.kernels.build import load\n"
         "from potential.kernels.source import convolution_source\n"
         "irreps = feature_irreps(1, True)\n"
-        "load(convolution_source(PathTable.of(irreps, 1, irreps), 4, 'float')).forward\n"
+        "load(convolution_source(PathTable.of(irreps, 1, irreps), 4, torch.float32), ('forward',))\n"
     )
     environment = {**os.environ, "ALNICO_CACHE": str(tmp_path)}
     runs = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(3)]
@@ -86,7 +87,7 @@ def test_without_a_compiler_the_error_says_what_to_install(tmp_path, monkeypatch
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("ALNICO_CACHE", str(tmp_path / "cache"))
     with pytest.raises(CompilerError, match=r"install g\+\+"):
-        load(convolution_source(TABLE, 13, "double"))
+        load(convolution_source(TABLE, 13, torch.float64), ("forward",))
 
 
 def test_another_channel_count_than_the_kernels_is_refused():

@@ -12,7 +12,7 @@ import torch
 
 from potential.kernels.build import CompilerError
 from potential.kernels.fused import FusedConvolution
-from potential.kernels.triton_kernel import TritonKernel, load_triton
+from potential.kernels.triton_kernel import load_triton, triton_kernel
 from potential.kernels.triton_source import triton_source
 from potential.nequip.convolution import Convolution
 from potential.nequip.graph import Topology
@@ -80,7 +80,7 @@ def primitives(kernel, h, y, w, g, topology):
 def test_primitives_equal_the_plain_form(l_max, parity, channels, members, shared):
     of = table(l_max, parity)
     arguments = inputs(of, channels, members=members, shared=shared)
-    kernel = TritonKernel(of, channels, torch.float64, DEVICE)
+    kernel = triton_kernel(of, channels, torch.float64, DEVICE)
     found, expected = primitives(kernel, *arguments), primitives_by_autograd(of, *arguments)
     for name, a, b in zip(["F", "B", "Aw", "Ay"], found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12, msg=partial("{}: {}".format, name))
@@ -89,7 +89,7 @@ def test_primitives_equal_the_plain_form(l_max, parity, channels, members, share
 def test_float32_is_exact_to_rounding():
     of = table(1)
     exact = primitives_by_autograd(of, *inputs(of, 4))
-    kernel = TritonKernel(of, 4, torch.float32, DEVICE)
+    kernel = triton_kernel(of, 4, torch.float32, DEVICE)
     for single, double in zip(primitives(kernel, *inputs(of, 4, torch.float32)), exact, strict=True):
         assert single.dtype == torch.float32
         torch.testing.assert_close(single.double(), double, rtol=0, atol=5e-6 * float(double.abs().max()))
@@ -99,7 +99,7 @@ def test_no_edges():
     of = table(1)
     h, y, w, g, _ = inputs(of, 2)
     none = torch.empty(0, dtype=torch.int64, device=DEVICE)
-    kernel = TritonKernel(of, 2, torch.float64, DEVICE)
+    kernel = triton_kernel(of, 2, torch.float64, DEVICE)
     found = primitives(kernel, h, y[:, :0], w[:, :0], g, Topology.of(none, none, ATOMS))
     assert [t.numel() for t in found[2:]] == [0, 0]
     assert not found[0].any()
@@ -109,7 +109,7 @@ def test_no_edges():
 def test_first_and_second_derivatives():
     of = table(1, parity=False)
     h, y, w, _, topology = inputs(of, 2, shared=False)
-    kernel = TritonKernel(of, 2, torch.float64, DEVICE)
+    kernel = triton_kernel(of, 2, torch.float64, DEVICE)
     variables = [t.requires_grad_() for t in (h, y, w)]
 
     def convolution(h, y, w):
@@ -123,14 +123,14 @@ def test_without_triton_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     load_triton.cache_clear()
     with pytest.raises(CompilerError, match="pip install triton"):
-        TritonKernel(table(0), 2, torch.float64, DEVICE)
+        triton_kernel(table(0), 2, torch.float64, DEVICE)
 
 
 def test_kernels_that_fail_to_compile_are_a_compiler_error(monkeypatch):
     broken = triton_source(table(0)).replace("tl.store", "tl.no_such_function")
     monkeypatch.setattr("potential.kernels.triton_kernel.triton_source", lambda _: broken)
     with pytest.raises(CompilerError, match="Triton failed on"):
-        TritonKernel(table(0), 2, torch.float64, DEVICE)
+        triton_kernel(table(0), 2, torch.float64, DEVICE)
 
 
 _COMPILE = """
