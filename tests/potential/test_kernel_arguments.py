@@ -22,7 +22,7 @@ SOURCE = (
     "#include <cstdint>\ntypedef double T;\nconstexpr int64_t K = 3;\n"
     + ENTRY.struct()
     + """
-extern "C" void add_rows(const AddRows& a) {
+extern "C" void add_rows(const Arguments_add_rows& a) {
   for (int64_t s = 0; s < a.steps; ++s)
     for (int64_t r = 0; r < a.rows; ++r) {
       T sum = a.more ? a.more[r] : 0;
