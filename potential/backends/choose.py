@@ -12,13 +12,9 @@ from potential.backends.compiled import Compiled
 from potential.backends.fused import Fused
 from potential.backends.proof import prove
 from potential.backends.reference import Reference
-<<<<<<< HEAD
 from potential.backends.replayed import Replayed
-from potential.kernels.fused import cpp_kernel, triton_kernel
-=======
 from potential.kernels.fused import cpp_kernel
 from potential.kernels.triton_kernel import triton_kernel
->>>>>>> 6000649 (Compiled blocks take one struct, described once for C++ and ctypes; weights and C++ tables come from one layout)
 from potential.nequip.model import NequIP
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from potential.backends.proof import DisagreementError, few_atoms, prove
 from potential.backends.reference import Reference
 from potential.backends.replayed import Replayed
 from potential.evaluator import Evaluator
-from potential.kernels.fused import cpp_kernel, triton_kernel
+from potential.kernels.fused import cpp_kernel
+from potential.kernels.triton_kernel import triton_kernel
 from potential.nequip.interaction import Interaction
 from potential.nequip.model import NequIP
 from potential.training.batches import Loader
