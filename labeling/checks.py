@@ -37,6 +37,16 @@ class CheckLimits(Config):
         NonNegativeFloat,
         Field(description="smallest HOMO-LUMO gap; it must be positive in any case"),
     ] = 0.0
+    # Zero, but for what a coarse grid leaves; the broken symmetry is then lower by next to nothing.
+    min_spin_stability_eV: Annotated[
+        float,
+        Field(
+            ge=-100,
+            le=100,
+            description="smallest curvature of a closed shell's energy as its spins part; below 0 it is not "
+            "the ground state (a stretched bond); -100 takes every closed shell",
+        ),
+    ] = -0.003
     committee_sigmas: Annotated[
         PositiveFloat,
         Field(description="an energy so many committee deviations off its mean is computed a second time"),
@@ -53,7 +63,8 @@ def checked(frame: Frame, label: Label, limits: CheckLimits | None = None) -> La
     """The label with its check values in `provenance["checks"]`.
 
     Checked: shape and finiteness of energy, forces and stress; net force; net torque of a molecule;
-    largest force; where the labeler reports them, the HOMO-LUMO gap and <S^2>.
+    largest force; where the labeler reports them, the HOMO-LUMO gap, <S^2>, and whether a closed shell is
+    stable. The <S^2> of a broken symmetry is what it is: up to one for each parted pair.
 
     Raises:
         RejectedByCheckError: naming every value out of bounds.
@@ -79,6 +90,9 @@ def values_and_faults(
         return {}, ["energy, forces or stress are not finite"]
 
     gap, spin_square = label.provenance.get("gap_eV"), label.provenance.get("spin_square")
+    spin_stability = label.provenance.get("spin_stability_eV")
+    if label.provenance.get("broken_symmetry"):
+        spin_square = None
     spin = frame.spin / 2
     checks = {
         "net_force_eV_per_angstrom": math.hypot(*net.tolist()),
@@ -86,6 +100,7 @@ def values_and_faults(
         "net_torque_eV": None if any(frame.pbc) else _net_torque(frame, label),
         "gap_eV": gap,
         "spin_contamination": None if spin_square is None else spin_square - spin * (spin + 1),
+        "spin_stability_eV": spin_stability,
     }
     above = {
         "net_force_eV_per_angstrom": limits.net_force_eV_per_angstrom,
@@ -102,6 +117,12 @@ def values_and_faults(
         faults.append(f"gap_eV {gap:.3g} is not positive: an occupied orbital lies above an empty one")
     elif gap is not None and gap < limits.min_gap_eV:
         faults.append(f"gap_eV {gap:.3g} is below {limits.min_gap_eV:g}: another state is near")
+    if spin_stability is not None and spin_stability < limits.min_spin_stability_eV:
+        faults.append(
+            f"spin_stability_eV {spin_stability:.3g} is below {limits.min_spin_stability_eV:g}: this closed "
+            "shell is not the ground state, its energy falls as its spins part (RKS to UKS). Write "
+            "`stability: true` under `level`, or the frame's `spin` if it is no singlet; or release it"
+        )
     return checks, faults
 
 

@@ -28,6 +28,7 @@ ADVICE: dict[FailureKind, str] = {
     "rejected_by_check": "The numbers are not those of a sound label; look at the frame before you trust its "
     "neighbours, and release it by hand if it is sound (`alnico quarantine`). Lower the temperature of the "
     "exploration if many frames end here. "
+    "A closed shell that is not stable (a stretched bond) wants `level.stability: true` or another `spin`. "
     "A net force in a crystal means too few plane waves: raise ke_cutoff_hartree.",
     "timeout": "The label took longer than timeout_s; raise it, or choose a cheaper level of theory.",
     "out_of_memory": "The label needed more than memory_GB; raise it, run fewer workers, or choose a smaller "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, field_serializer, field_validator, model_validator
 
 from labeling import pyscf_support
 from labeling.abilities import Abilities
@@ -62,11 +62,27 @@ class PySCFLevel(Config):
         1e-9
     )
     stability: Annotated[
-        bool, Field(description="leave unstable SCF solutions for the stable one; costs two more labels")
+        bool | Literal["restricted"],
+        Field(
+            description="leave unstable SCF solutions for the stable one, closed shells also for a broken "
+            "symmetry (UKS); costs two more labels. restricted: closed shells stay closed"
+        ),
     ] = False
     max_scf_cycles: Annotated[
         int, Field(ge=1, le=10_000, description="SCF cycles on each rung of the ladder; at most 10000")
     ] = 100
+
+    @field_validator("stability", mode="before")
+    @classmethod
+    def _as_written(cls, stability: object, info: Any) -> object:
+        """Written is `unrestricted`: a label that says `true` is from when closed shells stayed closed."""
+        if stability is True and is_recorded(info):
+            return "restricted"
+        return True if stability == "unrestricted" else stability
+
+    @field_serializer("stability")
+    def _to_write(self, stability: bool | Literal["restricted"]) -> bool | str:
+        return "unrestricted" if stability is True else stability
 
     @model_validator(mode="after")
     def _known_to_pyscf(self, info: Any) -> PySCFLevel:
@@ -102,6 +118,8 @@ class PySCFLevel(Config):
     def key(self) -> str:
         """12 hex digits; equal for spellings that PySCF reads as the same (PBE, pbe)."""
         content = settings(self)
+        if self.stability == "restricted":
+            content["stability"] = True  # the key from before there was another
         content["xc"] = self.xc.lower().replace("_", "-")
         for field in ("basis", "auxbasis", "ecp"):
             if field in content:

@@ -16,7 +16,7 @@ import numpy as np
 from labeling.gpu import converge_on_gpu
 from labeling.level import PySCFLevel
 from labeling.provenance import where_and_with
-from labeling.scf import converge, gap_hartree
+from labeling.scf import converge, gap_hartree, is_closed_shell, spin_stability_hartree
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.units import HARTREE_EV, HARTREE_PER_BOHR_EV_PER_ANGSTROM
@@ -31,6 +31,9 @@ def compute(
     backend: Literal["cpu", "gpu"] = "cpu",
 ) -> Label:
     """Kohn-Sham energy and forces of `frame`: RKS for spin 0, else UKS.
+
+    With `stability: true` a frame of spin 0 is UKS where that is lower (`broken_symmetry` in the
+    provenance). Without it, a closed shell with a small gap is analysed (`spin_stability_eV`).
 
     Args:
         second_guess: start from Hueckel orbitals, instead of atomic densities, and leave unstable
@@ -59,6 +62,9 @@ def compute(
     seconds = time.perf_counter() - started
     if rung == "gpu":
         scf = scf.to_cpu()
+    analysed = time.perf_counter()
+    spin_stability = None if level.stability is True else spin_stability_hartree(scf)
+    stability_seconds = time.perf_counter() - analysed
     return Label(
         frame_id=frame.id,
         level_key=level.key,
@@ -70,9 +76,12 @@ def compute(
             "scf_cycles": cycles,
             "scf_seconds": scf_seconds,
             "gradient_seconds": seconds - scf_seconds,
-            "seconds": seconds,
+            "stability_seconds": stability_seconds,
+            "seconds": seconds + stability_seconds,
             "gap_eV": _gap(scf),
-            "spin_square": float(scf.spin_square()[0]) if frame.spin else None,
+            "spin_stability_eV": None if spin_stability is None else spin_stability * HARTREE_EV,
+            "broken_symmetry": frame.spin == 0 and not is_closed_shell(scf),
+            "spin_square": None if is_closed_shell(scf) else float(scf.spin_square()[0]),
             "backend": "gpu" if rung == "gpu" else "cpu",
             **where_and_with("pyscf", "pyscf-dispersion"),
         },

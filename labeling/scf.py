@@ -13,7 +13,8 @@ fifth of those on level 4 (so do Turbomole's m grids); the energy and the forces
 own grid alone.
 
 Where two states lie close, an SCF may end in the upper one. `stability` leaves saddle points of the
-energy along the orbital rotation that lowers it (Seeger and Pople, J. Chem. Phys. 66, 3045 (1977)).
+energy along the orbital rotation that lowers it, a closed shell (RKS) also for the broken symmetry (UKS);
+see `labeling.stability`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 from labeling import pyscf_support
 from labeling.failure import NotConvergedError
 from labeling.level import PySCFLevel
+from labeling.stability import UNSTABLE_HARTREE, parted_spins, spin_rotation, suspicious_gap_hartree
 from potential.data.frame import Frame
 
 RUNGS = ("diis", "level_shift", "second_order", "smeared")
@@ -38,6 +40,8 @@ COARSE_GRID_LEVEL = 1
 COARSE_CONV_TOL_HARTREE = 1e-7
 COARSE_MAX_CYCLES = 30
 SHARE_OF_MEMORY = 0.25
+# A broken symmetry whose energy is no lower has come back to the closed shell.
+SAME_ENERGY_HARTREE = 1e-7
 
 
 def converge(
@@ -51,7 +55,8 @@ def converge(
 
     Returns:
         The converged PySCF mean field, the rung that converged (with `+instability` where it was left
-        for a lower state), and the cycles spent on each rung.
+        for a lower state, with `+broken_symmetry` where that is UKS of a closed shell), and the cycles
+        spent on each rung.
 
     Raises:
         NotConvergedError: if no rung converges.
@@ -84,9 +89,15 @@ def converge(
     if fallback is None:
         raise NotConvergedError(f"{_what(frame, level)}: SCF not converged after {_spent(cycles)}")
     scf, rung = fallback
+    if not math.isfinite(gap_hartree(scf)):
+        return scf, rung, cycles  # no orbital to turn to
     if level.stability or second_guess:
         scf, left = _leave_instabilities(scf, frame, level, cycles)
         rung += "+instability" * bool(left)
+    if level.stability is True and is_closed_shell(scf):
+        lower = _broken_symmetry(scf, frame, level, cycles)
+        if lower is not None:
+            scf, rung = lower, f"{rung}+broken_symmetry"
     return scf, rung, cycles
 
 
@@ -101,8 +112,24 @@ def gap_hartree(scf: Any) -> float:
     return min(gaps, default=math.inf)
 
 
-def mean_field(frame: Frame, level: PySCFLevel) -> Any:
-    """PySCF's RKS (spin 0) or UKS of `frame`, set up and not run."""
+def is_closed_shell(scf: Any) -> bool:
+    """Whether it is RKS, not UKS."""
+    return bool(np.ndim(scf.mo_occ) == 1)
+
+
+def spin_stability_hartree(scf: Any) -> float | None:
+    """Curvature of a closed shell's energy as its spins part, where the gap leaves that in doubt; else None.
+
+    Negative: a broken-symmetry solution is lower. On grid level 1: it needs no fine grid.
+    """
+    if not is_closed_shell(scf) or not 0 < gap_hartree(scf) < suspicious_gap_hartree(scf):
+        return None
+    with _coarse_grid(scf):
+        return spin_rotation(scf)[0]
+
+
+def mean_field(frame: Frame, level: PySCFLevel, *, unrestricted: bool = False) -> Any:
+    """PySCF's RKS (spin 0, unless `unrestricted`) or UKS of `frame`, set up and not run."""
     from pyscf import dft, gto
 
     symbols = frame.symbols
@@ -115,7 +142,7 @@ def mean_field(frame: Frame, level: PySCFLevel) -> Any:
         spin=frame.spin,
         verbose=0,
     )
-    scf = dft.RKS(molecule) if frame.spin == 0 else dft.UKS(molecule)
+    scf = dft.UKS(molecule) if frame.spin or unrestricted else dft.RKS(molecule)
     scf.xc = level.xc
     if level.density_fit:
         # After xc is set: it picks the fitting basis by the functional.
@@ -170,9 +197,9 @@ def _coarse_grid(scf: Any) -> AbstractContextManager[Any]:
     return lib.temporary_env(scf, grids=grid.build(with_non0tab=True))  # type: ignore[no-any-return]
 
 
-def _anew(scf: Any, frame: Frame, level: PySCFLevel) -> Any:
-    """The mean field set up again, with the grids and integrals that `scf` has."""
-    fresh = mean_field(frame, level)
+def _anew(scf: Any, frame: Frame, level: PySCFLevel, *, unrestricted: bool = False) -> Any:
+    """The mean field set up again, with the grids and integrals that `scf` has; UKS stays UKS."""
+    fresh = mean_field(frame, level, unrestricted=unrestricted or scf.istype("UHF"))
     fresh.grids, fresh.nlcgrids = scf.grids, scf.nlcgrids
     if level.density_fit:
         fresh.with_df = scf.with_df
@@ -229,6 +256,24 @@ def _leave_instabilities(
         if not scf.converged:
             break
     raise NotConvergedError(f"{_what(frame, level)}: no stable SCF solution after {_spent(cycles)}")
+
+
+def _broken_symmetry(scf: Any, frame: Frame, level: PySCFLevel, cycles: dict[str, int]) -> Any:
+    """The stable UKS solution below a closed shell; None where there is none."""
+    with _coarse_grid(scf):
+        curvature, rotation = spin_rotation(scf)
+    if curvature >= UNSTABLE_HARTREE:
+        return None
+    lower = _anew(scf, frame, level, unrestricted=True)
+    density = lower.make_rdm1(*parted_spins(scf, rotation))
+    cycles["broken_symmetry"] = run_counting_cycles(lower, density)
+    if not lower.converged:
+        density, lower = lower.make_rdm1(), _second_order(lower, level)
+        cycles["broken_symmetry"] += run_counting_cycles(lower, density)
+    if not lower.converged:
+        raise NotConvergedError(f"{_what(frame, level)}: no broken-symmetry solution after {_spent(cycles)}")
+    lower, _ = _leave_instabilities(lower, frame, level, cycles)
+    return lower if lower.e_tot < scf.e_tot - SAME_ENERGY_HARTREE else None
 
 
 def _follow_instability(scf: Any) -> tuple[Any, bool]:
