@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from multiprocessing import Pipe
@@ -20,6 +19,7 @@ from pathlib import Path
 from labeling.attempt import Conditions
 from labeling.failure import CannotLabelError, LabelFailure
 from labeling.level import LevelOfTheory
+from labeling.scratch import ScratchFolder
 from labeling.session import family_bytes, kill_session
 from potential.data.dataset import Label
 from potential.data.frame import Frame
@@ -56,7 +56,7 @@ class WorkerProcess:
 
     def __init__(self, *, memory_GB: float) -> None:
         self._memory_GB = memory_GB
-        self._scratch = tempfile.TemporaryDirectory(prefix="alnico-label-", ignore_cleanup_errors=True)
+        self._scratch = ScratchFolder()
         self._stderr_path = Path(self._scratch.name) / "stderr.txt"
         self._killing, self._killed = threading.Lock(), False
         self._connection, theirs = Pipe()

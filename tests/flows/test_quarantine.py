@@ -1,21 +1,29 @@
 """Quarantine on a Lennard-Jones campaign with one frame that a check rejects."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from prefect import flow
 
 from flows.cli.app import run_command
+from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
 from flows.record.rounds import read_outcomes
+from flows.record.table import FIRST_LABELS
 from flows.settings.yaml_file import load_config
-from flows.steps.labels import labelled_frames, returning_frames
+from flows.steps.labels import label_frames, labelled_frames, returning_frames, take_in_spool
+from labeling import database, spool
 from labeling.failure import LabelFailure
 from labeling.isolated_atoms import isolated_atom_energies
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
+from labeling.task import open_workers
 from potential.data.frame import Frame
 from potential.data.structure_files import write_frames
 from potential.package import load_potential
@@ -151,3 +159,36 @@ def test_ids_that_read_as_numbers_stay_ids(store: LabelStore, tmp_path: Path):
     assert list(table["frame_id"]) == ids
     assert list(table["kind"]) == ["", "timeout"]
     assert table["seconds"].sum() == 3.0
+
+
+def test_a_stage_whose_store_is_locked_keeps_its_labels(
+    tmp_path: Path,
+    write_lj_campaign: Callable[..., Path],
+    prefect_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(database, "BUSY_S", 0.02)
+    monkeypatch.setattr(spool, "FIRST_PATIENCE_S", 0.1)
+    monkeypatch.setattr(spool, "NEXT_PATIENCE_S", 0.1)
+    campaign = CampaignFolder.open(write_lj_campaign(tmp_path))
+    store = LabelStore(campaign.label_store, patience_s=0.5)
+    frames = [argon(3.5), argon(3.6)]
+
+    @flow
+    def stage() -> int:
+        with open_workers(campaign.config.labeling):
+            take_in_spool(campaign, store)
+            tally = label_frames(
+                campaign, FIRST_LABELS, campaign.first_labels, frames, store=store, description="labels"
+            )
+        return len(tally.labelled)
+
+    with closing(sqlite3.connect(store.path)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CampaignError, match="2 labels wait in"):
+            stage()
+        assert "warning: the label store cannot be written" in capsys.readouterr().out
+    assert stage() == 2
+    assert "2 labels that waited" in capsys.readouterr().out
+    assert {item.label.energy for item in store} == {compute(frame, LEVEL).energy for frame in frames}
