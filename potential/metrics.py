@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from potential.evaluation import Evaluation
+if TYPE_CHECKING:  # it brings torch, for which status and report shall not wait
+    from potential.evaluation import Evaluation
 
 TAIL = 0.01
 """Share of the atoms that count as the worst."""

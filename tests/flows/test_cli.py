@@ -32,6 +32,15 @@ def test_help_is_quick_because_nothing_heavy_is_imported():
     assert all(f" {command} " in said for command in COMMANDS)
 
 
+def test_status_and_report_do_not_wait_for_torch():
+    code = (
+        "import sys, flows.views.status, flows.views.report\n"
+        "print([m for m in ('torch', 'mlflow', 'pyscf') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]):
     assert run_command([command, "--help"]) == 0
