@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from potential.data.frame import Frame
-from potential.data.plausibility import check_frame
+from potential.data.plausibility import check_frame, thickness
 from potential.data.structure_files import read_frames
 
 RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1
@@ -168,17 +168,11 @@ def gfn2_xtb(frame: Frame) -> Calculator:
 
 def _refuse_what_gamma_cannot_sample(frame: Frame) -> None:
     """tblite has no other k-points: diamond's 2-atom cell lies 12 eV/atom above its 8-atom cell."""
-    periodic = np.array(frame.pbc)
-    if not periodic.any():
-        return
-    # The distance of the lattice planes along vector i is 1 / |i-th reciprocal vector|.
-    heights = (
-        1 / np.linalg.norm(np.linalg.pinv(np.where(periodic[:, None], frame.cell, 0.0)), axis=0)[periodic]
-    )
-    if heights.min() < XTB_MIN_CELL_A:
+    thinnest = thickness(frame)
+    if not thinnest >= XTB_MIN_CELL_A:
         raise ValueError(
             f"GFN2-xTB (tblite) has the Gamma point only, and the cell of {frame.formula} is "
-            f"{heights.min():.1f} Å thin, expected at least {XTB_MIN_CELL_A:g}; make the frames by "
+            f"{thinnest:.1f} Å thin, expected at least {XTB_MIN_CELL_A:g}; make the frames by "
             "method: displacement, or start from a larger supercell"
         )
 

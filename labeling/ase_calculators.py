@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field
 
 from labeling.abilities import Abilities
 from potential.data.config import Config
@@ -24,9 +24,10 @@ class EMTParameters(Config):
 class LennardJonesParameters(Config):
     """ASE's own defaults are in reduced units, so that sigma, epsilon and rc have to be said."""
 
-    sigma: PositiveFloat
-    epsilon: PositiveFloat
-    rc: PositiveFloat
+    # No atoms are 100 A wide, no pair is bound by 10,000 eV, and a sum over 1000 A has a billion terms.
+    sigma: Annotated[float, Field(gt=0, le=100)]
+    epsilon: Annotated[float, Field(gt=0, le=1e4)]
+    rc: Annotated[float, Field(gt=0, le=1000)]
     smooth: bool = False
 
 
@@ -34,9 +35,10 @@ class TBLiteParameters(Config):
     """GFN1-xTB and GFN2-xTB, J. Chem. Theory Comput. 13, 1989 (2017) and 15, 1652 (2019)."""
 
     method: Literal["GFN2-xTB", "GFN1-xTB", "IPEA1-xTB"] = "GFN2-xTB"
-    accuracy: PositiveFloat = 1.0
-    electronic_temperature: PositiveFloat = 300.0
-    max_iterations: PositiveInt = 250
+    # The range of accuracies that xtb itself allows; 1e5 K is 9 eV, beyond every gap that xTB describes.
+    accuracy: Annotated[float, Field(ge=1e-4, le=1000)] = 1.0
+    electronic_temperature: Annotated[float, Field(gt=0, le=1e5)] = 300.0
+    max_iterations: Annotated[int, Field(gt=0, le=10_000)] = 250
 
 
 @dataclass(frozen=True, kw_only=True)

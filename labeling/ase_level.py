@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from labeling.abilities import Abilities
@@ -13,7 +12,7 @@ from labeling.ase_calculators import CALCULATORS, Entry
 from labeling.level_key import level_key
 from potential.data.config import Config
 from potential.data.frame import Frame
-from potential.data.plausibility import check_frame
+from potential.data.plausibility import check_frame, thickness
 
 
 class AseLevel(Config):
@@ -102,12 +101,7 @@ class AseLevel(Config):
         self._check_cell(frame)
 
     def _check_cell(self, frame: Frame) -> None:
-        periodic = np.array(frame.pbc)
-        if not periodic.any():
-            return
-        # The lattice planes along vector i are 1 / |i-th reciprocal vector| apart.
-        reciprocal = np.linalg.pinv(np.where(periodic[:, None], frame.cell, 0.0))
-        thinnest = float((1 / np.linalg.norm(reciprocal, axis=0)[periodic]).min())
+        thinnest = thickness(frame)
         if not thinnest >= self.entry.min_cell_angstrom:
             raise ValueError(
                 f"the cell of {frame.formula} is {thinnest:.1f} A thin, and {self.name} has the Gamma point "

@@ -6,35 +6,42 @@ import dataclasses
 import math
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field
 
 from labeling.failure import RejectedByCheckError
 from potential.data.config import Config
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 
+# A million of any of these units is far beyond every molecule, so it switches a check off.
+Limit = Annotated[float, Field(gt=0, le=1e6)]
+LimitOrNone = Annotated[float, Field(ge=0, le=1e6)]
+
 
 class CheckLimits(Config):
-    """What a label must satisfy; one that does not goes to quarantine. Changing it changes no label."""
+    """What a label must satisfy; one that does not goes to quarantine. Changing it changes no label.
+
+    No value may be above 1e6, which switches a check off.
+    """
 
     # With grid response the net force of a converged DFT gradient is below 1e-5 eV/Angstrom.
     net_force_eV_per_angstrom: Annotated[
-        PositiveFloat, Field(description="largest net force on the whole frame; it should vanish")
+        Limit, Field(description="largest net force on the whole frame; it should vanish")
     ] = 5e-3
     # A grid that keeps its axes when the molecule turns leaves 0.02 (ethanol on level 1, aspirin on 3)
     # or 0.0002 and 0.002 (level 4).
     net_torque_eV: Annotated[
-        PositiveFloat, Field(description="largest net torque on a molecule; it should vanish")
+        Limit, Field(description="largest net torque on a molecule; it should vanish")
     ] = 0.3
     # Thermal frames stay below 30; more means atoms inside each other, and would rule the fit.
     max_force_eV_per_angstrom: Annotated[
-        PositiveFloat, Field(description="largest force on an atom; thermal frames stay below 30")
+        Limit, Field(description="largest force on an atom; thermal frames stay below 30")
     ] = 100.0
     spin_contamination: Annotated[
-        PositiveFloat, Field(description="largest <S^2> - S(S+1); above, higher spins are mixed in")
+        Limit, Field(description="largest <S^2> - S(S+1); above, higher spins are mixed in")
     ] = 0.3
     min_gap_eV: Annotated[
-        NonNegativeFloat,
+        LimitOrNone,
         Field(description="smallest HOMO-LUMO gap; it must be positive in any case"),
     ] = 0.0
     # Zero, but for what a coarse grid leaves; the broken symmetry is then lower by next to nothing.
@@ -48,14 +55,14 @@ class CheckLimits(Config):
         ),
     ] = -0.003
     committee_sigmas: Annotated[
-        PositiveFloat,
+        Limit,
         Field(description="an energy so many committee deviations off its mean is computed a second time"),
     ] = 5.0
     committee_floor_meV_per_atom: Annotated[
-        NonNegativeFloat, Field(description="and no energy nearer to the committee's mean than this is")
+        LimitOrNone, Field(description="and no energy nearer to the committee's mean than this is")
     ] = 10.0
     state_tolerance_meV: Annotated[
-        PositiveFloat, Field(description="two SCFs from different guesses that differ by more: another state")
+        Limit, Field(description="two SCFs from different guesses that differ by more: another state")
     ] = 1.0
 
 

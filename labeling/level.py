@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, field_serializer, field_validator, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from labeling import pyscf_support
 from labeling.abilities import Abilities
@@ -58,9 +58,9 @@ class PySCFLevel(Config):
         Solvent | None, Field(description="implicit solvent, e.g. {name: water, model: SMD}; null: vacuum")
     ] = None
     grid_level: Annotated[int, Field(ge=1, le=9, description="PySCF's integration grid, 1 to 9")] = 4
-    conv_tol_hartree: Annotated[PositiveFloat, Field(le=1e-6, description="energy change at SCF's end")] = (
-        1e-9
-    )
+    conv_tol_hartree: Annotated[
+        float, Field(ge=1e-14, le=1e-6, description="energy change at SCF's end; rounding alone makes 1e-14")
+    ] = 1e-9
     stability: Annotated[
         bool | Literal["restricted"],
         Field(

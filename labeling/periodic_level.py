@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from labeling import periodic_support
 from labeling.abilities import Abilities
@@ -51,7 +51,8 @@ class PeriodicLevel(Config):
         Field(gt=0, le=1e5, description="plane waves of the density; raise it if net forces do not vanish"),
     ] = 160.0
     precision: Annotated[
-        PositiveFloat, Field(le=1e-6, description="of lattice sums, Hartree; PySCF's cell.precision")
+        float,
+        Field(ge=1e-14, le=1e-6, description="of lattice sums, Hartree; below 1e-14 rounding decides"),
     ] = 1e-8
     smearing: Annotated[
         Literal["fermi", "gauss"] | None, Field(description="of the occupations, for metals")
@@ -59,9 +60,9 @@ class PeriodicLevel(Config):
     smearing_width_eV: Annotated[
         float, Field(gt=0, le=100, description="k_B T, or the Gaussian's width; 100 eV is a million K")
     ] = 0.1
-    conv_tol_hartree: Annotated[PositiveFloat, Field(le=1e-6, description="energy change at SCF's end")] = (
-        1e-9
-    )
+    conv_tol_hartree: Annotated[
+        float, Field(ge=1e-14, le=1e-6, description="energy change at SCF's end; rounding alone makes 1e-14")
+    ] = 1e-9
     max_scf_cycles: Annotated[
         int, Field(ge=1, le=10_000, description="SCF cycles on each rung of the ladder; at most 10000")
     ] = 100

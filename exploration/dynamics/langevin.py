@@ -38,7 +38,9 @@ class Langevin(Config):
     """Constant temperature and cell; every degree of freedom is coupled to the heat bath."""
 
     scheme: Literal["langevin"] = "langevin"
-    friction_per_fs: Annotated[float, Field(gt=0, description="friction of the Langevin thermostat")] = 0.01
+    friction_per_fs: Annotated[
+        float, Field(gt=0, le=100, description="friction of the Langevin thermostat; 100 stops every motion")
+    ] = 0.01
 
     def check(self, frame: Frame) -> None:
         """Any frame will do."""

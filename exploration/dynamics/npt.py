@@ -60,7 +60,9 @@ class NPT(Config):
             "bears -100",
         ),
     ] = 0.0
-    friction_per_fs: Annotated[float, Field(gt=0, description="friction of the Langevin thermostat")] = 0.01
+    friction_per_fs: Annotated[
+        float, Field(gt=0, le=100, description="friction of the Langevin thermostat; 100 stops every motion")
+    ] = 0.01
     barostat_time_fs: Annotated[
         float,
         Field(

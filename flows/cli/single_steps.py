@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from ase.data import chemical_symbols
+from pydantic import Field, ValidationError
 
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
+from potential.data.config import Config
+from potential.data.frame import Frame
 from potential.data.structure_files import frames_as_they_come, read_dataset, read_frames
 from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
 
+if TYPE_CHECKING:
+    from potential.evaluator import Evaluator
+
 C = TypeVar("C", ModelConfig, TrainingConfig)
+
+
+class MDSettings(Config):
+    """Of `alnico md`. Time step, friction and temperature have the bounds of a campaign's dynamics."""
+
+    temperature_K: Annotated[float, Field(ge=0, le=1e5)]
+    steps: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    timestep_fs: Annotated[float, Field(gt=0, le=100)]
+    friction_per_fs: Annotated[float, Field(ge=0, le=100)]
+    every: Annotated[int, Field(ge=1, le=1_000_000_000, description="steps between written frames")]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 @contextmanager
@@ -87,20 +104,22 @@ def run_md(
     potential: Path,
     structure: Path,
     *,
-    temperature_K: float,
-    steps: int,
-    timestep_fs: float,
-    friction_per_fs: float,
-    every: int,
     output: Path,
-    seed: int,
+    **given: Any,
 ) -> None:
     """Langevin dynamics with a potential through ASE; stops when something is not finite.
 
     Frames are on disk as they come: what was reached stays, however the process ends.
 
+    Args:
+        potential: its folder.
+        structure: file whose last structure is the first frame.
+        output: extxyz; what is there is replaced.
+        given: `MDSettings`.
+
     Raises:
-        ConfigError: for a folder that is no potential, or an unreadable structure.
+        ConfigError: for impossible settings, a folder that is no potential, an unreadable structure, or
+            elements that the potential has never seen.
         CampaignError: when the dynamics explodes.
     """
     import numpy as np
@@ -110,11 +129,15 @@ def run_md(
 
     from potential.calculator import Potential
 
+    with reading("alnico md"):
+        settings = MDSettings.model_validate(given)
     with reading(potential):
         calculator = Potential.load(potential)
     with reading(structure):
         frame = read_frames(structure, index="-1")[0]
-    rng = np.random.default_rng(seed)
+    _refuse_unknown_elements(structure, [frame], calculator.evaluator)
+    temperature_K, timestep_fs = settings.temperature_K, settings.timestep_fs
+    rng = np.random.default_rng(settings.seed)
     atoms = frame.to_atoms()
     atoms.calc = calculator
     thermalize_momenta(atoms, temperature_K=temperature_K, rng=rng)
@@ -122,11 +145,14 @@ def run_md(
         atoms,
         timestep_fs * units.fs,
         temperature_K=temperature_K,
-        friction=friction_per_fs / units.fs,
+        friction=settings.friction_per_fs / units.fs,
         fixcm=False,
         rng=rng,
     )
     count = 0
+    alone = calculator.evaluator.model.members == 1
+    if alone:
+        print("the potential has one member, which has nobody to disagree with")
     print(f"{'time (fs)':>10} {'energy (eV)':>14} {'T (K)':>7} {'max disagreement (meV/Å)':>25}")
 
     def record() -> None:
@@ -134,17 +160,17 @@ def run_md(
         energy = atoms.get_potential_energy()
         disagreement = float(calculator.results["force_disagreement"].max())
         time_fs = dynamics.nsteps * timestep_fs
-        line = f"{time_fs:10.1f} {energy:14.4f} {atoms.get_temperature():7.0f} {1000 * disagreement:25.1f}"
-        print(line, flush=True)
+        shown = "none" if alone else f"{1000 * disagreement:.1f}"
+        print(f"{time_fs:10.1f} {energy:14.4f} {atoms.get_temperature():7.0f} {shown:>25}", flush=True)
         if not np.isfinite([energy, disagreement, *atoms.positions.ravel()]).all():
             raise CampaignError(f"the dynamics exploded before {time_fs:g} fs; lower --timestep-fs")
         write(frame.moved(atoms.positions, origin={"method": "md", "time_fs": time_fs}))
         count += 1
 
     with frames_as_they_come(output) as write:
-        dynamics.attach(record, interval=every)
+        dynamics.attach(record, interval=settings.every)
         try:
-            dynamics.run(steps)
+            dynamics.run(settings.steps)
         finally:
             print(f"wrote {count} frames to {output}")
 
@@ -163,9 +189,7 @@ def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], o
         evaluator = Evaluator(load_potential(potential))
     with reading(data):
         dataset = read_dataset(data, level_key=data.name, **names)
-    unknown = sorted({z for f in dataset.frames for z in f.numbers.tolist()} - set(_elements(evaluator)))
-    if unknown:
-        raise ConfigError(data, [f"has elements (Z = {unknown}) that the potential has never seen"])
+    _refuse_unknown_elements(data, dataset.frames, evaluator)
     found = evaluate(evaluator, dataset)
     print(f"{found.n_frames} frames")
     for quantity, unit in (("force", "meV/Å"), ("energy", "meV/atom")):
@@ -180,6 +204,11 @@ def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], o
         print(f"wrote {output}/atoms.csv and frames.csv")
 
 
-def _elements(evaluator: Any) -> list[int]:
-    numbers: list[int] = evaluator.model.numbers.tolist()
-    return numbers
+def _refuse_unknown_elements(source: Path, frames: Sequence[Frame], evaluator: Evaluator) -> None:
+    known: list[int] = evaluator.model.numbers.tolist()
+    unknown = sorted({z for frame in frames for z in frame.numbers.tolist()} - set(known))
+    if unknown:
+        names, learned = (", ".join(chemical_symbols[z] for z in numbers) for numbers in (unknown, known))
+        raise ConfigError(
+            source, [f"has elements that the potential has never seen: {names}; it knows {learned}"]
+        )

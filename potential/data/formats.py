@@ -37,6 +37,8 @@ CHARGE_IN_OUTPUT = {
     "nwchem-in": r"(?im)^\s*charge\s+([+-]?\d+)(?=\.?0*\s*$)()",
     "nwchem-out": r"(?im)^\s*charge\s*:\s*([+-]?\d+)(?=\.?0*\s*$)()",
 }
+COMMA_CHARGE = re.compile(r"(?m)^([ \t]*[+-]?\d+)[ \t]*,[ \t]*(\d+)[ \t]*$")
+NEGATIVE_LENGTH = re.compile(r"(?im)^\s*(_cell_length_[abc])\s+['\"]?(-\S*?)['\"]?\s*$")
 PDB_CHARGE = re.compile(r"^(?:ATOM  |HETATM).{72}(\d)([+-])", re.M)
 
 
@@ -75,6 +77,8 @@ def _read(path: Path, wanted: slice) -> Sequence[Any]:
         return mol_file.read_structures(_text(path), wanted)
     if name.endswith(".json") and '"@module"' in (text := _text(path)):
         return [_pymatgen_of(json.loads(text))]
+    if name.endswith(".mcif"):
+        _refuse_negative_lengths(_text(path))
     if any(fnmatch(name, pattern) for pattern in PYMATGEN):
         from pymatgen.core import Structure
 
@@ -99,9 +103,15 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
     if kind in ("db", "json"):  # with its key-value pairs, which ase.io leaves behind
         with ase.db.connect(str(path), type=kind, use_lock_file=False) as database:
             return [row.toatoms(add_additional_information=True) for row in database.select()][wanted]
-    more = {"attach_calculator": True} if kind == "gaussian-in" else {}
+    if kind == "cif":
+        _refuse_negative_lengths(_text(path))
+    more: dict[str, Any] = {}
+    source: str | io.StringIO = str(path)
+    if kind == "gaussian-in":
+        # Gaussian takes "1,3" for charge and multiplicity, ASE "1 3" alone
+        more, source = {"attach_calculator": True}, io.StringIO(COMMA_CHARGE.sub(r"\1 \2", _text(path)))
     try:
-        read = ase.io.read(str(path), index=wanted, format=kind, do_not_split_by_at_sign=True, **more)
+        read = ase.io.read(source, index=wanted, format=kind, do_not_split_by_at_sign=True, **more)
     except KeyError as error:
         if error.args[0] in ("D", "T"):
             raise ValueError(xyz_file.unknown_species(error.args[0])) from error
@@ -120,6 +130,11 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             # every model of a file repeats the same atoms
             atoms.info["charge"] = sum(int(sign + size) for size, sign in charges) // len(found)
     return found
+
+
+def _refuse_negative_lengths(cif: str) -> None:
+    if wrong := NEGATIVE_LENGTH.search(cif):
+        raise ValueError(f"{wrong[1]} is {wrong[2]}; the length of a lattice vector is positive, in Å")
 
 
 def _pymatgen_of(content: dict[str, Any]) -> Any:

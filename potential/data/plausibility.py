@@ -13,6 +13,15 @@ from potential.data.frame import Frame
 OVERLAP_FACTOR = 0.5
 """Atoms closer than this fraction of the sum of their covalent radii overlap: no bond is so short."""
 
+LARGEST_ANGSTROM = 1000.0
+"""A tenth of a micrometre holds a hundred million atoms: a wider structure is one in other units."""
+
+FARTHEST_PER_LARGEST = 1000.0
+"""Atoms that wander through periodic images may be so many times farther from the origin than that."""
+
+THINNEST_ANGSTROM = 0.1
+"""Lattice planes nearer than this leave no room for an atom; in metres every cell is so thin."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AtomPair:
@@ -62,6 +71,16 @@ def describe_pair(frame: Frame, pair: AtomPair) -> str:
     return f"{names}{image} {pair.distance:.3f} Å, {pair.ratio:.2f} of their covalent radii"
 
 
+def thickness(frame: Frame) -> float:
+    """Smallest distance of lattice planes along the periodic directions, Angstrom; infinity without one."""
+    periodic = np.array(frame.pbc)
+    if not periodic.any():
+        return np.inf
+    # The planes along vector i are 1 / |i-th reciprocal vector| apart.
+    reciprocal = np.linalg.pinv(np.where(periodic[:, None], frame.cell, 0.0))
+    return float((1 / np.linalg.norm(reciprocal, axis=0)[periodic]).min())
+
+
 def n_electrons(frame: Frame) -> int:
     """All electrons, core included."""
     return int(frame.numbers.sum()) - frame.charge
@@ -77,7 +96,8 @@ def check_frame(frame: Frame, *, min_distance_factor: float = OVERLAP_FACTOR) ->
 
     Raises:
         ValueError: no atoms, an unknown element, positions or cell not finite, a periodic direction
-            without a lattice vector, more charge than electrons, a spin that the electrons cannot
+            without a lattice vector, a size that is not in Angstrom (`LARGEST_ANGSTROM`,
+            `THINNEST_ANGSTROM`), more charge than electrons, a spin that the electrons cannot
             have, or two atoms nearer than `min_distance_factor` times their covalent radii.
     """
     if len(frame) == 0:
@@ -91,6 +111,7 @@ def check_frame(frame: Frame, *, min_distance_factor: float = OVERLAP_FACTOR) ->
     if not (np.isfinite(frame.positions).all() and np.isfinite(frame.cell).all()):
         raise ValueError("positions or cell contain values that are not finite (NaN or infinity)")
     _check_cell(frame)
+    _check_size(frame)
     _check_spin(frame)
     pair = closest_pair(frame)
     if pair is not None and pair.ratio < min_distance_factor:
@@ -106,6 +127,24 @@ def _check_cell(frame: Frame) -> None:
         raise ValueError(
             f"periodic along {list(frame.pbc)}, but those lattice vectors do not span it: "
             f"{frame.cell.tolist()}; give the cell in Å as rows, or set pbc to false"
+        )
+
+
+def _check_size(frame: Frame) -> None:
+    """Before anything looks for neighbours, which takes a long time in cells of these sizes."""
+    free = np.where(np.array(frame.pbc)[:, None], 0.0, _box(frame))
+    wide = float(max(np.linalg.norm(frame.cell, axis=1).max(), np.linalg.norm(free, axis=1).max()))
+    far = float(np.abs(frame.positions).max())
+    if not max(wide, far / FARTHEST_PER_LARGEST) <= LARGEST_ANGSTROM:
+        raise ValueError(
+            f"{frame.formula} is {max(wide, far):.3g} Å wide or as far from the origin, expected at most "
+            f"{LARGEST_ANGSTROM:g} Å; check the units (Å), stray atoms and the cell"
+        )
+    thin = thickness(frame)
+    if not thin >= THINNEST_ANGSTROM:
+        raise ValueError(
+            f"the cell of {frame.formula} is {thin:.3g} Å thin, expected at least {THINNEST_ANGSTROM:g} Å: "
+            "no atom fits; check the units (Å) and the cell"
         )
 
 

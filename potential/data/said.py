@@ -72,6 +72,7 @@ def said_of(
     Raises:
         ValueError: for a charge or spin that is no integer, or two that contradict each other.
     """
+    _refuse_lists(info, len(numbers), charge=charge is None, spin=spin is None)
     stated = {key: value for key, value in info.items() if value is not None and np.ndim(value) == 0}
     stated = {key: value for key, value in stated.items() if not isinstance(value, bool | np.bool_)}
     charges = {key: value for key, value in stated.items() if CHARGE.fullmatch(_bare(key))}
@@ -93,6 +94,17 @@ def said_of(
         unpaired = {key: _unpaired(key, _integer(key, value), electrons) for key, value in spins.items()}
         spin = _agreed("spin", unpaired)
     return Said(charge=charge, spin=spin, keys=keys, notes=tuple(notes))
+
+
+def _refuse_lists(info: Mapping[str, Any], n_atoms: int, *, charge: bool, spin: bool) -> None:
+    """A list is no charge of the whole; one number for each atom is something else, and left alone."""
+    for key, value in info.items():
+        asked = (charge and CHARGE.fullmatch(_bare(key))) or (spin and _is_spin(key))
+        if asked and np.ndim(value) > 0 and np.size(value) != n_atoms:
+            raise ValueError(
+                f"{key} is {np.ravel(value).tolist()[:6]}, expected one integer for the whole structure; "
+                f"give it explicitly, e.g. {key}=0"
+            )
 
 
 def _in_comment(comment: str, numbers: np.ndarray) -> tuple[dict[str, Any], dict[str, Any], list[str]]:

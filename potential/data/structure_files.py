@@ -244,4 +244,5 @@ def _origin(atoms: Any, path: Path, index: int) -> dict[str, Any]:
             return decode_json(written)
         except ValueError:
             pass  # another program's "origin"
-    return {"source": path.name, "structure": index}
+    said = {} if written is None else {"said": str(written)}
+    return {"source": path.name, "structure": index, **said}

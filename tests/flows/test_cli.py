@@ -133,6 +133,52 @@ def test_train_evaluate_and_md_on_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert [frame.origin["time_fs"] for frame in read_frames(output, check=False)] == [0.0, 5.0, 10.0]
 
 
+def save_argon(folder: Path, *, members: int) -> Path:
+    """An untrained potential of argon, and a dimer to start from."""
+    from potential.nequip.model import NequIP
+    from potential.nequip.model_config import ModelConfig
+    from potential.package import save_potential
+
+    config = ModelConfig(num_layers=1, l_max=0, num_features=2, committee_size=members)
+    save_potential(folder, NequIP(config, [18], seed=0, avg_num_neighbors=2.0), {})
+    write_frames(folder / "dimer.extxyz", [Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8]])])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("temperature-K", "-1"),
+        ("temperature-K", "nan"),
+        ("every", "0"),
+        ("steps", "-5"),
+        ("timestep-fs", "0"),
+        ("timestep-fs", "1e9"),
+        ("friction-per-fs", "-0.1"),
+        ("seed", "-1"),
+    ],
+)
+def test_md_refuses_impossible_settings(
+    option: str, value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    potential, output = save_argon(tmp_path / "potential", members=2), tmp_path / "md.extxyz"
+    start = ["md", str(potential), str(potential / "dimer.extxyz"), "--output", str(output)]
+    assert run_command([*start, f"--{option}={value}"]) == 2
+    said = capsys.readouterr().err
+    assert option.replace("-", "_") in said
+    assert "Traceback" not in said
+    assert not output.exists()
+
+
+def test_md_with_one_member_prints_no_disagreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    potential = save_argon(tmp_path / "potential", members=1)
+    start = ["md", str(potential), str(potential / "dimer.extxyz"), "--output", str(tmp_path / "md.extxyz")]
+    assert run_command([*start, "--steps", "2", "--every", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "one member" in lines[0]
+    assert [line.split()[-1] for line in lines[2:5]] == ["none"] * 3
+
+
 def test_evaluate_refuses_unknown_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     from potential.nequip.model import NequIP
     from potential.nequip.model_config import ModelConfig
@@ -144,7 +190,9 @@ def test_evaluate_refuses_unknown_elements(tmp_path: Path, capsys: pytest.Captur
     data = tmp_path / "argon.extxyz"
     write_frames(data, [LabelledFrame(frame=frame, label=compute(frame, LennardJonesLevel()))])
     assert run_command(["evaluate", str(tmp_path / "potential"), str(data)]) == 2
-    assert "elements (Z = [18])" in capsys.readouterr().err
+    assert "never seen: Ar; it knows H, O" in " ".join(capsys.readouterr().err.split())
+    assert run_command(["md", str(tmp_path / "potential"), str(data)]) == 2
+    assert "never seen: Ar" in " ".join(capsys.readouterr().err.split())
 
 
 def test_label_a_file_once(

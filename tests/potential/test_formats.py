@@ -198,3 +198,70 @@ def test_reading_says_nothing_where_nothing_is_to_be_said(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_dataset(tmp_path / "f.xyz", "x")
+
+
+SIZES = {
+    "metres": ("2\n\nAr 0 0 0\nAr 1e12 0 0\n", r"1e\+12 Å wide.*check the units"),
+    "far from everything": ("1\n\nAr 1e30 0 0\n", "as far from the origin"),
+    "a cell in metres": (
+        '1\nLattice="1e-6 0 0 0 1e-6 0 0 0 1e-6" Properties=species:S:1:pos:R:3 pbc="T T T"\nAr 0 0 0\n',
+        "1e-06 Å thin",
+    ),
+    "a cell that is a world": (
+        '1\nLattice="1e9 0 0 0 1e9 0 0 0 1e9" Properties=species:S:1:pos:R:3 pbc="T T T"\nAr 0 0 0\n',
+        r"1e\+09 Å wide",
+    ),
+    "a sheared cell": (
+        '1\nLattice="5 0 0 5 1e-3 0 0 0 5" Properties=species:S:1:pos:R:3 pbc="T T T"\nAr 0 0 0\n',
+        "Å thin",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_sizes_in_other_units_are_refused(tmp_path, kind):
+    text, message = SIZES[kind]
+    (tmp_path / "a.xyz").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_frames(tmp_path / "a.xyz")
+
+
+def test_wide_structures_that_exist_are_read(tmp_path):
+    """A chain of 0.09 micrometres, a slab under vacuum, and an atom that has wandered through images."""
+    (tmp_path / "a.xyz").write_text(
+        "2\n\nAr 0 0 0\nAr 900 0 0\n"
+        '1\nLattice="4 0 0 0 4 0 0 0 200" Properties=species:S:1:pos:R:3 pbc="T T T"\nAr 0 0 0\n'
+        '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 pbc="T T T"\nAr 5000 0 0\n'
+    )
+    assert [len(frame) for frame in read_frames(tmp_path / "a.xyz")] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("length", ["-5.64", "-5.64(2)", "'-5.64'"])
+def test_a_negative_lattice_parameter_is_refused(tmp_path, length):
+    (tmp_path / "a.cif").write_text(CIF.replace("b 5.64", f"b {length}") + "Na1 Na 0 0 0 1\n")
+    with pytest.raises(ValueError, match=r"_cell_length_b is -5\.64"):
+        read_frames(tmp_path / "a.cif")
+
+
+@pytest.mark.parametrize("key", ["charge", "total_charge", "spin", "multiplicity"])
+def test_a_list_is_no_charge_and_no_spin(tmp_path, key):
+    (tmp_path / "a.xyz").write_text(f'1\nProperties=species:S:1:pos:R:3 {key}="1 2"\nAr 0 0 0\n')
+    with pytest.raises(ValueError, match=rf"{key} is \[1, 2\], expected one integer"):
+        read_frames(tmp_path / "a.xyz")
+    (frame,) = read_frames(tmp_path / "a.xyz", charge=0, spin=0)
+    assert (frame.charge, frame.spin) == (0, 0)
+
+
+@pytest.mark.parametrize("written", ["{", "by hand"])
+def test_another_programs_origin_is_kept(tmp_path, written):
+    (tmp_path / "a.xyz").write_text(f'1\nProperties=species:S:1:pos:R:3 origin="{written}"\nAr 0 0 0\n')
+    (frame,) = read_frames(tmp_path / "a.xyz")
+    assert frame.origin == {"source": "a.xyz", "structure": 0, "said": written}
+
+
+@pytest.mark.parametrize("line", ["1 3", "1,3", " 1 , 3 "])
+def test_charge_and_multiplicity_of_gaussian_with_a_comma(tmp_path, line):
+    atoms = "C 0.0 0.0 0.0\nO 0.0 0.0 1.2\nH 0.0 0.0 2.3"
+    (tmp_path / "a.gjf").write_text(f"%chk=a.chk\n# HF/6-31G\n\ntitle 1,3\n\n{line}\n{atoms}\n\n")
+    (frame,) = read_frames(tmp_path / "a.gjf")
+    assert (frame.formula, frame.charge, frame.spin) == ("CHO", 1, 2)

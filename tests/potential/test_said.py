@@ -137,8 +137,8 @@ def test_mol_that_is_cut_off_or_has_isotopes_is_refused(tmp_path):
 def test_a_charge_of_none_is_no_charge():
     atoms = Atoms("He", info={"charge": None, "spin": None})
     assert (frame_of(atoms).charge, frame_of(atoms).spin) == (0, 0)
-    atoms.info["charge"] = np.array([0.1, -0.1])  # of each atom, not the total
-    assert frame_of(atoms).charge == 0
+    pair = Atoms("He2", [[0, 0, 0], [0, 0, 3]], info={"charge": np.array([0.1, -0.1])})
+    assert frame_of(pair).charge == 0  # of each atom, not the total
 
 
 def test_a_charge_column_of_ase_db(tmp_path):
