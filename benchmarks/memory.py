@@ -9,39 +9,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import threading
-from types import TracebackType
-from typing import Self
 
-
-class Peak:
-    """Samples the resident memory of this process while the block runs; Linux only.
-
-    Attributes:
-        megabytes: 10^6 bytes above the level at the start.
-    """
-
-    megabytes = 0.0
-
-    def __enter__(self) -> Self:
-        self._start = _resident()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.001):
-            self.megabytes = max(self.megabytes, (_resident() - self._start) / 1e6)
-
-
-def _resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+from benchmarks.clock import Peak
 
 
 def _ours(system: str, members: int) -> float:
@@ -81,7 +50,7 @@ def main() -> None:
         from benchmarks.speed import Peer
 
         peer = Peer(arguments.peer, 2)
-        case = {"task": "energy and forces", "l_max": 2, "features": 32, "compiled": False}
+        case = {"task": "energy and forces", "l_max": 2, "features": 32, "form": "eager"}
         peer.ask({**case, "system": "ethanol"})
         megabytes = peer.ask({**case, "system": "water 192"})["peak_MB"]
         _report("water 192", "nequip, eager", 192, megabytes)

@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from benchmarks.clock import interleave, timed
 from benchmarks.roofline import matrix_rate, operations
 from benchmarks.systems import SYSTEMS
 from potential.backends.backend import Backend
@@ -58,10 +57,13 @@ def our_model(
     features: int,
     members: int = 1,
     radial: Literal["mlp", "spline"] = "spline",
+    *,
+    layers: int = 4,
+    device: str = "cpu",
 ) -> tuple[NequIP, Structures]:
     """A model with random weights, and the structures to run it on."""
     config = ModelConfig(
-        num_layers=4,
+        num_layers=layers,
         l_max=l_max,
         parity=True,
         num_features=features,
@@ -69,8 +71,8 @@ def our_model(
         radial=radial,
         committee_size=members,
     )
-    model = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0)
-    return model, Structures.of([Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()])
+    model = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0).to(device)
+    return model, Structures.of([Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()], device=device)
 
 
 def our_case(
@@ -79,13 +81,22 @@ def our_case(
     members: int = 1,
     run_by: Callable[[NequIP], Backend] = choose_backend,
     radial: Literal["mlp", "spline"] = "spline",
+    fixed_batch: bool = False,
 ) -> Callable[[], object]:
-    """A function that runs the case once with our model, on the backend that `run_by` makes."""
-    model, structures = our_model(case["system"], case["l_max"], case["features"], members, radial)
+    """A function that runs the case once with our model, on the backend that `run_by` makes.
+
+    Args:
+        fixed_batch: a training step without the cutting of its batch, as a CUDA graph can record it.
+    """
+    layers, device = case.get("layers", 4), case.get("device", "cpu")
+    model, structures = our_model(
+        case["system"], case["l_max"], case["features"], members, radial, layers=layers, device=device
+    )
     if case["task"] == "energy and forces":
         model.requires_grad_(False)
         edges, backend = neighbor_list(structures, model.config.r_max), run_by(model)
-        return lambda: energy_and_forces(backend, structures, edges)
+        species = model.species_of(structures.numbers)
+        return lambda: energy_and_forces(backend, structures, edges, species=species)
 
     rng = np.random.default_rng(0)
     frames = [Frame.from_atoms(atoms) for atoms in SYSTEMS[case["system"]]()]
@@ -99,11 +110,12 @@ def our_case(
         for frame in frames
     )
     loader, backend = Loader(dataset, model), run_by(model)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    weights, training = torch.ones(members, len(frames)), TrainingConfig()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True, capturable=device == "cuda")
+    weights, training = torch.ones(members, len(frames), device=device), TrainingConfig()
+    fixed = loader.batch(range(len(frames)))
 
     def step() -> None:
-        batch = loader.batch(range(len(frames)))
+        batch = fixed if fixed_batch else loader.batch(range(len(frames)))
         optimizer.zero_grad(set_to_none=True)
         losses_and_gradient(backend, batch, weights, training)
         optimizer.step()
@@ -132,34 +144,21 @@ class Peer:
         self.process.stdin.flush()
         for line in self.process.stdout:
             if line.startswith("PEER "):
-                return json.loads(line.removeprefix("PEER "))
+                answer: dict[str, Any] = json.loads(line.removeprefix("PEER "))
+                if "error" in answer:
+                    raise RuntimeError(answer["error"])
+                return answer
         raise RuntimeError(f"the peer's process ended with {self.process.wait()}")
 
-    def case(self, case: dict[str, Any], *, compiled: bool) -> Callable[[], float]:
-        """Prepare a case; the function runs it once and returns its seconds."""
-        self.ask({**case, "compiled": compiled})
-        return lambda: float(self.ask({"run": compiled})["seconds"])
+    def case(self, case: dict[str, Any], *, form: str) -> tuple[Callable[[], float], float]:
+        """Prepare a case: a function that runs it once and returns its seconds, and its peak in MB."""
+        ready = self.ask({**case, "form": form})
+        return lambda: float(self.ask({"run": form})["seconds"]), float(ready["peak_MB"])
 
-
-def timed(function: Callable[[], object]) -> Callable[[], float]:
-    def run() -> float:
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
-
-    return run
-
-
-def interleave(runs: dict[str, Callable[[], float]], budget_s: float) -> dict[str, float]:
-    """Median seconds of each, run in turn until the budget is spent (at least five turns)."""
-    for run in runs.values():
-        run(), run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    start = time.perf_counter()
-    while time.perf_counter() - start < budget_s or len(next(iter(times.values()))) < 5:
-        for name, run in runs.items():
-            times[name].append(run())
-    return {name: statistics.median(values) for name, values in times.items()}
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def share_of_the_machine(case: dict[str, Any], seconds: float) -> float:
@@ -199,9 +198,9 @@ def main() -> None:
             "committee": timed(our_case(case, members=4)),
         }
         if peer is not None:
-            runs["nequip"] = peer.case(case, compiled=False)
+            runs["nequip"], _ = peer.case(case, form="eager")
             if arguments.compiled:
-                runs["nequip compiled"] = peer.case(case, compiled=True)
+                runs["nequip compiled"], _ = peer.case(case, form="compiled")
         times = interleave(runs, arguments.seconds)
         row = {"case": name, "threads": arguments.threads, "ms": {k: 1e3 * v for k, v in times.items()}}
         row["roof"] = share_of_the_machine(case, times["ours"])

@@ -34,6 +34,14 @@ def ethanol() -> list[Atoms]:
     return [molecule("CH3CH2OH")]
 
 
+def replicas(name: str, n: int) -> list[Atoms]:
+    """A molecule n times, rattled by 0.03 Angstrom, as its replicas in dynamics are."""
+    molecules = [molecule(name) for _ in range(n)]
+    for seed, atoms in enumerate(molecules):
+        atoms.positions += np.random.default_rng(seed).normal(0, 0.03, atoms.positions.shape)
+    return molecules
+
+
 def aspirin_batch() -> list[Atoms]:
     """Five molecules of 21 atoms each, rattled by 0.05 Angstrom."""
     lines = [line.split() for line in ASPIRIN.splitlines()]
@@ -64,7 +72,9 @@ def water_box(molecules_per_side: int = 4) -> list[Atoms]:
 
 
 SYSTEMS = {
+    "2 hydrogen molecules": lambda: replicas("H2", 2),
     "ethanol": ethanol,
+    "64 ethanol": lambda: replicas("CH3CH2OH", 64),
     "5 x 21 atoms": aspirin_batch,
     "water 192": water_box,
     "water 1536": lambda: water_box(8),
