@@ -18,7 +18,8 @@ from potential.backends.backend import Backend
 from potential.backends.fused import Fused
 from potential.backends.proof import TOLERANCE, few_atoms
 from potential.backends.reference import Reference
-from potential.kernels.fused import FusedConvolution, triton_kernel
+from potential.kernels.fused import FusedConvolution
+from potential.kernels.triton_kernel import triton_kernel
 from potential.nequip.convolution import Convolution
 from potential.nequip.graph import Topology
 from potential.nequip.irreps import PathTable, dimension, feature_irreps
@@ -51,7 +52,7 @@ def kernels(
             found = {**of_convolution(convolution, table, channels, edges, zero.to(dtype)), **of_model(whole)}
             difference = {name: _largest(found[name], exact[name]) for name in exact}
             name = f"l_max {l_max}, {'both parities' if parity else 'natural parity'}"
-            row = {"case": f"{name}, {str(dtype).removeprefix('torch.')}", "way": way}
+            row: dict[str, Any] = {"case": f"{name}, {str(dtype).removeprefix('torch.')}", "way": way}
             row |= {"agrees": all(x <= TOLERANCE[dtype] for x in difference.values())} | difference
             yield row | ({"compile_s": compiled_s} if way == "Triton" else {})
 
@@ -75,7 +76,7 @@ def of_convolution(
     g = random(members, atoms, table.rows, channels).requires_grad_()
     out = convolution(h, y, w, topology)
     by_h, by_y, by_w = torch.autograd.grad(out, (h, y, w), g, create_graph=True)
-    total = sum((d * random(*d.shape)).sum() for d in (by_h, by_y, by_w))
+    total = torch.stack([(d * random(*d.shape)).sum() for d in (by_h, by_y, by_w)]).sum()
     double = torch.autograd.grad(total, (h, y, w, g))
     named = {"F": [out], "B": [by_h], "A": [by_y, by_w], "double": list(double)}
     return {name: [x.detach() for x in tensors] for name, tensors in named.items()}

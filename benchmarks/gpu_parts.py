@@ -26,7 +26,7 @@ from potential.backends.reference import Reference
 from potential.backends.replayed import Replayed, cuda_graph
 from potential.data.frame import Frame
 from potential.evaluator import Evaluator
-from potential.kernels.fused import triton_kernel
+from potential.kernels.triton_kernel import triton_kernel
 from potential.nequip.model import NequIP
 from potential.nequip.neighbors import neighbor_list
 
