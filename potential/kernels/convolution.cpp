@@ -19,7 +19,8 @@ INLINE void scatter(const T* __restrict__ R, const T* g_, const T* w_, V* d) {
 }
 
 extern "C" void forward(const Arguments_forward& a) {
-// generated: forward
+  // generated: forward
+  const int64_t stride = copies > 1 ? edges * Q : 0;
 #pragma omp parallel num_threads(threads)
   {
     std::vector<T> buffer;
@@ -28,8 +29,7 @@ extern "C" void forward(const Arguments_forward& a) {
       const int64_t first = row[i], n = row[i + 1] - first;
       buffer.resize(n * N_R + 1);
       for (int64_t m = 0; m < members; ++m) {
-        if (m == 0 || copies > 1)
-          rotations(y + m * edges * Q, n, buffer, [&](int64_t e) { return first + e; });
+        if (m == 0 || stride) rotations(y + m * stride, n, buffer, [&](int64_t e) { return first + e; });
         T* o = out + (m * atoms + i) * ROWS * U;
         std::memset(o, 0, ROWS * U * sizeof(T));
         for (int64_t u = 0; u < U; u += LANES)
@@ -42,7 +42,8 @@ extern "C" void forward(const Arguments_forward& a) {
 }
 
 extern "C" void backward(const Arguments_backward& a) {
-// generated: backward
+  // generated: backward
+  const int64_t stride = copies > 1 ? edges * Q : 0;
 #pragma omp parallel num_threads(threads)
   {
     std::vector<T> buffer;
@@ -51,8 +52,8 @@ extern "C" void backward(const Arguments_backward& a) {
       const int64_t first = column[j], n = column[j + 1] - first;
       buffer.resize(n * N_R + 1);
       for (int64_t m = 0; m < members; ++m) {
-        if (m == 0 || copies > 1)
-          rotations(y + m * edges * Q, n, buffer, [&](int64_t e) { return order[first + e]; });
+        if (m == 0 || stride)
+          rotations(y + m * stride, n, buffer, [&](int64_t e) { return order[first + e]; });
         for (int64_t u = 0; u < U; u += LANES) {
           V dh[M] = {};
           for (int64_t e = 0; e < n; ++e) {
@@ -69,7 +70,8 @@ extern "C" void backward(const Arguments_backward& a) {
 }
 
 extern "C" void adjoint(const Arguments_adjoint& a) {
-// generated: adjoint
+  // generated: adjoint
+  const int64_t stride = copies > 1 ? edges * Q : 0;
 #pragma omp parallel num_threads(threads)
   {
     std::vector<T> buffer;
@@ -78,8 +80,7 @@ extern "C" void adjoint(const Arguments_adjoint& a) {
       const int64_t first = row[i], n = row[i + 1] - first;
       buffer.resize(n * N_R + 1);
       for (int64_t m = 0; m < members; ++m) {
-        if (m == 0 || copies > 1)
-          rotations(y + m * edges * Q, n, buffer, [&](int64_t e) { return first + e; });
+        if (m == 0 || stride) rotations(y + m * stride, n, buffer, [&](int64_t e) { return first + e; });
         for (int64_t e = 0; e < n; ++e) {
           const T* __restrict__ R = buffer.data() + e * N_R;
           // generated: slopes

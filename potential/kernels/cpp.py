@@ -88,11 +88,11 @@ def gather(path: PathCode, weight: str) -> list[str]:
 
 def at(array: str, row: int | str) -> str:
     """A row of an array, at the channels of one vector."""
-    return f"load({array}_ + {row} * U)"
+    return f"*(const V*)({array}_ + {row} * U)"
 
 
 def add(array: str, row: int | str) -> str:
-    return f"at({array}_ + {row} * U) +="
+    return f"*(V*)({array}_ + {row} * U) +="
 
 
 def by_harmonics(group: list[PathCode]) -> list[str]:

@@ -117,5 +117,5 @@ def _adjoint(group: list[PathCode]) -> list[str]:
                 f"        {{ const V g = {cpp.at('g', path.row + k)}, wg = w * g; "
                 f"total += g * ({terms}); {sums} }}"
             )
-        lines.append(f"        at(dw_ + {path.number} * U) = total; }}")
+        lines.append(f"        *(V*)(dw_ + {path.number} * U) = total; }}")
     return [*lines, "    }", *cpp.by_harmonics(group), "  }"]
