@@ -17,10 +17,12 @@ PYTHON ?=
 TORCH_INDEX ?=
 # make TESTS="tests/potential -k rotation" test     a part of the suite
 TESTS ?= tests
+# the least part of the lines, in %, that the fast suite must run in its own process
+COVERAGE := 85
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format setup lock clean distclean
+.PHONY: help demo test coverage lint format setup lock clean distclean
 
 help:  ## this list
 	@echo "alnico: active learning of interatomic potentials with NequIP committees"
@@ -35,6 +37,10 @@ demo: $(INSTALLED)  ## learn a potential for ethanol from nothing, in campaigns/
 
 test: lint  ## lint, types, architecture, then the fast test suite on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal $(TESTS)
+
+coverage: lint  ## the same, and how much of the code it ran: what continuous integration runs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
+	  --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) tests
 
 lint: $(INSTALLED)  ## ruff, clang-format, mypy, import-linter
 	$(BIN)/ruff check .

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from labeling.periodic_level import PeriodicLevel as PeriodicLevel
     from labeling.store import LabelStore as LabelStore
     from labeling.task import label as label
+    from labeling.task import label_all as label_all
     from labeling.workers import LabelingConfig as LabelingConfig
     from labeling.workers import LabelWorkers as LabelWorkers
     from potential.calculator import Potential as Potential
@@ -82,7 +83,7 @@ _HOMES = {
     "labeling.level": ("LennardJonesLevel", "PySCFLevel"),
     "labeling.periodic_level": ("PeriodicLevel",),
     "labeling.store": ("LabelStore",),
-    "labeling.task": ("label",),
+    "labeling.task": ("label", "label_all"),
     "labeling.workers": ("LabelWorkers", "LabelingConfig"),
     "potential.calculator": ("Potential",),
     "potential.data.dataset": ("Dataset", "Label", "LabelledFrame"),

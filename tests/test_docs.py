@@ -14,7 +14,7 @@ from alnico import Frame, LabelledFrame, LennardJonesLevel, load_config, save_po
 from flows.cli.app import app
 from labeling.lennard_jones import compute
 from tests.support.documents import PAGES, ROOT, Block, blocks, commands
-from tests.support.systems import model
+from tests.support.systems import model, water
 
 EXECUTED = ["python"]
 PARSED = ["bash", "text", ""]
@@ -58,6 +58,7 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     frames = [Frame.of([18] * 3, triangle + rng.normal(0, 0.1, (3, 3))) for _ in range(24)]
     labelled = [LabelledFrame(frame=frame, label=compute(frame, level)) for frame in frames]
     write_frames(tmp_path / "labelled.extxyz", labelled)
+    write_frames(tmp_path / "water.xyz", [water()])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -38,7 +38,7 @@ def merge_bomb() -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("content", "said"),
     [

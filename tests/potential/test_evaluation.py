@@ -41,7 +41,7 @@ def test_errors_are_their_formulas_whatever_the_batch_size():
                 f for f in data.frames if f.positions.shape == x.shape and np.allclose(f.positions, x)
             )
             ids.append(frame.id)
-            forces.append(torch.from_numpy(references[frame.id].forces) + 0.1 * noise[frame.id])
+            forces.append(torch.tensor(references[frame.id].forces) + 0.1 * noise[frame.id])
         energy = torch.tensor([[references[i].energy + 0.3 for i in ids]] * 2, dtype=torch.float64)
         return CommitteePrediction(energy=energy, forces=torch.cat(forces, 1))
 
