@@ -18,7 +18,7 @@ TORCH_INDEX ?=
 # make TESTS="tests/potential -k rotation" test     a part of the suite
 TESTS ?= tests
 # the least part of the lines, in %, that the fast suite must run in its own process
-COVERAGE := 85
+COVERAGE := 93
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -13,7 +13,7 @@ from flows.settings.yaml_file import load_config
 from tests.support.configurations import campaigns
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(campaigns())
 def test_yaml_and_back(config: CampaignConfig) -> None:
     with tempfile.TemporaryDirectory() as folder:

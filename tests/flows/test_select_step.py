@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Artifact
 
 from exploration.ledger import Exploration
 from exploration.strategies import Strategy
@@ -66,9 +67,15 @@ def with_strategy(folder: CampaignFolder, strategy: Strategy) -> CampaignFolder:
     return CampaignFolder(folder.path, folder.config.model_copy(update={"selection": strategy}))
 
 
+def selection_artifacts() -> list[Artifact]:
+    with get_client(sync_client=True) as client:
+        return [a for a in client.read_artifacts() if a.key == "lj-selection"]
+
+
 def test_warnings_reach_the_terminal_and_prefect(
     explored: CampaignFolder, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
+    there = {artifact.id for artifact in selection_artifacts()}  # of other campaigns of this name
     assert len(selecting(explored)) == 2
     warnings = [
         "only 2 candidates worth a label for the 3 of this round",
@@ -78,10 +85,8 @@ def test_warnings_reach_the_terminal_and_prefect(
     assert [line.removeprefix("  warning: ") for line in said.splitlines() if "warning" in line] == warnings
     logged = [r.getMessage() for r in caplog.records if r.levelname == "WARNING" and "task_runs" in r.name]
     assert logged == warnings
-    with get_client(sync_client=True) as client:
-        artifacts = [a for a in client.read_artifacts() if a.key == "lj-selection"]
-    assert len(artifacts) == 1
-    text = str(artifacts[0].data)
+    (artifact,) = [a for a in selection_artifacts() if a.id not in there]
+    text = str(artifact.data)
     assert text.startswith("# lj, round 0: selection")
     assert all(f"**Warning:** {warning}" in text for warning in warnings)
     assert "far from all labelled frames and from each other | 2 |" in text
