@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exploration.settings import FramesConfig, XtbMD
+from flows.record.ending import EVERY_ROUND
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.table import PUBLISH
@@ -26,6 +27,12 @@ def finish(folder: CampaignFolder, *, up_to: int, tracker: Tracker) -> None:
     publish(folder, folder.results(up_to=up_to))
     write_report(folder)
     tracker.log_end()
+
+
+def pause(folder: CampaignFolder, *, tracker: Tracker) -> None:
+    """Show what there is: rounds are left, and another run goes on with them."""
+    write_report(folder)
+    tracker.log_pause()
 
 
 @step("publish", "publish potential")
@@ -68,7 +75,7 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
             "energy RMSE, meV/atom": 1000 * champion.test.energy_rmse,
             "Spearman of disagreement and error": champion.uncertainty.spearman,
         },
-        "force MAE of every round, meV/Å": [1000 * result.test.force_mae for result in results],
+        EVERY_ROUND: [1000 * result.test.force_mae for result in results],
         "domain": {
             "structure": config.structure.molecule or ", ".join(path.name for path in config.structure.files),
             "temperatures of the initial frames, K": temperatures(config.initial.source),

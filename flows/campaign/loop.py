@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import PositiveInt
 
-from flows.campaign.finish import finish
+from flows.campaign.finish import finish, pause
 from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import Campaign, State
@@ -36,8 +38,11 @@ from labeling.task import open_workers
 from labeling.workers import available_cores
 
 
-def run_campaign(source: Path) -> CampaignFolder:
+def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> CampaignFolder:
     """Run or resume the campaign of a YAML file (or campaign folder) in this process.
+
+    Args:
+        rounds_per_run: stop after so many rounds that were not finished before; None: go on to the end.
 
     Raises:
         ConfigError: if the configuration is wrong.
@@ -49,7 +54,7 @@ def run_campaign(source: Path) -> CampaignFolder:
     at_once = folder.config.labeling.workers or available_cores()
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
     with campaign_lock(folder.path), sigterm_interrupts():
-        campaign.with_options(task_runner=runner)(str(source))
+        campaign.with_options(task_runner=runner)(str(source), rounds_per_run)
     return folder
 
 
@@ -59,9 +64,22 @@ def run_campaign(source: Path) -> CampaignFolder:
     task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner()),
     persist_result=False,
 )
-def campaign(source: str) -> str:
+def campaign(source: str, rounds_per_run: PositiveInt | None = None) -> str:
     """Active learning of a NequIP committee, as the YAML file (or campaign folder) `source` says."""
     folder = CampaignFolder.open(Path(source))
+    go_on(folder, rounds_per_run=rounds_per_run)
+    return str(folder.path)
+
+
+def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
+    """Take turns from where the campaign stands; for a flow to call. True once the campaign has ended.
+
+    Args:
+        rounds_per_run: stop after so many rounds that were not finished before; None: go on to the end.
+
+    Raises:
+        ConfigError, CampaignError, KeyboardInterrupt: as `run_campaign`.
+    """
     structures = start_frames(folder)
     with campaign_lock(folder.path), open_workers(folder.config.labeling):
         take_over(folder.path)
@@ -80,24 +98,30 @@ def campaign(source: str) -> str:
                 elements=start.elements,
                 energy_shifts=start.energy_shifts,
             )
-            ends = _loop(shared, start)
-            finish(folder, up_to=ends[0].round, tracker=tracker)
-        except KeyboardInterrupt:
+            states = _loop(shared, start, rounds_per_run)
+            ended = all(state.ended for state in states)
+            if ended:
+                finish(folder, up_to=states[0].round, tracker=tracker)
+            else:
+                pause(folder, tracker=tracker)
+        except (KeyboardInterrupt, TerminationSignal):
             tracker.log_stop("KILLED")
             raise
         except Exception:
             tracker.log_stop("FAILED")
             raise
-    return str(folder.path)
+    return ended
 
 
-def _loop(campaign: Campaign, start: Start) -> list[State]:
-    """Take turns, arm beside arm, until each has ended; the main arm comes first."""
+def _loop(campaign: Campaign, start: Start, rounds_per_run: int | None) -> list[State]:
+    """Take turns, arm beside arm, until each has ended or the run has had its share; main arm first."""
     states = [
         State(arm=arm, round=0, dataset=start.initial, quarantined=start.quarantined)
         for arm in campaign.folder.arms
     ]
-    while not all(state.ended for state in states):
+    new = 0
+    while not all(state.ended for state in states) and new != rounds_per_run:
+        new += any(not state.here.result.exists() for state in states)
         states = [state if state.ended else _turn(campaign, state) for state in states]
     return states
 

@@ -19,6 +19,7 @@ from flows.cli.border import INTERRUPTED, WRONG_USAGE, end_with
 from flows.cli.remarks import remarks_on_terminal
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
 from flows.engine.interrupts import sigterm_interrupts
+from flows.engine.openmp import let_waiting_threads_sleep
 from flows.errors import ConfigError
 from flows.version import version
 
@@ -79,6 +80,21 @@ def run(campaign: Source) -> None:
     from flows.cli.run import run_and_tell
 
     run_and_tell(campaign)
+
+
+@app.command(group=CAMPAIGNS)
+def deploy(
+    campaign: Source,
+    *,
+    cron: Annotated[str | None, Parameter(help="when, e.g. '0 2 * * *'; default: when asked to")] = None,
+    timezone: Annotated[str, Parameter(help="of --cron, e.g. Europe/Berlin")] = "UTC",
+    rounds_per_run: Annotated[int, Parameter(help="rounds that a run finishes at most")] = 1,
+    pool: Annotated[str, Parameter(help="Prefect's work pool; made if there is none")] = "workstation",
+) -> None:
+    """Let the configured Prefect server run a campaign, some rounds at a time; repeat it to change it."""
+    from flows.cli.deploy import deploy_and_tell
+
+    deploy_and_tell(campaign, cron=cron, timezone=timezone, rounds_per_run=rounds_per_run, pool=pool)
 
 
 @app.command(group=CAMPAIGNS)
@@ -240,10 +256,7 @@ app.command(labels)
 
 def run_command(tokens: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    # Read when torch loads its OpenMP (libgomp): threads that wait spin for about 0.1 ms, then sleep.
-    # By default they spin on, which slows small models down more than tenfold as soon as anything
-    # else wants the cores; if they never spin, each of the many short parallel parts wakes them anew.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    let_waiting_threads_sleep()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that has no `Å` shows `?`
             stream.reconfigure(errors="replace")

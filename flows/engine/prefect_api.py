@@ -28,7 +28,7 @@ def prefect_api() -> Iterator[Callable[[], None]]:
 
     url = get_current_settings().api.url
     if url:
-        _reach(url)
+        reach(url)
         yield lambda: None
     else:
         with embedded_api() as wait:
@@ -38,7 +38,12 @@ def prefect_api() -> Iterator[Callable[[], None]]:
             delete_old_runs()
 
 
-def _reach(url: str) -> None:
+def reach(url: str) -> None:
+    """Make sure that a Prefect server answers and lets us in.
+
+    Raises:
+        CampaignError: if it does not.
+    """
     said = f"no Prefect server answers at {url}, which PREFECT_API_URL or your Prefect profile names"
     mend = "Start it (`prefect server start`), or do without: unset PREFECT_API_URL, or "
     mend += "`prefect config unset PREFECT_API_URL`."

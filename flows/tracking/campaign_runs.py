@@ -151,8 +151,8 @@ class CampaignRuns:
         self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, tags)])
 
     def set_status(self, run: Run, status: str, *, ended_ms: int | None = None) -> None:
-        """RUNNING, FINISHED, FAILED or KILLED."""
-        if status == "RUNNING":
+        """RUNNING, SCHEDULED (waits to go on), FINISHED, FAILED or KILLED."""
+        if status in ("RUNNING", "SCHEDULED"):
             self.client.update_run(run.info.run_id, status=status)
         else:
             self.client.set_terminated(

@@ -120,6 +120,16 @@ class Tracker:
 
         self._log(log)
 
+    def log_pause(self) -> None:
+        """Log the report; the campaign waits for the run that goes on with it."""
+
+        def log(runs: CampaignRuns) -> None:
+            runs.client.log_artifact(runs.parent().info.run_id, str(self.campaign.report))
+            for arm in self.campaign.arms:
+                runs.set_status(runs.parent(arm), "SCHEDULED")
+
+        self._log(log)
+
     def log_stop(self, status: Literal["FAILED", "KILLED"]) -> None:
         """Close the run of a campaign that an error (FAILED) or its user (KILLED) stopped."""
 

@@ -1,0 +1,75 @@
+"""What a deployment runs: a few rounds of a campaign, from where it stands.
+
+`flows.deployments.step.campaign_step` is the entry point that deployments name. Whether there is anything
+to do is decided before torch is imported, so that a schedule may go on firing after the campaign's end.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from prefect import State, flow
+from prefect.states import Completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.engine.openmp import let_waiting_threads_sleep
+from flows.errors import CampaignLockedError, ConfigError
+from flows.record.ending import ending
+from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
+from labeling.workers import available_cores
+
+NOTHING_TO_DO = "Nothing to do"
+BUSY = "Busy"
+
+
+@flow(
+    name="campaign-step",
+    flow_run_name="{campaign}",
+    task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=available_cores())),
+    persist_result=False,
+)
+def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000)] = 1) -> State[None]:
+    """Go on with a campaign of active learning for some rounds, from where it stands.
+
+    Ends as **Nothing to do** once the campaign has ended, and as **Busy** while another run works on it.
+
+    Args:
+        campaign: The campaign's YAML file or its folder, below the working folder of the deployment.
+        rounds_per_run: Rounds that this run finishes at most; the next run goes on.
+    """
+    folder = CampaignFolder.open(_below_working_folder(campaign))
+    try:
+        with campaign_lock(folder.path):
+            if why := ending(folder):
+                return Completed(name=NOTHING_TO_DO, message=f"The campaign has ended: {why}.")
+            let_waiting_threads_sleep()
+            from flows.campaign.loop import go_on  # imports torch
+
+            ended = go_on(folder, rounds_per_run=rounds_per_run)
+    except CampaignLockedError as error:
+        return Completed(name=BUSY, message=str(error))
+    return Completed(message=_reached(folder, ended))
+
+
+def _below_working_folder(campaign: str) -> Path:
+    """A deployment's parameters come from forms: they open what lies below its working folder, only."""
+    root = Path.cwd()
+    path = Path(os.path.normpath(root / campaign))
+    if not path.is_relative_to(root):
+        raise ConfigError(
+            "campaign-step",
+            [f"campaign: {campaign!r} leads out of the working folder {root}; name a file in it"],
+        )
+    return path
+
+
+def _reached(folder: CampaignFolder, ended: bool) -> str:
+    from flows.views.summary import verdict
+
+    results = folder.results(up_to=folder.config.rounds)
+    stands = "It has ended." if ended else "The next run goes on."
+    return f"{len(results)} of {folder.config.rounds + 1} rounds are done. {stands} {verdict(results)}"

@@ -1,0 +1,239 @@
+"""What a schedule runs: some rounds a run, nothing once it has ended, one run at a time."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import State
+
+from flows.deployments.step import BUSY, NOTHING_TO_DO, campaign_step
+from flows.record.ending import ending
+from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
+from flows.record.stages import is_finished
+from labeling.store import LabelStore
+from potential.data.structure_files import read_frames
+
+Writer = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("prefect_url")
+
+NO_TORCH = """
+import sys
+from flows.deployments.step import campaign_step
+state = campaign_step("lj.yaml", return_state=True)
+print(state.name, "|", state.message, "|", sorted({"torch", "mlflow"} & sys.modules.keys()))
+"""
+HOLD = """
+import sys, time
+from pathlib import Path
+from flows.record.lock import campaign_lock
+with campaign_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Making one takes seconds, so the campaigns of this file share it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+def step_in(folder: Path, rounds_per_run: int = 1) -> State[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        state = campaign_step("lj.yaml", rounds_per_run, return_state=True)
+        assert isinstance(state, State)
+        return state
+
+
+@pytest.fixture(scope="module")
+def stepped(
+    tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Writer, prefect_url: str
+) -> tuple[Path, list[State[Any]]]:
+    """A campaign of two rounds, run one at a time, and what each of three runs said; shared, to be read."""
+    folder = tmp_path_factory.mktemp("stepped")
+    path = write_lj_campaign(folder)
+    states = [step_in(folder)]
+    campaign = CampaignFolder.open(path)
+    assert [result.round for result in campaign.results()] == [0]
+    assert is_finished(campaign.round(0).label)
+    assert not campaign.round(1).path.exists()
+    assert not campaign.potential.exists()
+    assert "1 of 2 rounds" not in campaign.report.read_text()
+    return folder, [*states, step_in(folder), step_in(folder)]
+
+
+def test_each_run_says_how_far_the_campaign_is(stepped: tuple[Path, list[State[Any]]]) -> None:
+    first, second, third = stepped[1]
+    assert [state.type for state in stepped[1]] == ["COMPLETED"] * 3
+    assert str(first.message).startswith("1 of 2 rounds are done. The next run goes on.")
+    assert str(second.message).startswith("2 of 2 rounds are done. It has ended. The force error")
+    assert (third.name, third.message) == (
+        NOTHING_TO_DO,
+        "The campaign has ended: round 1, its last, is done.",
+    )
+
+
+def test_round_by_round_leaves_what_one_run_leaves(
+    stepped: tuple[Path, list[State[Any]]], tmp_path: Path, write_lj_campaign: Writer
+) -> None:
+    from flows.campaign.loop import run_campaign
+
+    whole = run_campaign(write_lj_campaign(tmp_path))
+    by_steps = CampaignFolder.open(stepped[0] / "lj.yaml")
+    files = {path.relative_to(whole.path) for path in whole.path.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(by_steps.path) for path in by_steps.path.rglob("*") if path.is_file()}
+    for number in (0, 1):
+        mine, theirs = whole.round(number).potential, by_steps.round(number).potential
+        assert (mine / "weights.safetensors").read_bytes() == (theirs / "weights.safetensors").read_bytes()
+    for one, other in zip(whole.results(), by_steps.results(), strict=True):
+        assert (one.n_labels, one.evaluation, one.ledger) == (other.n_labels, other.evaluation, other.ledger)
+    picked = [
+        [frame.id for frame in read_frames(folder.round(0).select / "selected.extxyz")]
+        for folder in (whole, by_steps)
+    ]
+    assert picked[0] == picked[1] != []
+    labels = [sorted(item.frame.id for item in LabelStore(f.label_store)) for f in (whole, by_steps)]
+    assert labels[0] == labels[1]
+    cards = [json.loads(folder.model_card.read_text()) for folder in (whole, by_steps)]
+    assert cards[0] == cards[1]
+
+
+def test_several_rounds_in_a_run_and_no_more_than_there_are(
+    stepped: tuple[Path, list[State[Any]]], tmp_path: Path
+) -> None:
+    folder, campaign = copy_of(stepped[0], tmp_path)
+    shutil.rmtree(campaign.path / "rounds")
+    assert str(step_in(folder, 5).message).startswith("2 of 2 rounds are done. It has ended.")
+    assert [result.round for result in campaign.results()] == [0, 1]
+
+
+def test_nothing_to_do_is_said_before_torch_is_imported(stepped: tuple[Path, list[State[Any]]]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TORCH], cwd=stepped[0], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last == "Nothing to do | The campaign has ended: round 1, its last, is done. | []"
+
+
+def test_a_second_run_ends_as_busy(stepped: tuple[Path, list[State[Any]]]) -> None:
+    folder = CampaignFolder.open(stepped[0] / "lj.yaml").path
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            state = step_in(stepped[0])
+        finally:
+            other.kill()
+    assert state.is_completed()
+    assert state.name == BUSY
+    assert f"is in use by process {other.pid}" in str(state.message)
+    assert step_in(stepped[0]).name == NOTHING_TO_DO
+
+
+@pytest.mark.parametrize("campaign", ["../lj.yaml", "/etc/hostname", "a/../../lj.yaml"])
+def test_a_path_out_of_the_working_folder_is_refused(
+    campaign: str, tmp_path: Path, write_lj_campaign: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lj_campaign(tmp_path)
+    (tmp_path / "root").mkdir()
+    monkeypatch.chdir(tmp_path / "root")
+    state = campaign_step(campaign, return_state=True)
+    assert isinstance(state, State)
+    assert state.is_failed()
+    assert f"leads out of the working folder {tmp_path / 'root'}" in str(state.message)
+    assert not (tmp_path / "campaigns").exists()
+
+
+def more_rounds(folder: Path, campaign: CampaignFolder) -> None:
+    change(folder, rounds=2)
+
+
+def another_arm(folder: Path, campaign: CampaignFolder) -> None:
+    change(folder, arms={"chance": {"strategy": "random"}})
+
+
+def another_seed(folder: Path, campaign: CampaignFolder) -> None:
+    change(folder, seed=5)
+
+
+def no_last_round(folder: Path, campaign: CampaignFolder) -> None:
+    campaign.round(1).result.unlink()
+
+
+def no_report(folder: Path, campaign: CampaignFolder) -> None:
+    campaign.report.unlink()
+
+
+def no_card(folder: Path, campaign: CampaignFolder) -> None:
+    campaign.model_card.unlink()
+
+
+def a_champion_of_fewer_rounds(folder: Path, campaign: CampaignFolder) -> None:
+    card = json.loads(campaign.model_card.read_text())
+    card["force MAE of every round, meV/Å"].pop()
+    campaign.model_card.write_text(json.dumps(card))
+
+
+def change(folder: Path, **changes: object) -> None:
+    content = yaml.safe_load((folder / "lj.yaml").read_text())
+    (folder / "lj.yaml").write_text(yaml.safe_dump(content | changes))
+
+
+def copy_of(stepped: Path, tmp_path: Path) -> tuple[Path, CampaignFolder]:
+    folder = tmp_path / "copy"
+    shutil.copytree(stepped, folder)
+    return folder, CampaignFolder.open(folder / "lj.yaml")
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [more_rounds, another_arm, another_seed, no_last_round, no_report, no_card, a_champion_of_fewer_rounds],
+)
+def test_what_is_left_to_do(
+    alter: Callable[[Path, CampaignFolder], None],
+    stepped: tuple[Path, list[State[Any]]],
+    tmp_path: Path,
+) -> None:
+    folder, campaign = copy_of(stepped[0], tmp_path)
+    campaign.write_config()  # paths are another folder's
+    assert ending(campaign) == "round 1, its last, is done"
+    alter(folder, campaign)
+    assert ending(CampaignFolder.open(folder / "lj.yaml")) is None
+
+
+def test_a_round_that_labelled_nothing_is_the_last(
+    stepped: tuple[Path, list[State[Any]]], tmp_path: Path
+) -> None:
+    folder, campaign = copy_of(stepped[0], tmp_path)
+    (first, _), result = campaign.results(), campaign.round(0).result
+    assert first.labels is not None
+    nothing = first.labels.model_copy(update={"n_labelled": 0})
+    result.write_text(first.model_copy(update={"labels": nothing}).model_dump_json())
+    shutil.rmtree(campaign.round(1).path)
+    change(folder, rounds=9)
+    campaign = CampaignFolder.open(folder / "lj.yaml")
+    campaign.write_config()
+    card = json.loads(campaign.model_card.read_text())
+    card["force MAE of every round, meV/Å"].pop()
+    campaign.model_card.write_text(json.dumps(card))
+    assert ending(campaign) == "round 0 found nothing new to label, another training would learn nothing"
+
+
+def test_a_campaign_that_was_not_begun_has_not_ended(tmp_path: Path, write_lj_campaign: Writer) -> None:
+    campaign = CampaignFolder.open(write_lj_campaign(tmp_path))
+    assert ending(campaign) is None
+    with campaign_lock(campaign.path):  # makes the folder
+        assert ending(campaign) is None
