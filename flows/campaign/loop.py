@@ -16,7 +16,6 @@ from prefect import flow
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import PositiveInt
 
 from flows.campaign.finish import finish, pause
 from flows.campaign.recording import record
@@ -64,7 +63,7 @@ def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> Campaign
     task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner()),
     persist_result=False,
 )
-def campaign(source: str, rounds_per_run: PositiveInt | None = None) -> str:
+def campaign(source: str, rounds_per_run: int | None = None) -> str:
     """Active learning of a NequIP committee, as the YAML file (or campaign folder) `source` says."""
     folder = CampaignFolder.open(Path(source))
     go_on(folder, rounds_per_run=rounds_per_run)
@@ -120,7 +119,7 @@ def _loop(campaign: Campaign, start: Start, rounds_per_run: int | None) -> list[
         for arm in campaign.folder.arms
     ]
     new = 0
-    while not all(state.ended for state in states) and new != rounds_per_run:
+    while not all(state.ended for state in states) and (rounds_per_run is None or new < rounds_per_run):
         new += any(not state.here.result.exists() for state in states)
         states = [state if state.ended else _turn(campaign, state) for state in states]
     return states

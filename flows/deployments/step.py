@@ -4,8 +4,7 @@
 to do is decided before torch is imported, so that a schedule may go on firing after the campaign's end.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`: Prefect makes the form of the annotations' values.
 import os
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -32,7 +31,7 @@ BUSY = "Busy"
     task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=available_cores())),
     persist_result=False,
 )
-def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000)] = 1) -> State[None]:
+def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000)] = 1) -> State:
     """Go on with a campaign of active learning for some rounds, from where it stands.
 
     Ends as **Nothing to do** once the campaign has ended, and as **Busy** while another run works on it.
