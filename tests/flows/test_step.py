@@ -1,6 +1,7 @@
 """What a schedule runs: some rounds a run, nothing once it has ended, one run at a time."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,12 +66,23 @@ def stepped(
     path = write_lj_campaign(folder)
     states = [step_in(folder)]
     campaign = CampaignFolder.open(path)
+    assert status_in_mlflow(campaign) == "SCHEDULED"
     assert [result.round for result in campaign.results()] == [0]
     assert is_finished(campaign.round(0).label)
     assert not campaign.round(1).path.exists()
     assert not campaign.potential.exists()
-    assert "1 of 2 rounds" not in campaign.report.read_text()
-    return folder, [*states, step_in(folder), step_in(folder)]
+    assert campaign.report.exists()
+    states += [step_in(folder), step_in(folder)]
+    assert status_in_mlflow(campaign) == "FINISHED"
+    return folder, states
+
+
+def status_in_mlflow(campaign: CampaignFolder) -> str:
+    from mlflow import MlflowClient
+
+    record = json.loads(campaign.tracking.read_text())
+    run = MlflowClient(tracking_uri=record["tracking_uri"]).get_run(record["run_ids"]["campaign"])
+    return str(run.info.status)
 
 
 def test_each_run_says_how_far_the_campaign_is(stepped: tuple[Path, list[State[Any]]]) -> None:
@@ -108,9 +120,16 @@ def test_round_by_round_leaves_what_one_run_leaves(
     assert cards[0] == cards[1]
 
 
-def test_nothing_to_do_is_said_before_torch_is_imported(stepped: tuple[Path, list[State[Any]]]) -> None:
+def test_nothing_to_do_is_said_before_torch_is_imported(
+    stepped: tuple[Path, list[State[Any]]], prefect_url: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", NO_TORCH], cwd=stepped[0], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", NO_TORCH],
+        cwd=stepped[0],
+        env={**os.environ, "PREFECT_API_URL": prefect_url},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
