@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def deploy(campaign: Path, *, cron: str | None, timezone: str, rounds_per_run: i
     if not settings.api.url:
         raise CampaignError(NO_SERVER)
     reach(settings.api.url)
-    path, here = campaign.absolute(), Path.cwd()
+    path, here = Path(os.path.abspath(campaign)), Path.cwd()
     root = here if path.is_relative_to(here) and path != here else path.parent
     try:
         with get_client(sync_client=True) as client:

@@ -72,11 +72,13 @@ def test_deploying_again_changes_what_is_there(here: Path, prefect_url: str, cap
     assert second.global_concurrency_limit.limit == 1
 
 
+@pytest.mark.parametrize("relative", [False, True])
 def test_a_campaign_elsewhere_runs_in_its_own_folder(
-    here: Path, prefect_url: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    relative: bool, here: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    assert run_command(["deploy", str(here / "lj.yaml")]) == 0
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert run_command(["deploy", "../lj.yaml" if relative else str(here / "lj.yaml")]) == 0
     assert deployed().job_variables == {"working_dir": str(here)}
     assert deployed().parameters["campaign"] == "lj.yaml"
 
