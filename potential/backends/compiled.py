@@ -17,7 +17,8 @@ from torch import Tensor
 from potential.backends.backend import Backend, EnergyAndSlope, Loss
 from potential.backends.dual import weighted_energy_and_derivative
 from potential.backends.packed import PackedWeights
-from potential.kernels.block import block_functions, graph_arrays
+from potential.kernels.arguments import Packed
+from potential.kernels.block import block_functions, pack_graph
 from potential.nequip.graph import Graph
 from potential.nequip.model import NequIP
 
@@ -77,7 +78,8 @@ class CompiledBlocks:
         self._passes = [block_functions("evaluate", b.layout, b.linear.dtype) for b in weights.blocks]
 
     def energy_and_slope(self, graph: Graph) -> EnergyAndSlope:
-        features, kept = self._forward(graph)
+        packed = pack_graph(graph)
+        features, kept = self._forward(graph.species, packed)
         readout = self.weights.readout.detach()
         scale = self.weights.scales.index_select(0, graph.species)
         energy = torch.bmm(features, readout.unsqueeze(2)).squeeze(2) * scale
@@ -85,39 +87,24 @@ class CompiledBlocks:
         members, edges = len(readout), len(graph.topology.sender)
         slope = features.new_zeros(members, edges, 3)
         cotangent = scale.view(1, -1, 1, 1) * readout[:, None, None, :]
-        arrays = graph_arrays(graph)
         for layer in reversed(range(len(kept))):
             block, (h, before) = self.weights.blocks[layer], kept[layer]
             atoms = h.shape[1]
             into = torch.empty_like(h) if layer > 0 else None
             messages = h.new_empty(members, atoms, block.layout.rows, block.layout.channels)
             self._passes[layer].backward(
-                members=members,
-                atoms=atoms,
-                edges=edges,
-                knots=block.coefficients.shape[1],
-                dout=cotangent,
-                pre=before,
-                h=h,
-                g=messages,
-                dx=into,
-                dd=slope,
-                linear_matrices=block.linear_transposed,
-                update_matrices=block.update_transposed,
-                coefficients=block.coefficients,
-                **arrays,
+                packed, block.arguments, dout=cotangent, pre=before, h=h, g=messages, dx=into, dd=slope
             )
             if into is not None:
                 cotangent = into
         return EnergyAndSlope(energy, slope)
 
     def features(self, graph: Graph) -> Float[Tensor, "members atoms channels"]:
-        return self._forward(graph)[0]
+        return self._forward(graph.species, pack_graph(graph))[0]
 
-    def _forward(self, graph: Graph) -> tuple[Tensor, list[_Kept]]:
-        x = self.weights.embedding.detach().index_select(1, graph.species).unsqueeze(2)
+    def _forward(self, species: Tensor, graph: Packed) -> tuple[Tensor, list[_Kept]]:
+        x = self.weights.embedding.detach().index_select(1, species).unsqueeze(2)
         kept = []
-        arrays = graph_arrays(graph)
         for block, passes in zip(self.weights.blocks, self._passes, strict=True):
             members, atoms = x.shape[:2]
             layout = block.layout
@@ -125,20 +112,7 @@ class CompiledBlocks:
                 x.new_empty(members, atoms, rows, layout.channels)
                 for rows in (layout.components_in, layout.rows_before_gate, layout.components_out)
             )
-            passes.forward(
-                members=members,
-                atoms=atoms,
-                edges=len(graph.topology.sender),
-                knots=block.coefficients.shape[1],
-                x=x,
-                h=h,
-                pre=before,
-                out=out,
-                linear_weights=block.linear,
-                update_weights=block.update,
-                coefficients=block.coefficients,
-                **arrays,
-            )
+            passes.forward(graph, block.arguments, x=x, h=h, pre=before, out=out)
             kept.append(_Kept(h, before))
             x = out
         return x.squeeze(2), kept

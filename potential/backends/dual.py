@@ -20,7 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from potential.backends.packed import PackedBlock, PackedWeights
-from potential.kernels.block import BlockFunctions, block_functions, graph_arrays
+from potential.kernels.arguments import Packed
+from potential.kernels.block import BlockFunctions, block_functions, pack_graph
 from potential.nequip.graph import Graph
 
 
@@ -34,6 +35,7 @@ def weighted_energy_and_derivative(
     species = graph.species
     x = weights.embedding.index_select(1, species).unsqueeze(2)
     tangent = torch.zeros_like(x)
+    packed, direction = pack_graph(graph), direction.contiguous()
     for block in weights.blocks:
         x, tangent = _DualBlock.apply(
             x,
@@ -42,8 +44,8 @@ def weighted_energy_and_derivative(
             block.update,
             block.coefficients,
             block,
-            graph,
-            direction.contiguous(),
+            packed,
+            direction,
         )
     scale = weights.scales.index_select(0, species)
     features = (energy_weight.unsqueeze(2) * x.squeeze(2) + tangent.squeeze(2)) * scale.unsqueeze(1)
@@ -58,11 +60,11 @@ class _DualBlock(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         tangent: Tensor,
-        linear: Tensor,
-        update: Tensor,
-        coefficients: Tensor,
+        _linear: Tensor,
+        _update: Tensor,
+        _coefficients: Tensor,
         block: PackedBlock,
-        graph: Graph,
+        graph: Packed,
         direction: Tensor,
     ) -> tuple[Tensor, Tensor]:
         members, atoms = x.shape[:2]
@@ -78,10 +80,8 @@ class _DualBlock(torch.autograd.Function):
             for _ in range(2)
         )
         _passes(block).forward(
-            members=members,
-            atoms=atoms,
-            edges=len(graph.topology.sender),
-            knots=coefficients.shape[1],
+            graph,
+            block.arguments,
             x=x,
             xd=tangent,
             h=h,
@@ -93,20 +93,16 @@ class _DualBlock(torch.autograd.Function):
             out=out,
             outd=outd,
             direction=direction,
-            linear_weights=linear,
-            update_weights=update,
-            coefficients=coefficients,
-            **graph_arrays(graph),
         )
         kept = (h, hd, messages, messagesd, pre, pred)
-        ctx.save_for_backward(x, tangent, coefficients, *kept)
+        ctx.save_for_backward(x, tangent, *kept)
         ctx.rest = (block, graph, direction)
         return out, outd
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, by_out: Tensor, by_tangent: Tensor) -> tuple[Tensor | None, ...]:
-        x, tangent, coefficients, h, hd, messages, messagesd, pre, pred = ctx.saved_tensors
+        x, tangent, h, hd, messages, messagesd, pre, pred = ctx.saved_tensors
         block, graph, direction = ctx.rest
         members, threads = len(x), torch.get_num_threads()
         # Each thread at work on a member sums the coefficients' gradient apart: the order of the
@@ -114,12 +110,10 @@ class _DualBlock(torch.autograd.Function):
         slabs = threads // gcd(threads, members)
         by_x, by_x_tangent = torch.empty_like(x), torch.empty_like(x)
         by_linear, by_update = torch.empty_like(block.linear), torch.empty_like(block.update)
-        by_coefficients = coefficients.new_empty(members, slabs, *coefficients.shape[1:])
+        by_coefficients = x.new_empty(members, slabs, *block.coefficients.shape[1:])
         _passes(block).backward(
-            members=members,
-            atoms=x.shape[1],
-            edges=len(graph.topology.sender),
-            knots=coefficients.shape[1],
+            graph,
+            block.arguments,
             slabs=slabs,
             dout=by_out.contiguous(),
             doutd=by_tangent.contiguous(),
@@ -143,10 +137,6 @@ class _DualBlock(torch.autograd.Function):
             dupdate=by_update,
             dtable=by_coefficients,
             direction=direction,
-            linear_matrices=block.linear_transposed,
-            update_matrices=block.update_transposed,
-            coefficients=coefficients,
-            **graph_arrays(graph),
         )
         return by_x, by_x_tangent, by_linear, by_update, by_coefficients.sum(1), None, None, None
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from potential.kernels.arguments import Packed
+from potential.kernels.block import weights_packer
 from potential.kernels.layout import BlockLayout, Matrices
 from potential.nequip.interaction import Interaction
 from potential.nequip.model import NequIP
@@ -44,6 +47,19 @@ class PackedBlock:
             update_transposed=_flat([w.detach().mT for w in update]),
             coefficients=block.radial.coefficients().contiguous(),
         )
+
+    @cached_property
+    def arguments(self) -> Packed:
+        """What compiled functions want of it."""
+        members, knots, _ = self.coefficients.shape
+        tensors = {
+            "linear_weights": self.linear,
+            "update_weights": self.update,
+            "linear_matrices": self.linear_transposed,
+            "update_matrices": self.update_transposed,
+            "coefficients": self.coefficients,
+        }
+        return weights_packer(self.layout, self.linear.dtype)({"members": members, "knots": knots}, tensors)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,10 +11,9 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
 from potential.kernels import cpp
-from potential.kernels.arguments import Array, Entry, Function
+from potential.kernels.arguments import Array, Entry, Function, Group, Packed, Packer
 from potential.kernels.build import load
 from potential.kernels.couplings import PathCode, by_degrees, path_codes
 from potential.kernels.layout import NONE, SILU, TANH, BlockLayout
@@ -23,31 +22,35 @@ from potential.nequip.linear import SILU_SCALE, TANH_SCALE
 
 Part = Literal["evaluate", "dual"]
 
-_SIZES = ("members", "atoms", "edges", "knots")
 _FEATURES, _ROWS, _PRE, _OUT = (f"members atoms {rows} U" for rows in ("M", "ROWS", "PRE", "OUT"))
-_GRAPH = (
-    Array("species", "atoms", "index"),
-    Array("row", "atoms+1", "index"),
-    Array("send", "edges", "index"),
-    Array("column", "atoms+1", "index"),
-    Array("order", "edges", "index"),
-    Array("receive", "edges", "index"),
-    Array("Y", "edges Q"),
-    Array("Y_slope", "edges Q 3"),
-    Array("b", "edges 4"),
-    Array("b_slope", "edges 4"),
-    Array("unit", "edges 3"),
-    Array("interval", "edges", "index"),
+_GRAPH = Group(
+    "graph",
+    ("atoms", "edges"),
+    (
+        Array("species", "atoms", "index"),
+        Array("row", "atoms+1", "index"),
+        Array("send", "edges", "index"),
+        Array("column", "atoms+1", "index"),
+        Array("order", "edges", "index"),
+        Array("receive", "edges", "index"),
+        Array("Y", "edges Q"),
+        Array("Y_slope", "edges Q 3"),
+        Array("b", "edges 4"),
+        Array("b_slope", "edges 4"),
+        Array("unit", "edges 3"),
+        Array("interval", "edges", "index"),
+    ),
 )
-_WEIGHTS = (
-    Array("linear_weights", "members LINEAR_WEIGHTS"),
-    Array("update_weights", "members UPDATE_WEIGHTS"),
-    Array("coefficients", "members knots P U"),
-)
-_TRANSPOSED = (
-    Array("linear_matrices", "members LINEAR_WEIGHTS"),
-    Array("update_matrices", "members UPDATE_WEIGHTS"),
-    Array("coefficients", "members knots P U"),
+_WEIGHTS = Group(
+    "weights",
+    ("members", "knots"),
+    (
+        Array("linear_weights", "members LINEAR_WEIGHTS"),
+        Array("update_weights", "members UPDATE_WEIGHTS"),
+        Array("linear_matrices", "members LINEAR_WEIGHTS"),  # transposed
+        Array("update_matrices", "members UPDATE_WEIGHTS"),
+        Array("coefficients", "members knots P U"),
+    ),
 )
 
 
@@ -56,22 +59,21 @@ def _dual(name: str, shape: str, kind: Literal["read", "write"] = "read") -> tup
     return Array(name, shape, kind), Array(f"{name}d", shape, kind)
 
 
+_GROUPS = (_GRAPH, _WEIGHTS)
 _ENTRIES = {
     "evaluate": (
         Entry(
             "block_forward",
-            _SIZES,
             (
                 Array("x", _FEATURES),
                 Array("h", _FEATURES, "write"),
                 Array("pre", _PRE, "write"),
                 Array("out", _OUT, "write"),
-                *(*_WEIGHTS, *_GRAPH),
             ),
+            groups=_GROUPS,
         ),
         Entry(
             "block_backward",
-            _SIZES,
             (
                 Array("dout", _OUT),
                 Array("pre", _PRE, "write"),
@@ -79,14 +81,13 @@ _ENTRIES = {
                 Array("g", _ROWS, "write"),
                 Array("dx", _FEATURES, "write", optional=True),
                 Array("dd", "members edges 3", "write"),
-                *(*_TRANSPOSED, *_GRAPH),
             ),
+            groups=_GROUPS,
         ),
     ),
     "dual": (
         Entry(
             "dual_forward",
-            _SIZES,
             (
                 *_dual("x", _FEATURES),
                 *_dual("h", _FEATURES, "write"),
@@ -94,12 +95,11 @@ _ENTRIES = {
                 *_dual("pre", _PRE, "write"),
                 *_dual("out", _OUT, "write"),
                 Array("direction", "members edges 3"),
-                *(*_WEIGHTS, *_GRAPH),
             ),
+            groups=_GROUPS,
         ),
         Entry(
             "dual_backward",
-            (*_SIZES, "slabs"),
             (
                 *_dual("dout", _OUT),
                 *_dual("x", _FEATURES),
@@ -114,8 +114,9 @@ _ENTRIES = {
                 Array("dupdate", "members UPDATE_WEIGHTS", "write"),
                 Array("dtable", "members slabs knots P U", "write"),
                 Array("direction", "members edges 3"),
-                *(*_TRANSPOSED, *_GRAPH),
             ),
+            sizes=("slabs",),
+            groups=_GROUPS,
         ),
     ),
 }
@@ -136,13 +137,14 @@ def block_functions(part: Part, layout: BlockLayout, dtype: torch.dtype) -> Bloc
         CompilerError: without a working compiler.
     """
     library = load(block_source(part, layout, dtype), tuple(entry.name for entry in _ENTRIES[part]))
-    return BlockFunctions(*(entry.bind(library, layout.constants, dtype) for entry in _ENTRIES[part]))
+    return BlockFunctions(*(Function(e, library, layout.constants, dtype) for e in _ENTRIES[part]))
 
 
-def graph_arrays(graph: Graph) -> dict[str, Tensor | None]:
+def pack_graph(graph: Graph) -> Packed:
     """The arguments of a block that describe the graph."""
     topology, geometry = graph.topology, graph.geometry
-    return {
+    sizes = {"atoms": len(graph.species), "edges": len(topology.sender)}
+    tensors = {
         "species": graph.species,
         "row": topology.row,
         "send": topology.sender,
@@ -156,6 +158,18 @@ def graph_arrays(graph: Graph) -> dict[str, Tensor | None]:
         "unit": geometry.unit,
         "interval": geometry.interval,
     }
+    return _graph_packer(geometry.harmonics.shape[1], geometry.harmonics.dtype)(sizes, tensors)
+
+
+@cache
+def weights_packer(layout: BlockLayout, dtype: torch.dtype) -> Packer:
+    """Packs the arguments that are a block's weights; sizes: members, knots."""
+    return Packer(_WEIGHTS, layout.constants, dtype)
+
+
+@cache
+def _graph_packer(harmonics: int, dtype: torch.dtype) -> Packer:
+    return Packer(_GRAPH, {"Q": harmonics}, dtype)
 
 
 def block_source(part: Part, layout: BlockLayout, dtype: torch.dtype) -> str:

@@ -26,6 +26,7 @@ def prelude(
             "#include <cstdint>",
             f"typedef {NAMES[dtype]} T;",
             *(f"constexpr int64_t {name} = {value};" for name, value in sizes.items()),
+            *dict.fromkeys(group.struct() for entry in entries for group in entry.groups),
             *(entry.struct() for entry in entries),
         ]
     )

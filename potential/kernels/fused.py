@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from potential.kernels.arguments import Function
 from potential.kernels.build import load
 from potential.kernels.primitives import Primitives
 from potential.kernels.source import ENTRIES, constants, convolution_source
@@ -53,7 +54,7 @@ def cpp_kernel(table: PathTable, channels: int, dtype: torch.dtype, device: torc
     """
     library = load(convolution_source(table, channels, dtype), tuple(entry.name for entry in ENTRIES))
     sizes = constants(table, channels)
-    forward, backward, adjoint = (entry.bind(library, sizes, dtype) for entry in ENTRIES)
+    forward, backward, adjoint = (Function(entry, library, sizes, dtype) for entry in ENTRIES)
     return Primitives(table, forward, backward, adjoint)
 
 

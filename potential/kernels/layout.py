@@ -84,15 +84,15 @@ class BlockLayout:
     channels: int
     n_species: int
 
-    @property
+    @cached_property
     def gated(self) -> tuple[Irrep, ...]:
         return tuple(ir for ir in self.table.irreps_out if ir.l > 0)
 
-    @property
+    @cached_property
     def components_in(self) -> int:
         return dimension(self.table.irreps_in)
 
-    @property
+    @cached_property
     def components_out(self) -> int:
         return dimension(self.table.irreps_out)
 
@@ -101,7 +101,7 @@ class BlockLayout:
         """Rows of the messages, of all paths."""
         return self.table.rows
 
-    @property
+    @cached_property
     def rows_before_gate(self) -> int:
         """Output components, and a gate for each irrep with l > 0."""
         return self.components_out + len(self.gated)

@@ -29,17 +29,16 @@ _RECEIVE = Array("receive", "edges", "index")
 
 FORWARD = Entry(
     "forward",
-    _SIZES,
     (Array("h", _FEATURES), _HARMONICS, _PATHS, Array("out", _ROWS, "write"), _ROW, _SEND),
+    _SIZES,
 )
 BACKWARD = Entry(
     "backward",
-    _SIZES,
     (Array("g", _ROWS), _HARMONICS, _PATHS, Array("out", _FEATURES, "write"), _COLUMN, _ORDER, _RECEIVE),
+    _SIZES,
 )
 ADJOINT = Entry(
     "adjoint",
-    _SIZES,
     (
         Array("h", _FEATURES),
         _HARMONICS,
@@ -49,6 +48,7 @@ ADJOINT = Entry(
         Array("dy", "members edges Q", "write"),
         *(_ROW, _SEND, _RECEIVE),
     ),
+    _SIZES,
 )
 ENTRIES = (FORWARD, BACKWARD, ADJOINT)
 
