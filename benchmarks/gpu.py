@@ -103,15 +103,17 @@ def outside(job: Job, *, smoke: bool, peer: str | None, limit_s: float) -> Itera
     command += ["--cpu-smoke"] if smoke else []
     command += ["--peer", peer] if peer else []
     environment = os.environ | ({"TRITON_INTERPRET": "1"} if smoke else {})
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             env=environment,
             start_new_session=True,
-        )
+        ) as process,
+    ):
         late = threading.Timer(limit_s, os.killpg, (process.pid, signal.SIGKILL))
         late.start()
         assert process.stdout is not None

@@ -9,6 +9,7 @@ STAGES = {
     "scf": "SCF",
     "gradient": "gradient",
     "stress": "stress",
+    "stability": "stability analysis",
     "second_guess": "second guess",
     "failed_attempts": "failed attempts",
     "other": "other",

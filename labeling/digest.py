@@ -37,7 +37,8 @@ def digest_of(
     """
     found = hashlib.sha256(f"{VERSION}\n{identity}\n{outcome}\n".encode())
     for values in (energy, forces, stress):
-        numbers = b"none" if values is None else np.asarray(values, dtype="<f8").tobytes()
+        # + 0.0: a database gives -0.0 back as 0.0
+        numbers = b"none" if values is None else (np.asarray(values, dtype="<f8") + 0.0).tobytes()
         found.update(len(numbers).to_bytes(8, "little") + numbers)
     found.update(canonical_json({key: value for key, value in data.items() if key != "digest"}))
     return f"{VERSION}-{found.hexdigest()[:32]}"

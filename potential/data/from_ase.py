@@ -68,10 +68,7 @@ def fixed_atoms(atoms: Atoms) -> tuple[int, ...]:
     """
     fixed: set[int] = set()
     for constraint in atoms.constraints:
-        whole = isinstance(constraint, FixAtoms) or (
-            isinstance(constraint, FixCartesian | FixScaled) and bool(np.all(constraint.mask))
-        )
-        if not whole:
+        if not fixes_wholly(constraint):
             raise ValueError(
                 f"{type(constraint).__name__} holds atoms partly or in relation to one another; a frame "
                 "keeps only atoms that are fixed in all directions (FixAtoms, `F F F` in a POSCAR): fix them "
@@ -79,6 +76,13 @@ def fixed_atoms(atoms: Atoms) -> tuple[int, ...]:
             )
         fixed.update(int(i) for i in np.atleast_1d(constraint.index))
     return tuple(sorted(fixed))
+
+
+def fixes_wholly(constraint: Any) -> bool:
+    """Whether an ASE constraint holds its atoms in all three directions."""
+    return isinstance(constraint, FixAtoms) or (
+        isinstance(constraint, FixCartesian | FixScaled) and bool(np.all(constraint.mask))
+    )
 
 
 def user_info(info: Mapping[str, Any], without: frozenset[str] = frozenset()) -> dict[str, Any]:

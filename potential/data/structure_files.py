@@ -20,7 +20,7 @@ from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.formats import read_objects
 from potential.data.frame import Frame
-from potential.data.from_ase import user_info
+from potential.data.from_ase import fixes_wholly, user_info
 from potential.data.json_text import decode_json, encode_json
 from potential.data.label_keys import LabelKeys, labels_of
 from potential.data.molecules import frame_of, molecule
@@ -85,7 +85,8 @@ def read_dataset(
 ) -> Dataset:
     """Read a file whose structures carry energies (eV) and forces (eV/Å), such as a labelled extxyz.
 
-    A virial (eV) becomes a stress. Constraints do not matter to a label and are left alone.
+    A virial (eV) becomes a stress. Constraints do not matter to a label: those that a frame cannot keep
+    are left out, with a note.
 
     Args:
         source: the file.
@@ -106,6 +107,11 @@ def read_dataset(
     for i, atoms in enumerate(objects):
         if not isinstance(atoms, Atoms):
             raise ValueError(f"{path}, structure {i}: a {type(atoms).__name__} carries no energy and forces")
+    for atoms in objects:
+        kept = [constraint for constraint in atoms.constraints if fixes_wholly(constraint)]
+        if len(kept) < len(atoms.constraints):
+            notes.append("constraints that hold atoms only partly are left out")
+        atoms.set_constraint(kept)
     frames = list(_frames(objects, path, charge=charge, spin=spin, check=True, notes=notes))
     for atoms in objects:
         atoms.set_constraint()  # ASE would set the forces of fixed atoms to zero

@@ -22,6 +22,7 @@ def test_stages_add_up_to_the_whole() -> None:
         "scf": 4.0,
         "gradient": 1.0,
         "stress": 0.0,
+        "stability": 0.0,
         "second_guess": 6.0,
         "failed_attempts": 3.0,
         "other": 0.5,

@@ -77,7 +77,7 @@ def test_provenance_tells_how_the_label_was_made() -> None:
     assert label.provenance["versions"]["pyscf"]
     assert label.provenance["spin_square"] == pytest.approx(0.75, abs=0.02)
     assert label.provenance["level"]["xc"] == "PBE"
-    seconds = label.provenance["scf_seconds"] + label.provenance["gradient_seconds"]
+    seconds = sum(label.provenance[f"{stage}_seconds"] for stage in ("scf", "gradient", "stability"))
     assert label.provenance["seconds"] == pytest.approx(seconds)
 
 

@@ -125,7 +125,7 @@ def test_a_killed_worker_costs_one_attempt_of_one_label() -> None:
     lost = label.provenance["failed_attempts_seconds"]
     assert lost > 0
     assert label.provenance["seconds"] == pytest.approx(
-        lost + label.provenance["scf_seconds"] + label.provenance["gradient_seconds"]
+        lost + sum(label.provenance[f"{stage}_seconds"] for stage in ("scf", "gradient", "stability"))
     )
 
 
