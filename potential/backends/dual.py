@@ -108,6 +108,9 @@ class _DualBlock(torch.autograd.Function):
         # Each thread at work on a member sums the coefficients' gradient apart: the order of the
         # sum, and so the result, depends on nothing but the number of threads.
         slabs = threads // gcd(threads, members)
+        # Scratch comes before what lives on: freed at the top of the heap it would go back to the system,
+        # to be had again page by page in the next step.
+        dpre, dpred, g, gd, dh, dhd = (torch.empty_like(t) for t in (pre, pre, messages, messages, h, h))
         by_x, by_x_tangent = torch.empty_like(x), torch.empty_like(x)
         by_linear, by_update = torch.empty_like(block.linear), torch.empty_like(block.update)
         by_coefficients = x.new_empty(members, slabs, *block.coefficients.shape[1:])
@@ -125,12 +128,12 @@ class _DualBlock(torch.autograd.Function):
             messagesd=messagesd,
             pre=pre,
             pred=pred,
-            dpre=torch.empty_like(pre),
-            dpred=torch.empty_like(pre),
-            g=torch.empty_like(messages),
-            gd=torch.empty_like(messages),
-            dh=torch.empty_like(h),
-            dhd=torch.empty_like(h),
+            dpre=dpre,
+            dpred=dpred,
+            g=g,
+            gd=gd,
+            dh=dh,
+            dhd=dhd,
             dx=by_x,
             dxd=by_x_tangent,
             dlinear=by_linear,
