@@ -6,19 +6,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import product
 
 import numpy as np
-from ase import units
 from ase.calculators.calculator import CalculationFailed, Calculator, InputError
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import thermalize_momenta
-from ase.optimize import BFGS
 from threadpoolctl import threadpool_limits
 
 from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
+from exploration.thermal import BrokenError, relaxed, visited
 from potential.data.frame import Frame
 from potential.data.plausibility import check_frame, thickness
 from potential.data.structure_files import read_frames
 
-RELAX_STEPS, RELAX_FMAX_EV_PER_A = 50, 0.1
 XTB_MIN_CELL_A = 8.0
 DRAWS_PER_FRAME = 100
 # Below this size, xTB's threads cost more than they save, and very much more on a busy machine.
@@ -85,67 +81,48 @@ def _xtb_md(start: Sequence[Frame], n: int, config: XtbMD, seed: int) -> Iterato
     pairs = list(product(range(len(start)), config.temperatures_K))
     chosen = sorted(rng.permutation(len(pairs))[:n].tolist())
     shares = [len(part) for part in np.array_split(np.arange(n), len(chosen))]
-    relaxed: dict[int, Frame] = {}
+    begins: dict[int, Frame] = {}
     gfn2_xtb(start[0])  # loads the library, so that its threads can be limited
     small = max(len(frame) for frame in start) < THREADS_HELP_FROM_ATOMS
     with threadpool_limits(1 if small else None):
         for trajectory, (pair, share) in enumerate(zip(chosen, shares, strict=True)):
             i, temperature_K = pairs[pair]
-            if i not in relaxed:
-                relaxed[i] = _relax(start[i])
-            yield from _trajectory(relaxed[i], share, temperature_K, config, seed, trajectory)
+            if i not in begins:
+                begins[i] = _relaxed(start[i])
+            yield from _trajectory(begins[i], share, temperature_K, config, seed, trajectory)
 
 
-def _relax(frame: Frame) -> Frame:
-    """Briefly, at fixed cell: enough that the velocities, not a poor start, set the temperature."""
-    atoms = frame.to_atoms()
-    atoms.calc = gfn2_xtb(frame)
+def _relaxed(frame: Frame) -> Frame:
     try:
-        BFGS(atoms, logfile=None).run(fmax=RELAX_FMAX_EV_PER_A, steps=RELAX_STEPS)
+        return relaxed(frame, gfn2_xtb(frame))
     except (CalculationFailed, InputError) as error:
         raise _xtb_error(frame, error) from error
-    return frame.moved(atoms.positions)
 
 
 def _trajectory(
     frame: Frame, n: int, temperature_K: float, config: XtbMD, seed: int, trajectory: int
 ) -> Iterator[Frame]:
-    rng = np.random.default_rng([seed, trajectory])
-    atoms = frame.to_atoms()
-    atoms.calc = gfn2_xtb(frame)
-    thermalize_momenta(atoms, temperature_K=temperature_K, rng=rng)
-    dynamics = Langevin(
-        atoms,
-        config.timestep_fs * units.fs,
+    frames = visited(
+        frame,
+        gfn2_xtb(frame),
+        n,
+        config,
         temperature_K=temperature_K,
-        friction=config.friction_per_fs / units.fs,
-        fixcm=False,
-        rng=rng,
+        rng=np.random.default_rng([seed, trajectory]),
+        origin={
+            "method": config.method,
+            "temperature_K": temperature_K,
+            "trajectory": trajectory,
+            "seed": seed,
+        },
     )
-    spacing = max(1, round(config.spacing_fs / config.timestep_fs))
     try:
-        dynamics.run(round(config.equilibration_fs / config.timestep_fs))
-        for _ in range(n):
-            dynamics.run(spacing)
-            made = frame.moved(
-                atoms.positions,
-                origin={
-                    "method": config.method,
-                    "temperature_K": temperature_K,
-                    "trajectory": trajectory,
-                    "step": dynamics.nsteps,
-                    "seed": seed,
-                },
-            )
-            check_frame(made, min_distance_factor=config.min_distance_factor)
+        for made, _ in frames:
             yield made
     except (CalculationFailed, InputError) as error:
         raise _xtb_error(frame, error) from error
-    except ValueError as error:
-        raise ValueError(
-            f"GFN2-xTB MD at {temperature_K:.0f} K broke {frame.formula} at step {dynamics.nsteps}: {error}; "
-            "lower temperatures_K or timestep_fs"
-        ) from error
+    except BrokenError as error:
+        raise ValueError(f"GFN2-xTB {error}; lower temperatures_K or timestep_fs") from error
 
 
 def gfn2_xtb(frame: Frame) -> Calculator:

@@ -6,7 +6,7 @@ import time
 from importlib import import_module
 
 import numpy as np
-from ase.calculators.calculator import CalculationFailed, SCFError
+from ase.calculators.calculator import CalculationFailed, Calculator, SCFError
 
 from labeling.ase_level import AseLevel
 from labeling.failure import NotConvergedError
@@ -14,6 +14,19 @@ from labeling.provenance import where_and_with
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.stress import full_stress
+
+
+def calculator_for(frame: Frame, level: AseLevel) -> Calculator:
+    """The level's calculator, set up for the charge and spin of `frame`.
+
+    Raises:
+        ImportError: if its package is not installed.
+    """
+    module, _, name = level.calculator.rpartition(".")
+    made: Calculator = getattr(import_module(module), name)(
+        **level.complete, **level.entry.fixed, **level.entry.of_frame(frame)
+    )
+    return made
 
 
 def compute(frame: Frame, level: AseLevel) -> Label:
@@ -24,10 +37,8 @@ def compute(frame: Frame, level: AseLevel) -> Label:
         ImportError: if its package is not installed.
     """
     started = time.perf_counter()
-    module, _, name = level.calculator.rpartition(".")
-    calculator = getattr(import_module(module), name)
     atoms = frame.to_atoms()
-    atoms.calc = calculator(**level.complete, **level.entry.fixed, **level.entry.of_frame(frame))
+    atoms.calc = calculator_for(frame, level)
     try:
         energy = float(atoms.get_potential_energy())
         forces = np.array(atoms.get_forces(apply_constraint=False), dtype=np.float64)

@@ -29,6 +29,7 @@ from flows.record.results import LabelSummary, RoundResult, SelectionSummary
 from flows.record.table import LABEL
 from flows.steps.explore import explore_with_committee, select_frames
 from flows.steps.labels import label_frames, returning_frames, take_in_spool
+from flows.steps.pretrain import pretrain
 from flows.steps.train import evaluate_on_test, load_committee, train
 from flows.tracking.tracker import Tracker
 from flows.views.console import say
@@ -88,6 +89,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
         try:
             take_in_spool(folder, store)
             start = begin(folder, structures, store)
+            pretrained = pretrain(folder, structures, start.elements)
             tracker.log_start(start.initial)
             shared = Campaign(
                 folder=folder,
@@ -96,6 +98,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
                 test=start.test,
                 elements=start.elements,
                 energy_shifts=start.energy_shifts,
+                pretrained=pretrained,
             )
             states = _loop(shared, start, rounds_per_run)
             ended = all(state.ended for state in states)
@@ -129,7 +132,7 @@ def _turn(campaign: Campaign, state: State) -> State:
     """One round of one arm: train, evaluate, explore, select, label, record, advance."""
     folder, here, learned = campaign.folder, state.here, state.dataset
     say(f"{here}: {len(learned)} labels")
-    trained = train(folder, here, learned, campaign.elements, campaign.energy_shifts)
+    trained = train(folder, here, learned, campaign.elements, campaign.energy_shifts, campaign.pretrained)
     tested = evaluate_on_test(folder, here, campaign.test)
     result = RoundResult(
         round=state.round,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from flows.record.folder import CampaignFolder
 from flows.record.rounds import Arm, RoundFolder
 from flows.steps.labels import LabelTally
+from flows.steps.train import Pretrained
 from flows.tracking.tracker import Tracker
 from labeling.store import LabelStore
 from potential.data.dataset import Dataset
@@ -22,6 +23,7 @@ class Campaign:
         test: the frozen test set.
         elements: atomic numbers that the potential must know.
         energy_shifts: energies of isolated atoms, eV; None where the shifts are fitted.
+        pretrained: weights to begin from; None: random ones.
     """
 
     folder: CampaignFolder
@@ -30,6 +32,7 @@ class Campaign:
     test: Dataset
     elements: tuple[int, ...]
     energy_shifts: Mapping[int, float] | None = None
+    pretrained: Pretrained | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,10 @@ from flows.record.table import (
     FRAMES,
     ISOLATED_ATOMS,
     LABEL,
+    PRETRAIN,
     PUBLISH,
     SELECT,
+    TEACH,
     TRAIN,
 )
 from flows.settings.campaign_config import MAIN_ARM, CampaignConfig
@@ -91,6 +93,16 @@ class CampaignFolder:
         return self.path / ISOLATED_ATOMS.name
 
     @property
+    def teach(self) -> Path:
+        """The stage that makes the teacher's frames, with their labels."""
+        return self.path / "pretraining" / TEACH.name
+
+    @property
+    def pretrain(self) -> Path:
+        """The stage whose `potential/` every arm and round begins from."""
+        return self.path / "pretraining" / PRETRAIN.name
+
+    @property
     def potential(self) -> Path:
         return self.path / PUBLISH.name
 
@@ -129,6 +141,7 @@ class CampaignFolder:
         found = [(FRAMES.title, self.frames), (FIRST_LABELS.title, self.first_labels)]
         if self.config.training.energy_shifts == "isolated_atoms":
             found.append((ISOLATED_ATOMS.title, self.isolated_atoms))
+        found += [(s.title, p) for s, p in ((TEACH, self.teach), (PRETRAIN, self.pretrain)) if p.exists()]
         for number in range(self.config.rounds + 1):
             for arm in self.arms:
                 here = arm.round(number)

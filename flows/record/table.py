@@ -22,6 +22,20 @@ ISOLATED_ATOMS = Stage(
     inputs=("level", "frames"),
     outputs=("outcomes.csv",),
 )
+TEACH = Stage(
+    name="teach",
+    title="teacher's frames",
+    inputs=("teacher", "dynamics", "frames", "structure", "seed"),
+    outputs=("teacher.db", "summary.json"),
+    half_done="go on",  # with the walks that are not in its store
+)
+PRETRAIN = Stage(
+    name="pretrain",
+    title="pretraining",
+    inputs=("source", "model", "training", "elements", "seed"),
+    outputs=("potential/weights.safetensors", "potential/config.json", "summary.json"),
+    half_done="go on",  # from its checkpoint
+)
 TRAIN = Stage(
     name="train",
     title="training",

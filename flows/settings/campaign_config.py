@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from exploration.settings import ExplorationConfig, FramesConfig
 from exploration.strategies import Strategy
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
+from flows.settings.pretraining import AutomaticPretraining, Pretraining
 from labeling.level import LevelOfTheory
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
@@ -111,6 +112,13 @@ class CampaignConfig(Config):
     training: Annotated[TrainingConfig, Field(description="its training, anew in each round")] = (
         TrainingConfig()
     )
+    pretraining: Annotated[
+        Pretraining,
+        Field(
+            description="what the committee learns first, from a cheap method; off: nothing; auto: from "
+            "GFN2-xTB for molecules"
+        ),
+    ] = AutomaticPretraining()
     exploration: Annotated[ExplorationConfig, Field(description="molecular dynamics with the committee")] = (
         ExplorationConfig()
     )

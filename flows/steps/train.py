@@ -31,6 +31,21 @@ from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """What every training of a campaign may begin from.
+
+    Attributes:
+        potential: its folder.
+        elements: atomic numbers that it knows.
+        fine_tuning_rate: the learning rate that takes its weights further.
+    """
+
+    potential: Path
+    elements: tuple[int, ...]
+    fine_tuning_rate: float
+
+
 @step("train", "train {here}")
 def train(
     campaign: CampaignFolder,
@@ -38,20 +53,28 @@ def train(
     dataset: Dataset,
     elements: Sequence[int],
     isolated_atom_energies: Mapping[int, float] | None = None,
+    pretrained: Pretrained | None = None,
 ) -> TrainingSummary:
-    """Train the committee on all labels but the held-out ones; a killed training goes on."""
-    config, number = campaign.config, here.number
-    n_held_out = round(config.training.validation_fraction * len(dataset))
+    """Train the committee on all labels but the held-out ones; a killed training goes on.
+
+    It begins from the weights of the round before it if `training.warm_start` says so, else from the
+    pretrained ones if there are any, else from random ones.
+    """
+    config, number, training = campaign.config, here.number, campaign.config.training
+    begin_from = None if pretrained is None else pretrained.potential
+    if pretrained is not None:
+        training = training.model_copy(update={"learning_rate": pretrained.fine_tuning_rate})
+        elements = pretrained.elements
+    if training.warm_start and number > 0:
+        begin_from = here.previous.potential
+    n_held_out = round(training.validation_fraction * len(dataset))
     learned, held_out = dataset.split(n_held_out, seed=seed_for(config.seed, "split", number))
-    warm_start = config.training.warm_start and number > 0
     inputs = {
         "model": Settings(config.model),
-        "training": Settings(
-            config.training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})
-        ),
+        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
         "data": {"labels": len(dataset), "fingerprint": dataset.fingerprint},
         "elements": list(elements),
-        "warm_start": weights_digest(here.previous.potential) if warm_start else None,
+        "warm_start": None if begin_from is None else weights_digest(begin_from),
         "seed": config.seed,
     }
 
@@ -62,11 +85,11 @@ def train(
                 learned,
                 held_out,
                 model=config.model,
-                training=config.training,
+                training=training,
                 seed=seed_for(config.seed, "train", number),
                 folder=into,
                 numbers=elements,
-                warm_start=load_potential(here.previous.potential) if warm_start else None,
+                warm_start=None if begin_from is None else load_potential(begin_from),
                 isolated_atom_energies=isolated_atom_energies,
                 on_epoch=lambda record: done(round(100 * record.fraction)),
                 description=f"  {description}",

@@ -1,0 +1,197 @@
+"""Pretraining in a campaign: a teacher close to the level of theory, once for all rounds and arms."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
+from flows.record.results import PretrainSummary, TeachSummary
+from flows.record.stages import read_manifest
+from flows.settings.campaign_config import CampaignConfig
+from flows.settings.pretraining import FromPotential, FromTeacher, NoPretraining
+from flows.settings.yaml_file import load_config
+from flows.steps import pretrain as step
+from labeling.store import LabelStore
+from potential.package import load_potential
+
+Writer = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("prefect_url")
+
+# The example's argon with a well a fifth deeper: the teacher is wrong in a way that labels can mend.
+TEACHER = {
+    "teacher": {
+        "labeler": "ase",
+        "calculator": "ase.calculators.lj.LennardJones",
+        "parameters": {"sigma": 3.4, "epsilon": 0.0125, "rc": 8.0, "smooth": True},
+    },
+    "frames": 80,
+    "dynamics": {"temperatures_K": [30.0, 80.0], "walkers": 2, "timestep_fs": 5.0, "spacing_fs": 50.0},
+    "max_steps": 500,
+}
+BEGUN = {"training": {"max_epochs": 4}, "arms": {"random": {"strategy": "random"}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Writer, prefect_url: str) -> Path:
+    from flows.campaign.loop import run_campaign
+
+    path = write_lj_campaign(tmp_path_factory.mktemp("taught"), pretraining=TEACHER, **BEGUN)
+    run_campaign(path)
+    return path
+
+
+def test_a_committee_that_was_taught_begins_better(
+    taught: Path, tmp_path: Path, write_lj_campaign: Writer
+) -> None:
+    from flows.campaign.loop import run_campaign
+
+    scratch = run_campaign(write_lj_campaign(tmp_path, pretraining=False, rounds=0, **BEGUN))
+    with_teacher = CampaignFolder.open(taught).results()[0]
+    assert with_teacher.test.force_mae < 0.6 * scratch.results()[0].test.force_mae
+    assert not scratch.pretrain.exists()
+
+
+def test_it_is_done_once_for_all_rounds_and_arms(taught: Path) -> None:
+    folder = CampaignFolder.open(taught)
+    manifest = read_manifest(folder.pretrain)
+    assert manifest is not None
+    weights = manifest.outputs["potential/weights.safetensors"]
+    trainings = sorted(folder.path.rglob("train/manifest.json"))
+    assert len(trainings) == 3  # round 0, shared, and round 1 of each arm
+    for path in trainings:
+        made = read_manifest(path.parent)
+        assert made is not None
+        assert made.inputs["warm_start"] == weights
+        assert made.inputs["training"]["learning_rate"] == FromTeacher().fine_tuning_rate
+
+
+def test_the_teachers_labels_have_a_store_and_a_level_of_their_own(taught: Path) -> None:
+    folder = CampaignFolder.open(taught)
+    source = folder.config.pretraining
+    assert isinstance(source, FromTeacher)
+    with LabelStore(folder.teach / "teacher.db") as teachers, LabelStore(folder.label_store) as ours:
+        assert teachers.levels() == [source.teacher.key]
+        assert ours.levels() == [folder.config.level.key]
+        assert len(teachers) == 80
+
+
+def test_what_it_cost_and_how_good_the_teaching_was_is_kept(taught: Path) -> None:
+    folder = CampaignFolder.open(taught)
+    teach = TeachSummary.model_validate_json((folder.teach / "summary.json").read_text())
+    learned = PretrainSummary.model_validate_json((folder.pretrain / "summary.json").read_text())
+    assert (teach.n_frames, teach.n_walks, teach.broken) == (80, 4, ())
+    assert (learned.n_train, learned.n_held_out, learned.steps) == (76, 4, 504)
+    assert learned.seconds > 0
+    assert learned.force_mae is not None
+    assert 0 < learned.force_mae < 0.02
+
+
+def test_a_second_run_redoes_nothing(taught: Path) -> None:
+    from flows.campaign.loop import run_campaign
+
+    folder = CampaignFolder.open(taught)
+    before = {p: p.stat().st_mtime_ns for p in folder.path.glob("pretraining/*/*") if p.is_file()}
+    run_campaign(taught)
+    assert {p: p.stat().st_mtime_ns for p in folder.path.glob("pretraining/*/*") if p.is_file()} == before
+
+
+def test_walks_that_are_in_the_store_are_not_walked_again(
+    taught: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill: two walks are stored, the stage is not finished."""
+    copy = tmp_path / "lj"
+    shutil.copytree(CampaignFolder.open(taught).path, copy)
+    folder = CampaignFolder.open(copy)
+    source = folder.config.pretraining
+    assert isinstance(source, FromTeacher)
+    complete = step._taught(LabelStore(folder.teach / "teacher.db"))[0]
+    shutil.rmtree(folder.teach)
+    structures = folder.config.structure.frames()
+    walked, real = [], step.walk
+
+    def stops_after_two(*arguments, **named):
+        if len(walked) == 2:
+            raise KeyboardInterrupt
+        walked.append(arguments[1].number)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(step, "available_cores", lambda: 1)
+    monkeypatch.setattr(step, "walk", stops_after_two)
+    teach = flow(lambda: step.teach(folder, source, structures), name="teach", persist_result=False)
+    with pytest.raises(KeyboardInterrupt):
+        teach()
+    monkeypatch.setattr(step, "walk", lambda *a, **k: walked.append(a[1].number) or real(*a, **k))
+    again = teach()
+    assert walked == [0, 1, 2, 3]
+    assert again.fingerprint == complete.fingerprint
+
+
+def test_another_campaign_begins_from_its_weights(
+    taught: Path, tmp_path: Path, write_lj_campaign: Writer
+) -> None:
+    from flows.campaign.loop import run_campaign
+
+    theirs = CampaignFolder.open(taught)
+    given = {"from": str(theirs.pretrain / "potential")}
+    path = write_lj_campaign(tmp_path, pretraining=given, rounds=0, **BEGUN)
+    folder = run_campaign(path)
+    assert folder.results()[0].test.force_mae == pytest.approx(theirs.results()[0].test.force_mae, rel=1e-6)
+    ours = folder.pretrain / "potential" / "weights.safetensors"  # a copy, for theirs may go away
+    assert ours.read_bytes() == (theirs.pretrain / "potential" / "weights.safetensors").read_bytes()
+
+
+def test_weights_of_another_architecture_are_refused(
+    taught: Path, tmp_path: Path, write_lj_campaign: Writer
+) -> None:
+    from flows.campaign.loop import run_campaign
+
+    given = {"from": str(CampaignFolder.open(taught).pretrain / "potential")}
+    model = load_potential(CampaignFolder.open(taught).pretrain / "potential").config
+    other = model.model_copy(update={"num_features": 8}).model_dump()
+    with pytest.raises(CampaignError, match="write the same architecture"):
+        run_campaign(write_lj_campaign(tmp_path, pretraining=given, rounds=0, model=other))
+
+
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        (False, NoPretraining()),
+        ("off", NoPretraining()),
+        (None, NoPretraining()),
+        (True, FromTeacher()),
+        ({"frames": 40}, FromTeacher(frames=40)),
+        ({"from": "/a/potential"}, FromPotential(path=Path("/a/potential"))),
+    ],
+)
+def test_the_short_forms(written: object, means: object, campaign_config: CampaignConfig) -> None:
+    given = campaign_config.model_dump() | {"pretraining": written}
+    assert CampaignConfig.model_validate(given).pretraining == means
+
+
+def test_auto_is_for_dft_labels_of_molecules(
+    campaign_config: CampaignConfig, tmp_path: Path, write_lj_campaign: Writer
+) -> None:
+    ethanol = CampaignFolder(tmp_path / "ethanol", campaign_config)
+    assert step.source_of(ethanol, campaign_config.structure.frames()) == FromTeacher()
+    argon = CampaignFolder.of(load_config(write_lj_campaign(tmp_path)))
+    assert step.source_of(argon, argon.config.structure.frames()) == NoPretraining()
+
+
+def test_a_campaign_that_began_without_goes_on_without(
+    campaign_config: CampaignConfig, tmp_path: Path
+) -> None:
+    folder = CampaignFolder(tmp_path / "ethanol", campaign_config)
+    folder.round(0).train.mkdir(parents=True)
+    assert step.source_of(folder, campaign_config.structure.frames()) == NoPretraining()
