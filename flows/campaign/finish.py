@@ -15,6 +15,7 @@ from flows.record.table import PUBLISH
 from flows.steps.step import step
 from flows.steps.train import weights_digest
 from flows.tracking.tracker import Tracker
+from flows.views.pretraining import pretraining_facts
 from flows.views.report import write_report
 from flows.views.summary import best_round
 from potential.package import load_card, load_potential, save_potential
@@ -82,6 +83,7 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
             "temperatures of the test frames, K": temperatures(config.test.source),
             "temperatures of the exploration, K": list(config.exploration.temperatures_K),
         },
+        "pretraining": pretraining_facts(folder) or "none, from random weights",
         # How it ran while it was trained; the round's own card says it, but for those of older versions.
         "backend": load_card(folder.round(champion.round).potential).get("backend", "not recorded"),
         "versions": {package: version(package) for package in PACKAGES},

@@ -182,6 +182,9 @@ def train(
     max_seconds: Annotated[float | None, Parameter(help="stop after this time, s")] = None,
     max_epochs: Annotated[int | None, Parameter(help="stop after so many epochs")] = None,
     seed: int = 0,
+    pretrain: Annotated[
+        bool, Parameter(help="teach it first, with GFN2-xTB or as the campaign says", negative=())
+    ] = False,
     mixed_charges: Annotated[
         bool, Parameter(help="take several charges or spins of one composition", negative=())
     ] = False,
@@ -201,7 +204,9 @@ def train(
         },
     }
     names = {"energy": energy, "forces": forces, "stress": stress}
-    train_on_file(data, output=output, campaign=campaign, changes=changes, seed=seed, names=names)
+    train_on_file(
+        data, output=output, campaign=campaign, changes=changes, seed=seed, names=names, pretrain=pretrain
+    )
 
 
 @app.command(group=TOOLS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,7 +13,10 @@ from pydantic import Field, ValidationError
 
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
+from flows.settings.pretraining import FromTeacher
+from flows.views.console import counted
 from potential.data.config import Config
+from potential.data.dataset import Dataset
 from potential.data.frame import Frame
 from potential.data.structure_files import frames_as_they_come, read_dataset, read_frames
 from potential.nequip.model_config import ModelConfig
@@ -20,6 +24,7 @@ from potential.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from potential.evaluator import Evaluator
+    from potential.nequip.model import NequIP
 
 C = TypeVar("C", ModelConfig, TrainingConfig)
 
@@ -55,10 +60,13 @@ def train_on_file(
     changes: Mapping[str, Mapping[str, Any]],
     seed: int,
     names: Mapping[str, Any],
+    pretrain: bool = False,
 ) -> None:
     """Train a committee on a labelled file.
 
     Args:
+        pretrain: teach it first, as the campaign says or with GFN2-xTB, on dynamics from one frame of each
+            composition.
         names: the file's names of energy, forces and stress, as `read_dataset` takes them.
 
     Raises:
@@ -75,9 +83,22 @@ def train_on_file(
         dataset = read_dataset(data, level_key=data.name, **names)
     print(f"{len(dataset)} labelled frames")
     learned, held_out = dataset.split(round(training.validation_fraction * len(dataset)), seed=seed)
+    warm_start = None
+    if pretrain:
+        source = (
+            config.pretraining if config and isinstance(config.pretraining, FromTeacher) else FromTeacher()
+        )
+        warm_start = _taught(dataset, source, model, training, seed, output / "pretraining")
+        training = training.model_copy(update={"learning_rate": source.fine_tuning_rate})
     try:
         trained = train_committee(
-            learned, held_out, model=model, training=training, seed=seed, folder=output / "training"
+            learned,
+            held_out,
+            model=model,
+            training=training,
+            seed=seed,
+            folder=output / "training",
+            warm_start=warm_start,
         )
     except ValueError as unfit:  # what these data cannot teach
         raise ConfigError(data, [str(unfit)]) from unfit
@@ -93,6 +114,38 @@ def train_on_file(
         "" if last is None else f", validation force MAE {1000 * (last.validation_force_mae or 0):.1f} meV/Å"
     )
     print(f"{len(trained.history)} epochs in {trained.seconds:.0f} s{error}\nwrote {output}")
+
+
+def _taught(
+    dataset: Dataset,
+    source: FromTeacher,
+    model: ModelConfig,
+    training: TrainingConfig,
+    seed: int,
+    folder: Path,
+) -> NequIP:
+    from flows.steps import teacher
+    from potential.package import load_potential
+
+    starts = list({frame.formula: frame for frame in reversed(dataset.frames)}.values())[::-1]
+    frames, percent = (
+        partial(counted, n, text, unit)
+        for n, text, unit in ((source.frames, "teacher's frames", "frame"), (100, "pretraining", "%"))
+    )
+    teacher.gather(folder / "teach", starts, source, seed=seed, counting=frames)
+    learned = teacher.learn(
+        folder / "pretrain",
+        teacher.taught(folder / "teach")[0],
+        source,
+        model=model,
+        rounds=training,
+        elements=sorted({z for frame in dataset.frames for z in frame.numbers.tolist()}),
+        seed=seed,
+        counting=percent,
+    )
+    error = 1000 * (learned.force_mae or 0.0)
+    print(f"pretrained on {learned.n_train} frames of {learned.source}: {error:.1f} meV/Å on held-out ones")
+    return load_potential(folder / "pretrain" / "potential", device=training.device)
 
 
 def _changed(config: C, changes: Mapping[str, Any]) -> C:

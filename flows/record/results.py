@@ -69,7 +69,7 @@ class TeachSummary(Config):
 
 
 class PretrainSummary(Config):
-    """What the committee learned before the first label.
+    """What the committee learned before the first label; `steps` is 0 for weights from elsewhere.
 
     The errors (eV/Angstrom, eV/atom) are on frames of the teacher that were held out, None for weights
     that came from elsewhere; `source` says where they came from.

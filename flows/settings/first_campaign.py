@@ -8,6 +8,7 @@ from pathlib import Path
 from exploration.settings import RandomDisplacement, XtbMD
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig, FrameSetConfig, StructureConfig
+from flows.settings.pretraining import FromTeacher, NoPretraining, why_not
 from flows.settings.template import commented_yaml
 from labeling.presets import PRESETS, advice
 from potential.data.atomic_write import write_atomically
@@ -57,6 +58,7 @@ def write_new_campaign(
         initial=frame_set,
         test=frame_set,
         level=level,
+        pretraining=FromTeacher() if why_not(level, frames) is None else NoPretraining(),
         training=TrainingConfig(stress_weight=100.0 if in_cells else 0.0),
     )
     write_atomically(file, commented_yaml(config))

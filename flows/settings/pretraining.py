@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +11,9 @@ from pydantic import BeforeValidator, Field
 
 from exploration.teacher_md import TeacherMD
 from labeling.ase_level import AseLevel
+from labeling.level import LevelOfTheory, PySCFLevel
 from potential.data.config import Config
+from potential.data.frame import Frame
 from potential.training.training_config import Count, TrainingConfig
 
 GFN2_XTB = AseLevel(calculator="tblite.ase.TBLite", parameters={"method": "GFN2-xTB"})
@@ -42,7 +46,7 @@ class AutomaticPretraining(Config):
 class FromTeacher(Config):
     """Dynamics and labels of a cheap method come first; the DFT labels then only correct it."""
 
-    method: Literal["teacher"] = "teacher"
+    method: Literal["teach"] = "teach"
     teacher: Annotated[AseLevel, Field(description="the cheap method, a calculator of ASE")] = GFN2_XTB
     frames: Annotated[
         int,
@@ -82,18 +86,33 @@ class FromPotential(Config):
     fine_tuning_rate: FineTuningRate = 0.005
 
 
+def why_not(level: LevelOfTheory, structures: Sequence[Frame]) -> str | None:
+    """Why `auto` does without pretraining; None where GFN2-xTB can teach."""
+    if not isinstance(level, PySCFLevel):
+        return f"labels of {level.name} are cheap, or of crystals"
+    if any(any(frame.pbc) for frame in structures):
+        return "the structures are periodic"
+    if any(int(frame.numbers.max()) > LAST_ELEMENT_OF_GFN2 for frame in structures):
+        return "GFN2-xTB has no parameters beyond radon"
+    if find_spec("tblite") is None:
+        return "tblite is not installed"
+    return None
+
+
 def _as_mapping(value: Any) -> Any:
     """The short forms: `off`, `auto`, `{from: FOLDER}`, and a teacher's settings without `method`."""
     if value is None or value is False or value in ("off", "none"):
         return {"method": "none"}
     if value == "auto":
         return {"method": "auto"}
-    if value is True or value == "teacher":
-        return {"method": "teacher"}
+    if value is True or value == "on":
+        return {"method": "teach"}
+    if isinstance(value, str):
+        raise ValueError(f"{value!r} is none of off, auto and on; or write the settings, e.g. frames: 6000")
     if isinstance(value, dict) and "method" not in value:
         if "from" in value:
             return {"method": "potential", "path": value["from"], **_without(value, "from")}
-        return {"method": "teacher", **value}
+        return {"method": "teach", **value}
     return value
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -33,6 +33,17 @@ def warn(text: str) -> None:
 def bar(total: int, description: str, unit: str, *, hidden: bool = False) -> tqdm:
     """A progress bar; none where standard error is not a terminal."""
     return tqdm(total=total, desc=f"  {description}", unit=unit, disable=hidden or None, leave=False)
+
+
+@contextmanager
+def counted(total: int, description: str, unit: str) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with how many are done, for a bar outside of Prefect."""
+    with bar(total, description, unit) as shown:
+
+        def done(count: int) -> None:
+            shown.update(count - shown.n)
+
+        yield done
 
 
 def print_rounds(results: Sequence[RoundResult], console: Console | None = None) -> None:

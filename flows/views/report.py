@@ -18,6 +18,7 @@ from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
+from flows.views.pretraining import pretraining_facts
 from flows.views.selection import selection_table
 from flows.views.summary import best_round, duration, more_metrics, round_table, verdict
 from potential.data.atomic_write import write_atomically
@@ -68,6 +69,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         settings={key: _rows(value) for key, value in config.items() if isinstance(value, dict)},
         plain=_rows({key: value for key, value in config.items() if not isinstance(value, dict)}),
         more=more_metrics(results),
+        pretraining=pretraining_facts(folder),
         beside={arm.name: round_table(arm.results()) for arm in folder.arms[1:] if arm.results()},
         potential=str(folder.potential.resolve()) if folder.potential.exists() else None,
         card=_card(folder.model_card),

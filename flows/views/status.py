@@ -9,6 +9,7 @@ from flows.record.lock import is_locked
 from flows.record.stages import is_finished, is_started
 from flows.views.console import print_costs, print_rounds
 from flows.views.label_costs import cost_table, label_costs
+from flows.views.pretraining import pretraining_line
 from labeling.store import LabelStore, is_there
 
 
@@ -20,6 +21,8 @@ def print_status(source: Path) -> None:
         print(f"not started yet; `alnico run {source}` starts it")
         return
     print(f"{state_of(folder)}; {labels_of(folder)}\n")
+    if taught := pretraining_line(folder):
+        print(f"pretrained {taught}\n")
     main, *beside = folder.arms
     print_rounds(main.results())
     for arm in beside:

@@ -3,10 +3,13 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow
 
+from exploration import teacher_md
+from exploration.teacher_md import Walk, Walked
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.record.results import PretrainSummary, TeachSummary
@@ -15,7 +18,9 @@ from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import FromPotential, FromTeacher, NoPretraining
 from flows.settings.yaml_file import load_config
 from flows.steps import pretrain as step
+from flows.steps import teacher
 from labeling.store import LabelStore
+from potential.data.frame import Frame
 from potential.package import load_potential
 
 Writer = Callable[..., Path]
@@ -74,7 +79,9 @@ def test_it_is_done_once_for_all_rounds_and_arms(taught: Path) -> None:
         made = read_manifest(path.parent)
         assert made is not None
         assert made.inputs["warm_start"] == weights
-        assert made.inputs["training"]["learning_rate"] == FromTeacher().fine_tuning_rate
+        training = made.inputs["training"]
+        assert isinstance(training, dict)
+        assert training["learning_rate"] == FromTeacher().fine_tuning_rate
 
 
 def test_the_teachers_labels_have_a_store_and_a_level_of_their_own(taught: Path) -> None:
@@ -116,26 +123,33 @@ def test_walks_that_are_in_the_store_are_not_walked_again(
     folder = CampaignFolder.open(copy)
     source = folder.config.pretraining
     assert isinstance(source, FromTeacher)
-    complete = step._taught(LabelStore(folder.teach / "teacher.db"))[0]
+    complete = teacher.taught(folder.teach)[0]
     shutil.rmtree(folder.teach)
     structures = folder.config.structure.frames()
-    walked, real = [], step.walk
+    walked: list[int] = []
+    real = teacher_md.walk
 
-    def stops_after_two(*arguments, **named):
+    def stops_after_two(begin: Frame, here: Walk, *rest: Any, **named: Any) -> Walked:
         if len(walked) == 2:
             raise KeyboardInterrupt
-        walked.append(arguments[1].number)
-        return real(*arguments, **named)
+        return noted(begin, here, *rest, **named)
 
-    monkeypatch.setattr(step, "available_cores", lambda: 1)
-    monkeypatch.setattr(step, "walk", stops_after_two)
-    teach = flow(lambda: step.teach(folder, source, structures), name="teach", persist_result=False)
+    def noted(begin: Frame, here: Walk, *rest: Any, **named: Any) -> Walked:
+        walked.append(here.number)
+        return real(begin, here, *rest, **named)
+
+    @flow(persist_result=False)
+    def teach() -> str:
+        made = step.teach(folder, source, structures)
+        return made.fingerprint
+
+    monkeypatch.setattr(teacher, "available_cores", lambda: 1)
+    monkeypatch.setattr(teacher, "walk", stops_after_two)
     with pytest.raises(KeyboardInterrupt):
         teach()
-    monkeypatch.setattr(step, "walk", lambda *a, **k: walked.append(a[1].number) or real(*a, **k))
-    again = teach()
+    monkeypatch.setattr(teacher, "walk", noted)
+    assert teach() == complete.fingerprint
     assert walked == [0, 1, 2, 3]
-    assert again.fingerprint == complete.fingerprint
 
 
 def test_another_campaign_begins_from_its_weights(

@@ -1,0 +1,236 @@
+"""What a teacher does for a committee, into a folder: frames with labels, then a training on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from exploration.teacher_md import Taught, Walk, Walked, distinct, walk, walks
+from flows.errors import CampaignError
+from flows.record.results import PretrainSummary, TeachSummary
+from flows.record.seeds import seed_for
+from flows.record.stages import Settings
+from flows.record.table import PRETRAIN, TEACH
+from flows.settings.pretraining import FromTeacher
+from labeling.ase_labeler import calculator_for
+from labeling.ase_level import AseLevel
+from labeling.level import settings
+from labeling.provenance import where_and_with
+from labeling.store import LabelStore
+from labeling.workers import available_cores
+from potential.data.atomic_write import write_atomically
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.frame import Frame
+from potential.evaluation import evaluate
+from potential.evaluator import Evaluator
+from potential.nequip.model_config import ModelConfig
+from potential.package import save_potential
+from potential.training.train import train_committee
+from potential.training.training_config import TrainingConfig
+
+STORE = "teacher.db"
+SUMMARY = "summary.json"
+HELD_OUT = 20
+"""The last of so many frames, in the order of the walks, is held out."""
+
+
+Counting = Callable[[], AbstractContextManager[Callable[[int], None]]]
+"""Opens something that shows how many are done; called only where something is to be done."""
+
+
+def gather(
+    folder: Path, structures: Sequence[Frame], source: FromTeacher, *, seed: int, counting: Counting
+) -> TeachSummary:
+    """The stage in `folder` that walks with the teacher; each walk is stored when it ends.
+
+    Args:
+        seed: the campaign's.
+        counting: frames.
+
+    Raises:
+        CampaignError: where the teacher cannot treat the structures, or more than half of the frames did
+            not come about.
+    """
+    try:
+        for frame in structures:
+            source.teacher.check(frame)
+    except ValueError as error:
+        raise CampaignError(f"pretraining: {error}; or write `pretraining: off`") from error
+    inputs = {
+        "teacher": settings(source.teacher),
+        "dynamics": Settings(source.dynamics),
+        "frames": source.frames,
+        "structure": [frame.id for frame in structures],
+        "seed": seed,
+    }
+
+    def make(into: Path) -> None:
+        with counting() as count:
+            _gather(into, structures, source, seed_for(seed, "teach"), count)
+
+    TEACH.run(folder, inputs, make)
+    return TeachSummary.model_validate_json((folder / SUMMARY).read_text())
+
+
+def _gather(
+    into: Path,
+    structures: Sequence[Frame],
+    source: FromTeacher,
+    seed: int,
+    count: Callable[[int], None],
+) -> None:
+    packages = dict.fromkeys(("ase", source.teacher.entry.distribution))
+    provenance = {"level": source.teacher.model_dump(mode="json"), **where_and_with(*packages)}
+    every, seconds, broken = walks(source.frames, len(structures), source.dynamics), 0.0, []
+    with LabelStore(into / STORE) as store:
+        done = {frame.origin["walk"] for frame in store.frames(source.teacher.key)}
+        left = [here for here in every if here.number not in done]
+        made = source.frames - sum(here.n_frames for here in left)
+        for here, walked, took in _side_by_side(partial(_run, structures, source, seed), left):
+            store.add_all(_labelled(item, source.teacher, provenance) for item in walked.taught)
+            made, seconds = made + here.n_frames, seconds + took
+            broken += [] if walked.broken is None else [walked.broken]
+            count(made)
+    data, n_alike = taught(into)
+    if len(data) < source.frames / 2:
+        raise CampaignError(
+            f"pretraining: {source.teacher.name} made {len(data)} of {source.frames} frames"
+            + (f"; {broken[0]}" if broken else f", and {n_alike} are alike")
+            + ". Change `pretraining.dynamics` (lower temperatures_K or timestep_fs, longer spacing_fs), or "
+            "write `pretraining: off`."
+        )
+    summary = TeachSummary(
+        n_frames=len(data), n_alike=n_alike, n_walks=len(every), broken=tuple(broken), seconds=seconds
+    )
+    write_atomically(into / SUMMARY, summary.model_dump_json(indent=2))
+
+
+def taught(folder: Path) -> tuple[Dataset, int]:
+    """What a teacher has made, in the order of its walks, and how many frames are left out as alike."""
+    with LabelStore(folder / STORE) as store:
+        items = sorted(store, key=lambda item: (item.frame.origin["walk"], item.frame.origin["step"]))
+    kept = distinct([item.frame for item in items])
+    return Dataset.of(items[i] for i in kept), len(items) - len(kept)
+
+
+def learn(
+    folder: Path,
+    data: Dataset,
+    source: FromTeacher,
+    *,
+    model: ModelConfig,
+    rounds: TrainingConfig,
+    elements: Sequence[int],
+    seed: int,
+    counting: Counting,
+) -> PretrainSummary:
+    """The stage in `folder` that trains a committee on the teacher's labels; a killed training goes on.
+
+    Args:
+        rounds: how the rounds train, which `source.training` changes.
+        elements: atomic numbers that the potential must know.
+        seed: the campaign's.
+        counting: per cent.
+    """
+    training = source.training(rounds)
+    inputs = {
+        "source": data.fingerprint,
+        "model": Settings(model),
+        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
+        "elements": list(elements),
+        "seed": seed,
+    }
+
+    def make(into: Path) -> None:
+        with counting() as count:
+            _learn(into, data, source, model, training, elements, seed_for(seed, "pretrain"), count)
+
+    PRETRAIN.run(folder, inputs, make)
+    return PretrainSummary.model_validate_json((folder / SUMMARY).read_text())
+
+
+def _learn(
+    into: Path,
+    data: Dataset,
+    source: FromTeacher,
+    model: ModelConfig,
+    training: TrainingConfig,
+    elements: Sequence[int],
+    seed: int,
+    count: Callable[[int], None],
+) -> None:
+    held_out = Dataset.of(data.items[HELD_OUT - 1 :: HELD_OUT])
+    learned = Dataset.of(item for i, item in enumerate(data.items, start=1) if i % HELD_OUT)
+    trained = train_committee(
+        learned,
+        Dataset.of([]),
+        model=model,
+        training=training,
+        seed=seed,
+        folder=into,
+        numbers=elements,
+        on_epoch=lambda record: count(round(100 * record.fraction)),
+        description="  pretraining",
+    )
+    history = pd.DataFrame([dataclasses.asdict(record) for record in trained.history])
+    history.to_csv(into / "history.csv", index=False)
+    found = evaluate(Evaluator(trained.model), held_out)
+    reference = {"level of theory": source.teacher.name} | source.teacher.model_dump(mode="json")
+    card = {"name": "pretrained", "reference": reference, "backend": trained.backend}
+    save_potential(into / "potential", trained.model, card)
+    summary = PretrainSummary(
+        source=source.teacher.name,
+        n_train=len(learned),
+        n_held_out=len(held_out),
+        steps=trained.history[-1].step,
+        force_mae=found.force_mae,
+        energy_mae=found.energy_mae,
+        seconds=trained.seconds,
+    )
+    write_atomically(into / SUMMARY, summary.model_dump_json(indent=2))
+    for checkpoint in into.glob("checkpoint*"):  # as large as three models, and of no more use
+        checkpoint.unlink()
+
+
+def _run(
+    structures: Sequence[Frame], source: FromTeacher, seed: int, here: Walk
+) -> tuple[Walk, Walked, float]:
+    began = time.perf_counter()
+    calculator = partial(calculator_for, level=source.teacher)
+    walked = walk(structures[here.start], here, source.dynamics, calculator, seed=seed)
+    return here, walked, time.perf_counter() - began
+
+
+def _side_by_side(
+    run: Callable[[Walk], tuple[Walk, Walked, float]], every: Iterable[Walk]
+) -> Iterator[tuple[Walk, Walked, float]]:
+    """As they come, in threads: the teacher computes in compiled code, which lets other threads run."""
+    threads = ThreadPoolExecutor(available_cores())
+    try:
+        with threadpool_limits(1):  # a walk a core
+            futures = [threads.submit(run, here) for here in every]
+            for future in as_completed(futures):
+                yield future.result()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _labelled(item: Taught, teacher: AseLevel, provenance: Mapping[str, Any]) -> LabelledFrame:
+    label = Label(
+        frame_id=item.frame.id,
+        level_key=teacher.key,
+        energy=item.energy,
+        forces=item.forces,
+        stress=item.stress,
+        provenance=dict(provenance),
+    )
+    return LabelledFrame(frame=item.frame, label=label)
