@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from exploration.settings import ExplorationConfig
+from exploration.settings import ErrorBounds, ExplorationConfig
 from exploration.verdict import FrameScores, Outcome, Verdict
+from potential.calibration.calibration import Calibration
 
 
-def band(scores: FrameScores, config: ExplorationConfig) -> Verdict:
-    """Accurate below `lower_eV_per_A`, candidate up to `upper_eV_per_A`, failed above.
+def band(scores: FrameScores, config: ExplorationConfig, calibration: Calibration | None = None) -> Verdict:
+    """Accurate below the lower bound, candidate up to the upper, failed above.
 
-    Above `stop_eV_per_A` the replica has to stop, too: the forces that drive it mean nothing. A
-    disagreement that is NaN is above every bound.
+    What is compared is the largest force disagreement of an atom, or with `config.error_bounds` and a
+    calibration the largest expected error. Above the stop bound the replica has to stop, too: the forces
+    that drive it mean nothing. A number that is NaN is above every bound.
     """
-    worst = scores.max_force_disagreement
-    said = f"force disagreement {worst:.3g} eV/Å"
-    if not worst <= config.stop_eV_per_A:
+    bounds, expected = config.error_bounds, scores.max_expected_error
+    if bounds is None or calibration is None or expected is None:
+        return _judge(
+            scores.max_force_disagreement,
+            (config.lower_eV_per_A, config.upper_eV_per_A, config.stop_eV_per_A),
+            "force disagreement",
+            "eV/Å",
+        )
+    factor, called = _measure(bounds, calibration)
+    edges = (bounds.lower_meV_per_A, bounds.upper_meV_per_A, bounds.stop_meV_per_A)
+    return _judge(1000 * factor * expected, edges, called, "meV/Å")
+
+
+def _measure(bounds: ErrorBounds, calibration: Calibration) -> tuple[float, str]:
+    """How many expected errors are compared with the bounds, and what that is called."""
+    if bounds.level is None:
+        return 1.0, "expected force error"
+    return calibration.ratio(bounds.level), f"force error in {bounds.judged_by} of cases at most"
+
+
+def _judge(worst: float, bounds: tuple[float, float, float], called: str, unit: str) -> Verdict:
+    lower, upper, stop = bounds
+    said = f"{called} {worst:.3g} {unit}"
+    if not worst <= stop:
         return Verdict(
             outcome=Outcome.FAILED,
-            reason=f"lost: {said} above the stop bound {config.stop_eV_per_A}",
+            reason=f"lost: {said} above the stop bound {stop}",
             stops=True,
         )
-    if not worst <= config.upper_eV_per_A:
-        return Verdict(
-            outcome=Outcome.FAILED,
-            reason=f"too uncertain: {said} above the upper bound {config.upper_eV_per_A}",
-        )
-    if worst >= config.lower_eV_per_A:
-        return Verdict(
-            outcome=Outcome.CANDIDATE,
-            reason=f"{said} between {config.lower_eV_per_A} and {config.upper_eV_per_A}",
-        )
-    return Verdict(outcome=Outcome.ACCURATE, reason=f"{said} below the lower bound {config.lower_eV_per_A}")
+    if not worst <= upper:
+        return Verdict(outcome=Outcome.FAILED, reason=f"too uncertain: {said} above the upper bound {upper}")
+    if worst >= lower:
+        return Verdict(outcome=Outcome.CANDIDATE, reason=f"{said} between {lower} and {upper}")
+    return Verdict(outcome=Outcome.ACCURATE, reason=f"{said} below the lower bound {lower}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from ase.data import chemical_symbols
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from exploration.ledger import Exploration
 from exploration.settings import ExplorationConfig
 from exploration.uncertainty import uncertainty
 from exploration.verdict import FrameScores, Outcome, Verdict
+from potential.calibration.calibration import Calibration
 from potential.data.frame import Frame
 from potential.force_model import ForceModel
 
@@ -30,6 +32,7 @@ def explore(
     config: ExplorationConfig,
     *,
     seed: int,
+    calibration: Calibration | None = None,
     origin: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exploration:
@@ -44,6 +47,8 @@ def explore(
         starts: structures to start from, such as the dataset's.
         config: how long, how hot, which bounds.
         seed: of the draw, the velocities and the noise; the same seed gives the same result.
+        calibration: turns the committee's disagreement into expected errors, which are recorded, and
+            which `config.error_bounds` judges by.
         origin: what every recorded frame's `origin` shall say besides replica, step and start,
             e.g. {"round": 2}.
         progress: called with (steps done, all steps) whenever frames are recorded.
@@ -55,7 +60,9 @@ def explore(
         raise ValueError("exploration needs at least one structure to start from, got none")
     n, ladder = config.n_replicas, config.temperatures_K
     chosen, baths_K = _draw(starts, n, seed), [ladder[i % len(ladder)] for i in range(n)]
-    log = _Log(starts=chosen, baths_K=baths_K, config=config, origin=dict(origin or {}))
+    log = _Log(
+        starts=chosen, baths_K=baths_K, config=config, origin=dict(origin or {}), calibration=calibration
+    )
     scheme: Scheme = config.ensemble
     state = scheme.init(force_model, chosen, baths_K, seed=seed)
     for step in range(config.n_steps):
@@ -87,6 +94,7 @@ class _Log:
     baths_K: list[float]
     config: ExplorationConfig
     origin: dict[str, Any]
+    calibration: Calibration | None = None
     frames: list[Frame] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     stopped: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -121,11 +129,11 @@ class _Log:
         origin = self.origin | where | {"start": start.id}
         frame = start.moved(positions.numpy(), cell=cell.numpy(), origin=origin)
         flaw = unphysical(frame, scores, bath_temperature_K=bath, config=self.config)
-        verdict = band(scores, self.config) if flaw is None else Verdict.unphysical(flaw)
+        verdict = band(scores, self.config, self.calibration) if flaw is None else Verdict.unphysical(flaw)
         time = {"time_fs": step * self.config.timestep_fs}
         said = {"verdict": str(verdict.outcome), "reason": verdict.reason, "physical": verdict.physical}
         self.frames.append(frame)
-        self.rows.append({"frame_id": frame.id} | where | time | asdict(scores) | said)
+        self.rows.append({"frame_id": frame.id} | where | time | scores.known() | said)
         return verdict
 
     def _scores(self, state: MDState) -> list[FrameScores]:
@@ -139,8 +147,22 @@ class _Log:
             "stride_A": self._stride(state),
             "volume_ratio": self._volume_ratio(state),
         }
+        if self.calibration is not None:
+            columns |= self._expected(state, self.calibration)
         rows = torch.stack(list(columns.values()), dim=1).tolist()
         return [FrameScores(**dict(zip(columns, row, strict=True))) for row in rows]
+
+    def _expected(self, state: MDState, calibration: Calibration) -> dict[str, Tensor]:
+        """Largest and mean expected error of each replica's atoms; NaN where the disagreement is."""
+        structures = state.structures
+        symbols = [chemical_symbols[z] for z in structures.numbers.tolist()]
+        disagreement = state.prediction.force_disagreement.double().cpu().numpy()
+        atoms = torch.from_numpy(calibration.expected_error(disagreement, symbols))
+        zeros, owner = atoms.new_zeros(structures.n_structures), structures.structure.cpu()
+        return {
+            "max_expected_error": zeros.scatter_reduce(0, owner, atoms, reduce="amax"),
+            "mean_expected_error": zeros.index_add(0, owner, atoms) / structures.n_atoms.cpu(),
+        }
 
     def _stride(self, state: MDState) -> Float64[Tensor, "structures"]:
         return self.config.ensemble.stride(state, timestep_fs=self.config.timestep_fs)

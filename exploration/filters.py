@@ -7,7 +7,6 @@ it: a NaN slips through `<` and `>` alike, and would end up as "no candidates".
 from __future__ import annotations
 
 import math
-from dataclasses import astuple
 
 from exploration.settings import ExplorationConfig
 from exploration.verdict import FrameScores
@@ -22,8 +21,8 @@ def unphysical(
     frame: Frame, scores: FrameScores, *, bath_temperature_K: float, config: ExplorationConfig
 ) -> str | None:
     """Why the frame is unphysical, in numbers; None for a physical frame."""
-    if not all(map(math.isfinite, astuple(scores))):
-        bad = [f"{name} {value}" for name, value in vars(scores).items() if not math.isfinite(value)]
+    bad = [f"{name} {value}" for name, value in scores.known().items() if not math.isfinite(value)]
+    if bad:
         return f"not finite: {', '.join(bad)}"
     if not scores.stride_A <= MAX_STRIDE_A:
         return (

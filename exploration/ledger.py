@@ -56,6 +56,13 @@ class Exploration:
         return np.asarray(self.records["verdict"] != Outcome.FAILED)
 
     @property
+    def expected_error(self) -> float | None:
+        """Mean expected force error of the physical frames' atoms, eV/Angstrom; None if not recorded."""
+        if "mean_expected_error" not in self.records or not self.physical.any():
+            return None
+        return float(self.records["mean_expected_error"][self.physical].mean())
+
+    @property
     def surviving_replicas(self) -> float:
         """Fraction of the replicas that ran to the end."""
         return float(self.replicas["survived"].mean())

@@ -64,9 +64,17 @@ class Pool:
         return np.asarray(self.exploration.records["max_force_disagreement"], dtype=np.float64)
 
     @cached_property
+    def uncertainty(self) -> Float[np.ndarray, "frames"]:
+        """What frames are ranked by: the largest expected error where it was recorded, else disagreement."""
+        records = self.exploration.records
+        if "max_expected_error" not in records:
+            return self.disagreement
+        return np.asarray(records["max_expected_error"], dtype=np.float64)
+
+    @cached_property
     def physical(self) -> Bool[np.ndarray, "frames"]:
         """Frames that passed the physical filter and whose score is a number."""
-        both: np.ndarray = self.exploration.physical & np.isfinite(self.disagreement)
+        both: np.ndarray = self.exploration.physical & np.isfinite(self.uncertainty)
         return both
 
 

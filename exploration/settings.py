@@ -18,6 +18,8 @@ Temperatures = Annotated[tuple[Temperature, ...], Field(min_length=1, max_length
 Timestep = Annotated[float, Field(gt=0, le=100, description="fs; beyond 100 no bond is followed")]
 Duration = Annotated[float, Field(ge=0, le=1e9)]
 Disagreement = Annotated[float, Field(ge=0, le=1e4)]
+# 1e7 meV/Å, as 1e4 eV/Å of disagreement: no force of a molecule is so large.
+ForceError = Annotated[float, Field(ge=0, le=1e7)]
 MinDistanceFactor = Annotated[
     float,
     Field(
@@ -94,6 +96,36 @@ class FramesFromFile(Config):
 FramesConfig = Annotated[XtbMD | RandomDisplacement | FramesFromFile, Field(discriminator="method")]
 
 
+class ErrorBounds(Config):
+    """The band in expected force errors of the frame's worst atom, which the calibration says."""
+
+    lower_meV_per_A: Annotated[
+        ForceError, Field(description="expected force error below which a frame counts as accurate")
+    ] = 50.0
+    upper_meV_per_A: Annotated[
+        ForceError, Field(description="above this error a frame is failed: too far off to be worth a label")
+    ] = 1000.0
+    stop_meV_per_A: Annotated[ForceError, Field(description="above this error the replica stops")] = 3000.0
+    judged_by: Annotated[
+        Literal["expected", "68%", "90%", "95%"],
+        Field(description="the expected error, or what it stays below in so many cases of a hundred"),
+    ] = "expected"
+
+    @property
+    def level(self) -> float | None:
+        """Of the interval whose end is compared with the bounds; None for the expected error itself."""
+        return None if self.judged_by == "expected" else float(self.judged_by.rstrip("%")) / 100
+
+    @model_validator(mode="after")
+    def _bounds_are_ordered(self) -> ErrorBounds:
+        if not self.lower_meV_per_A < self.upper_meV_per_A <= self.stop_meV_per_A:
+            raise ValueError(
+                f"lower_meV_per_A {self.lower_meV_per_A}, upper_meV_per_A {self.upper_meV_per_A}, "
+                f"stop_meV_per_A {self.stop_meV_per_A} must rise in this order; write e.g. 50, 1000, 3000"
+            )
+        return self
+
+
 class ExplorationConfig(Config):
     """Molecular dynamics with the committee, in search of frames it does not know yet."""
 
@@ -126,6 +158,13 @@ class ExplorationConfig(Config):
     stop_eV_per_A: Annotated[Disagreement, Field(description="above this disagreement the replica stops")] = (
         2.0
     )
+    error_bounds: Annotated[
+        ErrorBounds | None,
+        Field(
+            description="instead of the three bounds above, in expected errors: {lower_meV_per_A: 50, ...}; "
+            "rounds without a calibration go by the disagreement"
+        ),
+    ] = None
     min_distance_factor: MinDistanceFactor = 0.65
     max_temperature_factor: Annotated[
         float,
@@ -139,6 +178,11 @@ class ExplorationConfig(Config):
             description="a replica stops where its cell grows or shrinks by more than this factor",
         ),
     ] = 1.5
+
+    @property
+    def telling_error(self) -> float:
+        """eV/Å: the error of an atom that disagreement ought to tell, where a label begins to be worth it."""
+        return self.lower_eV_per_A if self.error_bounds is None else self.error_bounds.lower_meV_per_A / 1000
 
     @model_validator(mode="before")
     @classmethod

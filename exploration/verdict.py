@@ -31,6 +31,9 @@ class FrameScores:
         stride_A: the largest distance that an atom or its nearest image is about to move in one step,
             Angstrom.
         volume_ratio: of the cell to that of the replica's start; 1 where the cell does not move.
+        max_expected_error: the largest expected force error of its atoms, eV/Angstrom; None without a
+            calibration.
+        mean_expected_error: the mean of its atoms, eV/Angstrom.
     """
 
     energy: float
@@ -40,6 +43,12 @@ class FrameScores:
     temperature_K: float
     stride_A: float
     volume_ratio: float = 1.0
+    max_expected_error: float | None = None
+    mean_expected_error: float | None = None
+
+    def known(self) -> dict[str, float]:
+        """By name, without those that are None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

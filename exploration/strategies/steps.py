@@ -51,8 +51,8 @@ def thin(rows: Sequence[int], n: int, *, called: str, seed: int) -> tuple[list[i
 
 
 def uncertain_first(pool: Pool, rows: Sequence[int]) -> list[int]:
-    """Rows by falling disagreement; equal ones as the ledger has them."""
-    return sorted(rows, key=lambda row: (-pool.disagreement[row], row))
+    """Rows by falling uncertainty; equal ones as the ledger has them."""
+    return sorted(rows, key=lambda row: (-pool.uncertainty[row], row))
 
 
 def by_id(pool: Pool, rows: Sequence[int]) -> list[int]:

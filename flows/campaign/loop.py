@@ -21,21 +21,25 @@ from flows.campaign.finish import finish, pause
 from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import Campaign, State
+from flows.campaign.stopping import judge, labels_affordable
 from flows.engine.interrupts import sigterm_interrupts
 from flows.engine.prefect_runs import take_over
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.results import LabelSummary, RoundResult, SelectionSummary
+from flows.record.stages import is_finished
 from flows.record.table import LABEL
+from flows.steps.calibrate import calibrate, score_arrived
 from flows.steps.explore import explore_with_committee, select_frames
 from flows.steps.labels import label_frames, returning_frames, take_in_spool
 from flows.steps.pretrain import pretrain
-from flows.steps.train import evaluate_on_test, load_committee, train
+from flows.steps.train import evaluate_on_broad, evaluate_on_test, learned_and_held_out, load_committee, train
 from flows.tracking.tracker import Tracker
 from flows.views.console import say
 from labeling.store import LabelStore
 from labeling.task import open_workers
 from labeling.workers import available_cores
+from potential.data.frame import Frame
 
 
 def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> CampaignFolder:
@@ -99,6 +103,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
                 elements=start.elements,
                 energy_shifts=start.energy_shifts,
                 pretrained=pretrained,
+                broad=start.broad,
             )
             states = _loop(shared, start, rounds_per_run)
             ended = all(state.ended for state in states)
@@ -134,38 +139,68 @@ def _turn(campaign: Campaign, state: State) -> State:
     say(f"{here}: {len(learned)} labels")
     trained = train(folder, here, learned, campaign.elements, campaign.energy_shifts, campaign.pretrained)
     tested = evaluate_on_test(folder, here, campaign.test)
+    broad = None if campaign.broad is None else evaluate_on_broad(folder, here, campaign.broad)
+    _, held_out = learned_and_held_out(folder, here, learned)
+    calibrated = calibrate(folder, here, held_out)
     result = RoundResult(
         round=state.round,
         arm=state.arm.name,
         n_labels=len(learned),
         training=trained,
         evaluation=tested,
+        broad=broad,
+        calibration=calibrated,
     )
-    if state.round == folder.config.rounds:
-        record(campaign, here, result)
-        return state.end()
+    before = [r for r in here.arm.results() if r.round < state.round]
+    goes_on = is_finished(here.label)  # a bound that came later does not undo what was done
+    found = judge(folder, here, [*before, result])
+    nothing_left = labels_affordable(folder, [*before, result]) == 0 and not goes_on
+    if state.round == folder.config.rounds or nothing_left:
+        return _end(campaign, state, result.model_copy(update={"stop": found}))
 
-    explored = explore_with_committee(folder, here, learned.frames)
-    selection = select_frames(folder, here, learned.frames)
+    asked = folder.config.wants_expected_errors
+    explored = explore_with_committee(folder, here, learned.frames, calibrated.calibration if asked else None)
+    result = result.model_copy(update={"exploration": explored})
+    found = judge(folder, here, [*before, result])
+    affordable = labels_affordable(folder, [*before, result])
+    if found.ended is not None and not goes_on:
+        return _end(campaign, state, result.model_copy(update={"stop": found}))
+
+    selection = select_frames(folder, here, learned.frames, at_most=affordable)
     returning = returning_frames(here.label, state.quarantined, campaign.store, folder.config.level)
     tally = label_frames(
         folder,
         LABEL,
         here.label,
-        [*selection.frames, *returning],
+        _within([*selection.frames, *returning], None if goes_on else affordable),
         store=campaign.store,
         description=f"{here} labels",
         committee=partial(load_committee, folder, here),
     )
     stages = {
-        "exploration": explored,
+        "arrived": score_arrived(folder, here, tally.labelled, calibrated.calibration)
+        if tally.labelled
+        else None,
         "selection": SelectionSummary(n_selected=len(selection.frames), warnings=selection.warnings),
         "labels": LabelSummary(
             n_labelled=len(tally.labelled), n_failed=len(tally.quarantined), seconds=tally.seconds
         ),
+        "stop": found.model_copy(update={"ended": None}),
     }
     record(campaign, here, result.model_copy(update=stages))
     if not tally.labelled:
         say(f"  nothing new was labelled: another training would learn nothing, {here} was the last")
         return state.end()
     return state.advance(tally)
+
+
+def _end(campaign: Campaign, state: State, result: RoundResult) -> State:
+    """This round was the arm's last; nothing more is spent on it."""
+    record(campaign, state.here, result)
+    if result.stop is not None and result.stop.ended is not None:
+        say(f"  {state.here} was the last, {result.stop.ended}")
+    return state.end()
+
+
+def _within(frames: list[Frame], at_most: int | None) -> list[Frame]:
+    return frames if at_most is None else frames[:at_most]

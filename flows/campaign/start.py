@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
-from flows.record.table import FIRST_LABELS, ISOLATED_ATOMS
+from flows.record.table import BROAD_LABELS, FIRST_LABELS, ISOLATED_ATOMS
 from flows.settings.start_checks import check_start
-from flows.steps.explore import make_frame_sets
+from flows.steps.explore import make_broad_frames, make_frame_sets
 from flows.steps.labels import label_frames
 from labeling.failure import CannotLabelError
 from labeling.gpu import require_gpu4pyscf
@@ -27,6 +27,7 @@ class Start:
     Attributes:
         initial: labelled frames to learn from.
         test: the frozen test set.
+        broad: the second one, if there is one.
         quarantined: initial frames without a label.
         elements: atomic numbers of all structures.
         energy_shifts: energies of isolated atoms, eV; None where the shifts are fitted.
@@ -37,6 +38,7 @@ class Start:
     quarantined: tuple[Frame, ...]
     elements: tuple[int, ...]
     energy_shifts: Mapping[int, float] | None
+    broad: Dataset | None = None
 
 
 def start_frames(folder: CampaignFolder) -> list[Frame]:
@@ -102,7 +104,26 @@ def begin(folder: CampaignFolder, structures: Sequence[Frame], store: LabelStore
         quarantined=tuple(frame for frame in initial if frame.id not in known),
         elements=elements,
         energy_shifts=shifts,
+        broad=_broad(folder, structures, [*initial, *test], store),
     )
+
+
+def _broad(
+    folder: CampaignFolder, structures: Sequence[Frame], others: Sequence[Frame], store: LabelStore
+) -> Dataset | None:
+    if folder.config.test_broad is None:
+        return None
+    frames = make_broad_frames(folder, structures, others)
+    tally = label_frames(
+        folder, BROAD_LABELS, folder.broad_labels, frames, store=store, description=BROAD_LABELS.title
+    )
+    if not tally.labelled:
+        raise CampaignError(
+            "no frame of the broad test has a label; `alnico quarantine list` says why. Write a lower "
+            f"temperature or a smaller std_A in test_broad, delete {folder.broad_frames} and "
+            f"{folder.broad_labels}, and run again."
+        )
+    return tally.labelled
 
 
 def _isolated_atoms(

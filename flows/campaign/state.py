@@ -21,6 +21,7 @@ class Campaign:
 
     Attributes:
         test: the frozen test set.
+        broad: the second one, if there is one.
         elements: atomic numbers that the potential must know.
         energy_shifts: energies of isolated atoms, eV; None where the shifts are fitted.
         pretrained: weights to begin from; None: random ones.
@@ -33,6 +34,7 @@ class Campaign:
     elements: tuple[int, ...]
     energy_shifts: Mapping[int, float] | None = None
     pretrained: Pretrained | None = None
+    broad: Dataset | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,8 @@ def _end(results: list[RoundResult], rounds: int) -> str | None:
     last = results[-1] if results else None
     if last is not None and last.round == rounds:
         return f"round {rounds}, its last, is done"
+    if last is not None and last.stop is not None and last.stop.ended is not None:
+        return f"round {last.round}: {last.stop.ended}"
     if last is not None and last.labels is not None and not last.labels.n_labelled:
         return f"round {last.round} found nothing new to label, another training would learn nothing"
     return None

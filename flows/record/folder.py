@@ -9,7 +9,12 @@ from flows.errors import ConfigError
 from flows.record.results import RoundResult
 from flows.record.rounds import OUTCOMES_FILE, Arm, RoundFolder
 from flows.record.table import (
+    ARRIVED,
+    BROAD_FRAMES,
+    BROAD_LABELS,
+    CALIBRATE,
     EVALUATE,
+    EVALUATE_BROAD,
     EXPLORE,
     FIRST_LABELS,
     FRAMES,
@@ -28,6 +33,9 @@ from potential.data.atomic_write import write_atomically
 
 FIRST = "initial and test"
 """What the labels before the first round are called in tables."""
+
+
+BROAD_TEST = "broad test"
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,15 @@ class CampaignFolder:
         return self.path / FIRST_LABELS.name
 
     @property
+    def broad_frames(self) -> Path:
+        """The stage that makes the second frozen test set."""
+        return self.path / BROAD_FRAMES.name
+
+    @property
+    def broad_labels(self) -> Path:
+        return self.path / BROAD_LABELS.name
+
+    @property
     def isolated_atoms(self) -> Path:
         return self.path / ISOLATED_ATOMS.name
 
@@ -142,12 +159,18 @@ class CampaignFolder:
         if self.config.training.energy_shifts == "isolated_atoms":
             found.append((ISOLATED_ATOMS.title, self.isolated_atoms))
         found += [(s.title, p) for s, p in ((TEACH, self.teach), (PRETRAIN, self.pretrain)) if p.exists()]
+        if self.config.test_broad is not None:
+            found += [(BROAD_FRAMES.title, self.broad_frames), (BROAD_LABELS.title, self.broad_labels)]
         for number in range(self.config.rounds + 1):
             for arm in self.arms:
                 here = arm.round(number)
                 paths = [(TRAIN, here.train), (EVALUATE, here.evaluate)]
+                if self.config.test_broad is not None:
+                    paths.append((EVALUATE_BROAD, here.evaluate_broad))
+                paths.append((CALIBRATE, here.calibrate))
                 if number < self.config.rounds:
                     paths += [(EXPLORE, here.explore), (SELECT, here.select), (LABEL, here.label)]
+                    paths.append((ARRIVED, here.arrived))
                 found += [(f"{here}, {stage.title}", path) for stage, path in paths]
         return list({path: (title, path) for title, path in reversed(found)}.values())[::-1]
 
@@ -156,6 +179,7 @@ class CampaignFolder:
         rounds = [here for arm in self.arms for here in arm.begun()]
         return [
             (FIRST, 0, self.first_labels / OUTCOMES_FILE),
+            (BROAD_TEST, 0, self.broad_labels / OUTCOMES_FILE),
             (ISOLATED_ATOMS.title, 0, self.isolated_atoms / OUTCOMES_FILE),
             *((str(here), here.number, here.outcomes) for here in sorted(rounds, key=lambda r: r.number)),
         ]

@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 
 from flows.errors import DamagedFileError
 from flows.settings.campaign_config import MAIN_ARM
+from potential.calibration.calibration import Calibration, CalibrationScores
 from potential.data.config import Config
 
 RESULT_FILE = "result.json"
@@ -97,12 +98,33 @@ class EvaluationSummary(Config):
     more: dict[str, float] = {}  # noqa: RUF012 (pydantic copies it)
 
 
+class CalibrationSummary(Config):
+    """The round's map from disagreement to expected error, and how it does on the frozen tests.
+
+    `calibration` is None where there are too few labels that the committee was not trained on:
+    `n_held_out` of this round's, `n_arrived` scored by the committee before they were trained on.
+    """
+
+    calibration: Calibration | None
+    n_held_out: int
+    n_arrived: int
+    scores: dict[str, CalibrationScores] = {}  # noqa: RUF012 (pydantic copies it)
+
+
+class ArrivedSummary(Config):
+    """What the round's committee and calibration were worth on the labels that came afterwards."""
+
+    errors: ErrorMetrics
+    scores: CalibrationScores | None
+
+
 class ExplorationSummary(Config):
-    """What exploration met."""
+    """What exploration met; `expected_error` of the physical frames' atoms where it was asked for, eV/Å."""
 
     ledger: LedgerCounts
     surviving_replicas: float
     seconds: float
+    expected_error: float | None = None
 
 
 class SelectionSummary(Config):
@@ -120,6 +142,35 @@ class LabelSummary(Config):
     seconds: float
 
 
+class Condition(Config):
+    """One condition to stop; `holds` is None where it was not measured, `said` has the numbers."""
+
+    name: str
+    holds: bool | None
+    said: str
+
+
+class StopVerdict(Config):
+    """Which conditions to stop hold after a round, and whether the arm has ended with it.
+
+    Attributes:
+        ended: why; None where the campaign goes on.
+        hours: of computing so far, the start included; `cost` is its price where one is given.
+        gain: share of the frozen test's force error that the round gained, from `gain_low` to `gain_high`
+            with 95 %; None in round 0.
+        advice: what to do next; "" where nothing follows from the numbers.
+    """
+
+    conditions: tuple[Condition, ...]
+    ended: str | None
+    hours: float
+    cost: float | None = None
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    advice: str = ""
+
+
 class RoundResult(Config):
     """One turn of the loop: what its stages say of themselves. Stages that did not run are None.
 
@@ -132,9 +183,13 @@ class RoundResult(Config):
     n_labels: int
     training: TrainingSummary
     evaluation: EvaluationSummary
+    broad: EvaluationSummary | None = None
+    calibration: CalibrationSummary | None = None
     exploration: ExplorationSummary | None = None
     selection: SelectionSummary | None = None
     labels: LabelSummary | None = None
+    arrived: ArrivedSummary | None = None
+    stop: StopVerdict | None = None
 
     @model_validator(mode="before")
     @classmethod

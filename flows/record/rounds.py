@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exploration.strategies import Strategy
-from flows.record.results import RESULT_FILE, RoundResult, read_result
-from flows.record.table import EVALUATE, EXPLORE, LABEL, SELECT, TRAIN
+from flows.record.results import RESULT_FILE, CalibrationSummary, RoundResult, read_result
+from flows.record.table import ARRIVED, CALIBRATE, EVALUATE, EVALUATE_BROAD, EXPLORE, LABEL, SELECT, TRAIN
 from flows.settings.campaign_config import MAIN_ARM
+from potential.calibration.calibration import Calibration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +102,28 @@ class RoundFolder:
     def test_atoms(self) -> Path:
         """Reference, prediction, error and disagreement of every test atom."""
         return self.evaluate / "test_atoms.csv"
+
+    @property
+    def evaluate_broad(self) -> Path:
+        return self._learned / EVALUATE_BROAD.name
+
+    def tests(self) -> dict[str, Path]:
+        """The atoms of each frozen test, by its name; the file is there once the round is evaluated."""
+        return {"test": self.test_atoms, "broad": self.evaluate_broad / self.test_atoms.name}
+
+    @property
+    def calibrate(self) -> Path:
+        return self._learned / CALIBRATE.name
+
+    def calibration(self) -> Calibration | None:
+        """The round's calibration, once it is there."""
+        path = self.calibrate / "summary.json"
+        return CalibrationSummary.model_validate_json(path.read_text()).calibration if path.exists() else None
+
+    @property
+    def arrived(self) -> Path:
+        """What the round's committee says of the labels that came after its training."""
+        return self.path / ARRIVED.name
 
     @property
     def explore(self) -> Path:

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +77,7 @@ class Stage:
             that goes on from its own checkpoints. From other inputs it is always made anew.
         changed: refuse a finished stage whose inputs changed, or make it anew, for a stage that only
             gathers what others made.
+        later: inputs that came with a later version, and what they were before.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Stage:
     outputs: tuple[str, ...]
     half_done: Literal["make anew", "go on"] = "make anew"
     changed: Literal["refuse", "make anew"] = "refuse"
+    later: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def run(self, folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Manifest:
         """Run `make(folder)` unless it has been done from these inputs before.
@@ -99,11 +101,13 @@ class Stage:
         assert set(inputs) == set(self.inputs), f"{self.name}: {set(inputs) ^ set(self.inputs)}"
         now, manifest = _as_json(inputs), read_manifest(folder)
         before = _read_json(folder / STARTED) if manifest is None else manifest.inputs
+        if before is not None:
+            before = {**self.later, **before}
         same = before is not None and _as_now(before, inputs) == now
         if manifest is not None and same and _intact(folder, manifest):
             return manifest
         if manifest is not None and not same and self.changed == "refuse":
-            raise StageChangedError(_changed(folder, _as_now(manifest.inputs, inputs), now))
+            raise StageChangedError(_changed(folder, _as_now(before or {}, inputs), now))
 
         goes_on = self.half_done == "go on" and manifest is None and same
         if not goes_on:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flows.record.stages import Stage
 
 FRAMES = Stage(
@@ -13,6 +15,18 @@ FRAMES = Stage(
 FIRST_LABELS = Stage(
     name="labels",
     title="initial and test labels",
+    inputs=("level", "frames"),
+    outputs=("outcomes.csv",),
+)
+BROAD_FRAMES = Stage(
+    name="frames_broad",
+    title="broad test frames",
+    inputs=("structure", "test_broad", "others", "seed"),
+    outputs=("broad.extxyz",),
+)
+BROAD_LABELS = Stage(
+    name="labels_broad",
+    title="broad test labels",
     inputs=("level", "frames"),
     outputs=("outcomes.csv",),
 )
@@ -50,23 +64,40 @@ EVALUATE = Stage(
     outputs=("metrics.json", "test_atoms.csv", "test_frames.csv"),
     changed="make anew",  # it only measures what others made
 )
+EVALUATE_BROAD = replace(EVALUATE, name="evaluate_broad", title="evaluation on the broad test")
+CALIBRATE = Stage(
+    name="calibrate",
+    title="calibration",
+    inputs=("potential", "held_out", "arrived", "tests", "bound"),
+    outputs=("summary.json", "atoms.csv"),
+    changed="make anew",  # it only measures what others made
+)
 EXPLORE = Stage(
     name="explore",
     title="exploration",
-    inputs=("exploration", "potential", "starts", "seed"),
+    inputs=("exploration", "potential", "starts", "seed", "calibration"),
     outputs=("ledger.csv", "replicas.csv", "summary.json"),
+    later={"calibration": None},
 )
 SELECT = Stage(
     name="select",
     title="selection",
-    inputs=("selection", "explored", "learned", "seed"),
+    inputs=("selection", "explored", "learned", "seed", "at_most"),
     outputs=("selection.csv", "selected.extxyz", "warnings.txt"),
+    later={"at_most": None},
 )
 LABEL = Stage(
     name="label",
     title="labels",
     inputs=("level", "frames"),
     outputs=("outcomes.csv",),
+)
+ARRIVED = Stage(
+    name="arrived",
+    title="the committee on the new labels",
+    inputs=("potential", "labels", "calibration"),
+    outputs=("summary.json", "atoms.csv"),
+    changed="make anew",  # it only measures what others made
 )
 PUBLISH = Stage(
     name="potential",

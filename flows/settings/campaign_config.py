@@ -13,6 +13,7 @@ from exploration.settings import ExplorationConfig, FramesConfig
 from exploration.strategies import Strategy
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.settings.pretraining import AutomaticPretraining, Pretraining
+from flows.settings.stop_config import StopConfig
 from labeling.level import LevelOfTheory
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
@@ -106,6 +107,13 @@ class CampaignConfig(Config):
     folder: Annotated[Path, Field(description="where campaign folders are made")] = Path("campaigns")
     initial: Annotated[FrameSetConfig, Field(description="frames that are labelled before the first round")]
     test: Annotated[FrameSetConfig, Field(description="frozen test set, never trained on")]
+    test_broad: Annotated[
+        FrameSetConfig | None,
+        Field(
+            description="a second frozen test set, farther out: hotter or displaced, e.g. "
+            "{frames: 50, source: {method: xtb_md, temperatures_K: [1000.0]}}"
+        ),
+    ] = None
     level: Annotated[LevelOfTheory, Field(description="level of theory of the reference labels")]
     labeling: Annotated[LabelingConfig, Field(description="how labels are computed")] = LabelingConfig()
     model: Annotated[ModelConfig, Field(description="the NequIP committee")] = ModelConfig()
@@ -125,10 +133,16 @@ class CampaignConfig(Config):
     selection: Annotated[Strategy, Field(description="which of the explored frames are labelled")] = (
         UncertainAndDiverse()
     )
+    stop: Annotated[StopConfig, Field(description="when it may end before its last round")] = StopConfig()
     arms: Annotated[
         dict[str, Strategy],
         Field(description="other ways to select, each with its own rounds from the same start, by name"),
     ] = {}  # noqa: RUF012 (pydantic copies it)
+
+    @property
+    def wants_expected_errors(self) -> bool:
+        """Whether anything goes by the expected errors of explored frames."""
+        return self.exploration.error_bounds is not None or self.stop.force_error_meV_per_A is not None
 
     @field_validator("arms")
     @classmethod

@@ -31,7 +31,8 @@ def check_start(config: CampaignConfig, start: Sequence[Frame]) -> None:
             "`strategy: diverse` or `random` in `selection`, which do not ask for the disagreement"
         )
     check_frames(config, start)
-    from_files = any(isinstance(s.source, FramesFromFile) for s in (config.initial, config.test))
+    sets = [s for s in (config.initial, config.test, config.test_broad) if s is not None]
+    from_files = any(isinstance(s.source, FramesFromFile) for s in sets)
     if config.training.stress_weight > 0 and not from_files and not any(all(f.pbc) for f in start):
         raise ValueError(
             f"training.stress_weight is {config.training.stress_weight:g}, and no structure is periodic in "

@@ -22,7 +22,7 @@ from flows.record.results import ExplorationSummary, LedgerCounts
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings, read_manifest
-from flows.record.table import EXPLORE, FRAMES, SELECT
+from flows.record.table import BROAD_FRAMES, EXPLORE, FRAMES, SELECT
 from flows.settings.campaign_config import FrameSetConfig
 from flows.settings.start_checks import check_frames
 from flows.steps.step import step
@@ -31,6 +31,7 @@ from flows.views.console import say, warn
 from flows.views.progress import artifact_key, progress
 from flows.views.selection import selection_markdown
 from flows.views.summary import duration
+from potential.calibration.calibration import Calibration
 from potential.data.atomic_write import write_atomically
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
@@ -66,17 +67,56 @@ def make_frame_sets(campaign: CampaignFolder, start: Sequence[Frame]) -> tuple[l
     return initial, test
 
 
+@step("make broad frames", "make broad test frames")
+def make_broad_frames(
+    campaign: CampaignFolder, start: Sequence[Frame], others: Sequence[Frame]
+) -> list[Frame]:
+    """The second frozen test set, drawn without a committee; none of the `others` is in it."""
+    config, wanted = campaign.config, campaign.config.test_broad
+    assert wanted is not None, "test_broad is not asked for"
+    inputs = {
+        "structure": [frame.id for frame in start],
+        "test_broad": Settings(wanted),
+        "others": frames_digest(others),
+        "seed": config.seed,
+    }
+
+    def make(into: Path) -> None:
+        with progress(f"{config.name}-frames", "broad test frames", wanted.frames, "frame") as done:
+            made = _made(start, wanted, seed_for(config.seed, "frames", "broad"), others, done)
+        write_frames(into / BROAD_FRAMES.outputs[0], made)
+
+    BROAD_FRAMES.run(campaign.broad_frames, inputs, make)
+    broad = read_frames(campaign.broad_frames / BROAD_FRAMES.outputs[0])
+    try:
+        check_frames(config, [*start, *broad])
+    except ValueError as error:
+        raise CampaignError(f"these frames cannot be tested together: {error}") from error
+    say(f"  {len(broad)} frames of the broad test")
+    return broad
+
+
 @step("explore", "explore {here}")
 def explore_with_committee(
-    campaign: CampaignFolder, here: RoundFolder, starts: Sequence[Frame]
+    campaign: CampaignFolder,
+    here: RoundFolder,
+    starts: Sequence[Frame],
+    calibration: Calibration | None = None,
 ) -> ExplorationSummary:
-    """Molecular dynamics with the round's committee, from the frames it has learned."""
+    """Molecular dynamics with the round's committee, from the frames it has learned.
+
+    Args:
+        calibration: for expected errors of what is explored; None: none are asked for, or there is none.
+    """
     config = campaign.config
+    if config.exploration.error_bounds is not None and calibration is None:
+        warn(f"{here} has no calibration yet: its frames are judged by the committee's disagreement")
     inputs = {
         "exploration": Settings(config.exploration),
         "potential": weights_digest(here.potential),
         "starts": frames_digest(starts),
         "seed": config.seed,
+        "calibration": None if calibration is None else calibration.model_dump(mode="json"),
     }
 
     def make(into: Path) -> None:
@@ -88,6 +128,7 @@ def explore_with_committee(
                 starts,
                 config.exploration,
                 seed=seed_for(config.seed, "explore", here.number),
+                calibration=calibration,
                 origin={"round": here.number},
                 progress=lambda step, _: done(step),
             )
@@ -95,6 +136,7 @@ def explore_with_committee(
         summary = ExplorationSummary(
             ledger=LedgerCounts(**found.counts),
             surviving_replicas=found.surviving_replicas,
+            expected_error=found.expected_error,
             seconds=round(time.perf_counter() - began, 3),
         )
         write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
@@ -110,15 +152,23 @@ def explore_with_committee(
 
 
 @step("select", "select {here}")
-def select_frames(campaign: CampaignFolder, here: RoundFolder, learned: Sequence[Frame]) -> Selection:
-    """The frames to label next, each pick and each rejection with its reason in `selection.csv`."""
+def select_frames(
+    campaign: CampaignFolder, here: RoundFolder, learned: Sequence[Frame], *, at_most: int | None = None
+) -> Selection:
+    """The frames to label next, each pick and each rejection with its reason in `selection.csv`.
+
+    Args:
+        at_most: what the budget leaves; None: as many as the strategy says.
+    """
+    left, strategy = _left(here, at_most), here.arm.selection
     explored = read_manifest(here.explore)
     assert explored is not None, "exploration comes before selection"
     inputs = {
-        "selection": Settings(here.arm.selection, read=TypeAdapter(Strategy).validate_python),
+        "selection": Settings(strategy, read=TypeAdapter(Strategy).validate_python),
         "explored": explored.outputs["ledger.csv"],
         "learned": frames_digest(learned),
         "seed": campaign.config.seed,
+        "at_most": left,
     }
 
     def make(into: Path) -> None:
@@ -126,7 +176,7 @@ def select_frames(campaign: CampaignFolder, here: RoundFolder, learned: Sequence
             Exploration.load(here.explore),
             descriptors=load_committee(campaign, here).descriptors,
             training_frames=learned,
-            strategy=here.arm.selection,
+            strategy=strategy if left is None else strategy.model_copy(update={"frames_per_round": left}),
             seed=seed_for(campaign.config.seed, "select", here.number),
         )
         selection.save(into)
@@ -143,6 +193,15 @@ def select_frames(campaign: CampaignFolder, here: RoundFolder, learned: Sequence
         description=f"What was selected in {here}, and why",
     )
     return selection
+
+
+def _left(here: RoundFolder, at_most: int | None) -> int | None:
+    """What the budget leaves of a round's labels; None: all. A finished selection had what was left then."""
+    made = read_manifest(here.select)
+    if made is not None:
+        kept = made.inputs.get("at_most")
+        return kept if isinstance(kept, int) else None
+    return at_most if at_most is not None and at_most < here.arm.selection.frames_per_round else None
 
 
 def _made(

@@ -16,8 +16,8 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import ErrorMetrics, EvaluationSummary, TrainingSummary, UncertaintyMetrics
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings, read_manifest
-from flows.record.table import EVALUATE, TRAIN
+from flows.record.stages import Settings, Stage, read_manifest
+from flows.record.table import EVALUATE, EVALUATE_BROAD, TRAIN
 from flows.steps.step import step
 from flows.views.console import say
 from flows.views.progress import progress
@@ -67,8 +67,7 @@ def train(
         elements = pretrained.elements
     if training.warm_start and number > 0:
         begin_from = here.previous.potential
-    n_held_out = round(training.validation_fraction * len(dataset))
-    learned, held_out = dataset.split(n_held_out, seed=seed_for(config.seed, "split", number))
+    learned, held_out = learned_and_held_out(campaign, here, dataset)
     inputs = {
         "model": Settings(config.model),
         "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
@@ -122,6 +121,18 @@ def train(
 @step("evaluate", "evaluate {here}")
 def evaluate_on_test(campaign: CampaignFolder, here: RoundFolder, test: Dataset) -> EvaluationSummary:
     """Errors of the round's committee on the frozen test set."""
+    return _evaluated(campaign, here, EVALUATE, here.evaluate, test)
+
+
+@step("evaluate broad", "evaluate {here} broadly")
+def evaluate_on_broad(campaign: CampaignFolder, here: RoundFolder, test: Dataset) -> EvaluationSummary:
+    """Errors of the round's committee on the second frozen test set, which lies farther out."""
+    return _evaluated(campaign, here, EVALUATE_BROAD, here.evaluate_broad, test)
+
+
+def _evaluated(
+    campaign: CampaignFolder, here: RoundFolder, stage: Stage, folder: Path, test: Dataset
+) -> EvaluationSummary:
     inputs = {"potential": weights_digest(here.potential), "test": test.fingerprint}
 
     def make(into: Path) -> None:
@@ -140,13 +151,25 @@ def evaluate_on_test(campaign: CampaignFolder, here: RoundFolder, test: Dataset)
         )
         write_atomically(into / "metrics.json", summary.model_dump_json(indent=2))
 
-    EVALUATE.run(here.evaluate, inputs, make)
-    summary = EvaluationSummary.model_validate_json((here.evaluate / "metrics.json").read_text())
+    stage.run(folder, inputs, make)
+    summary = EvaluationSummary.model_validate_json((folder / "metrics.json").read_text())
+    level = summary.more.get("energy_mae_without_offset")
     say(
-        f"  test: force MAE {1000 * summary.test.force_mae:.1f} meV/Å, "
+        f"  {'test' if stage is EVALUATE else 'broad test'}: "
+        f"force MAE {1000 * summary.test.force_mae:.1f} meV/Å, "
         f"energy MAE {1000 * summary.test.energy_mae:.2f} meV/atom"
+        + ("" if level is None else f", {1000 * level:.2f} without its mean error")
     )
     return summary
+
+
+def learned_and_held_out(
+    campaign: CampaignFolder, here: RoundFolder, dataset: Dataset
+) -> tuple[Dataset, Dataset]:
+    """The labels that a round's committee is trained on, and those that only choose its best epoch."""
+    config = campaign.config
+    n_held_out = round(config.training.validation_fraction * len(dataset))
+    return dataset.split(n_held_out, seed=seed_for(config.seed, "split", here.number))
 
 
 def load_committee(campaign: CampaignFolder, here: RoundFolder) -> Evaluator:

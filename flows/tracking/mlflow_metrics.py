@@ -10,6 +10,7 @@ import pandas as pd
 
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
+from flows.views.calibration import calibration_metrics
 from flows.views.label_costs import cost_metrics
 from potential.metrics import METRICS
 
@@ -40,11 +41,21 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
         "cost/label_seconds": r.label_seconds,
         "cost/cumulative_train_seconds": sum(done.training.seconds for done in results),
         **cost_metrics(costs, here),
+        **calibration_metrics(r),
     }
-    for metric in METRICS:
-        if metric.name in r.evaluation.more:
-            unit = metric.unit.replace("/Å", "_per_A").replace("/", "_per_")
-            metrics[f"test/{metric.name}_{unit}"] = metric.factor * r.evaluation.more[metric.name]
+    if r.broad is not None:
+        metrics |= {
+            "Learning curve/broad_force_mae_meV_per_A": 1000 * r.broad.test.force_mae,
+            "Learning curve/broad_energy_mae_meV_per_atom": 1000 * r.broad.test.energy_mae,
+            "broad/force_rmse_meV_per_A": 1000 * r.broad.test.force_rmse,
+            "broad/energy_rmse_meV_per_atom": 1000 * r.broad.test.energy_rmse,
+            "broad/spearman": r.broad.uncertainty.spearman,
+        }
+    for name, scored in (("test", r.evaluation), ("broad", r.broad)):
+        for metric in METRICS:
+            if scored is not None and metric.name in scored.more:
+                unit = metric.unit.replace("/Å", "_per_A").replace("/", "_per_")
+                metrics[f"{name}/{metric.name}_{unit}"] = metric.factor * scored.more[metric.name]
     if r.selection is not None:
         metrics["labels/n_selected"] = r.selection.n_selected
     if r.labels is not None:

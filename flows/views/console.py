@@ -13,7 +13,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from flows.record.results import RoundResult
-from flows.views.summary import duration, round_table, verdict
+from flows.views.summary import BROAD_MAE, duration, round_table, verdict
 
 
 def say(text: str) -> None:
@@ -51,10 +51,12 @@ def print_rounds(results: Sequence[RoundResult], console: Console | None = None)
     console = console or Console()
     if results:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
-        for title in TITLES:
+        rows = round_table(results)
+        titles = {title: column for title, column in TITLES.items() if not column or column in rows[0]}
+        for title in titles:
             table.add_column(title, justify="right", no_wrap=True)
-        for result, row in zip(results, round_table(results), strict=True):
-            table.add_row(*(row[column] for column in TITLES.values() if column), _new(result), _time(result))
+        for result, row in zip(results, rows, strict=True):
+            table.add_row(*(row[column] for column in titles.values() if column), _new(result), _time(result))
         console.print(table)
     console.print(verdict(results), highlight=False)
 
@@ -77,6 +79,7 @@ TITLES = {
     "round": "round",
     "labels": "labels",
     "force MAE\nmeV/Å": "force MAE (meV/Å)",
+    "broad\nmeV/Å": BROAD_MAE,
     "energy MAE\nmeV/atom": "energy MAE (meV/atom)",
     "accurate /\ncandidate / failed": "accurate / candidate / failed",
     "new\nlabels": "",

@@ -25,6 +25,10 @@ from matplotlib.ticker import (
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
+from flows.views.calibration import SETS
+from potential.calibration.calibration import Calibration
+from potential.calibration.pairs import Pairs
+from potential.calibration.scores import reliability as reliability_bins
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A8F98", "#24292F"
@@ -59,6 +63,10 @@ def round_figures(here: RoundFolder) -> dict[str, Figure]:
     for name, (path, draw) in drawings.items():
         if path.exists() and not (frame := pd.read_csv(path)).empty:
             figures[name] = draw(frame)
+    calibration = here.calibration()
+    tests = {name: pd.read_csv(path) for name, path in here.tests().items() if path.exists()}
+    if calibration is not None and tests:
+        figures["reliability"] = reliability(calibration, tests)
     return figures
 
 
@@ -79,6 +87,10 @@ def learning_curve(
         axes.plot(labels, rmse, "s--", color=ORANGE, label="RMSE")
         axes.plot(labels, mae, "o-", color=BLUE, label="MAE")
         shown = [*mae, *rmse]
+        if broad := [(r.n_labels, r.broad) for r in results if r.broad is not None]:
+            far = [1000 * getattr(found.test, f"{quantity}_mae") for _, found in broad]
+            axes.plot([n for n, _ in broad], far, "D:", color=RED, label="MAE, broad test")
+            shown += far
         for (name, found), colour in zip(arms.items(), cycle((GREEN, PURPLE, RED, INK)), strict=False):
             theirs = [1000 * getattr(r.test, f"{quantity}_mae") for r in found]
             axes.plot([r.n_labels for r in found], theirs, "^-", color=colour, label=f"MAE, {name}")
@@ -150,6 +162,32 @@ def disagreement_and_error(atoms: pd.DataFrame) -> Figure:
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     spearman = x.corr(y, method="spearman")
     axes.text(0.04, 0.96, f"Spearman {spearman:.2f}", transform=axes.transAxes, va="top", fontsize=9)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def reliability(calibration: Calibration, tests: Mapping[str, pd.DataFrame]) -> Figure:
+    """Are errors as large as expected? Root mean squared error against the expected, in bins of atoms.
+
+    Args:
+        tests: tables like `Evaluation.atoms`, by the names of `flows.views.calibration.SETS`.
+    """
+    figure, (axes,) = _figure(4.6, 4.4)
+    shown: list[float] = []
+    for (name, atoms), colour, mark in zip(tests.items(), (BLUE, RED), "os", strict=False):
+        pairs = Pairs.of(atoms)
+        if not len(pairs):
+            continue
+        sigma = calibration.sigma(pairs.disagreement, pairs.symbols)
+        predicted, observed = reliability_bins(pairs.errors, sigma)
+        axes.plot(1000 * predicted, 1000 * observed, f"{mark}-", color=colour, label=SETS[name])
+        shown += [*(1000 * predicted), *(1000 * observed)]
+    low, high = 0.8 * min(shown, default=1.0), 1.25 * max(shown, default=1.0)
+    axes.plot([low, high], [low, high], color=GREY, linewidth=1, label="as expected")
+    axes.set(xlabel="expected force error (meV/Å)", ylabel="true force error (meV/Å)")
+    for which in ("x", "y"):
+        _scale(axes, which, [low, high])
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     axes.legend(frameon=False, loc="lower right")
     return figure
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
+from flows.views.calibration import calibration_table
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
 from flows.views.pretraining import pretraining_facts
@@ -28,6 +29,8 @@ CAPTIONS = {
     "cost": "Where the time went.",
     "force_parity": "Forces on the test set: committee mean against the reference.",
     "disagreement_and_error": "Does the committee know when it is wrong? Each point is a test atom.",
+    "reliability": "Reliability: root mean squared force error of a component against the expected one, in "
+    "bins of equally many test atoms. On the line it is as large as expected.",
     "training_history": "Training.",
     "md_survival": "Exploration: how long each replica ran, and how warm it was.",
 }
@@ -70,6 +73,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         plain=_rows({key: value for key, value in config.items() if not isinstance(value, dict)}),
         more=more_metrics(results),
         pretraining=pretraining_facts(folder),
+        calibration=calibration_table(results),
         beside={arm.name: round_table(arm.results()) for arm in folder.arms[1:] if arm.results()},
         potential=str(folder.potential.resolve()) if folder.potential.exists() else None,
         card=_card(folder.model_card),

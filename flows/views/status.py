@@ -7,6 +7,7 @@ from pathlib import Path
 from flows.record.folder import CampaignFolder
 from flows.record.lock import is_locked
 from flows.record.stages import is_finished, is_started
+from flows.views.calibration import calibration_line
 from flows.views.console import print_costs, print_rounds
 from flows.views.label_costs import cost_table, label_costs
 from flows.views.pretraining import pretraining_line
@@ -24,7 +25,10 @@ def print_status(source: Path) -> None:
     if taught := pretraining_line(folder):
         print(f"pretrained {taught}\n")
     main, *beside = folder.arms
-    print_rounds(main.results())
+    results = main.results()
+    print_rounds(results)
+    if results and results[-1].calibration is not None:
+        print(calibration_line(results[-1].calibration))
     for arm in beside:
         print(f"\narm {arm.name}")
         print_rounds(arm.results())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.record.results import RoundResult
+from flows.record.results import EvaluationSummary, RoundResult, StopVerdict
 from potential.metrics import METRICS, Metric
 
 NOTICEABLE = 0.05
 """Relative change of the test error within which two rounds count as equal."""
+
+
+BROAD_MAE = "broad force MAE (meV/Å)"
 
 
 def best_round(results: Sequence[RoundResult]) -> RoundResult:
@@ -24,11 +27,13 @@ def best_round(results: Sequence[RoundResult]) -> RoundResult:
 
 def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
     """One row per round, column title to cell, ready to show. `–` where a stage did not run."""
+    broadly = any(r.broad is not None for r in results)
     return [
         {
             "round": str(r.round),
             "labels": str(r.n_labels),
             "force MAE (meV/Å)": f"{1000 * r.test.force_mae:.1f}",
+            **({BROAD_MAE: _broad_mae(r)} if broadly else {}),
             "force RMSE (meV/Å)": f"{1000 * r.test.force_rmse:.1f}",
             "energy MAE (meV/atom)": f"{1000 * r.test.energy_mae:.2f}",
             "Spearman": _or_dash(r.uncertainty.spearman, "{:.2f}"),
@@ -45,11 +50,19 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
 
 def more_metrics(results: Sequence[RoundResult]) -> list[dict[str, str]]:
     """One row per metric of `potential.metrics`, a column per number of labels; empty without any."""
+    sets: dict[str, list[EvaluationSummary | None]] = {
+        "": [r.evaluation for r in results],
+        ", broad test": [r.broad for r in results],
+    }
     return [
-        {"on the test set": metric.title, "unit": metric.unit}
-        | {f"{r.n_labels} labels": _shown(metric, r.evaluation.more.get(metric.name)) for r in results}
+        {"on the test set": metric.title + of, "unit": metric.unit}
+        | {
+            f"{r.n_labels} labels": _shown(metric, None if found is None else found.more.get(metric.name))
+            for r, found in zip(results, scored, strict=True)
+        }
+        for of, scored in sets.items()
         for metric in METRICS
-        if any(metric.name in r.evaluation.more for r in results)
+        if any(found is not None and metric.name in found.more for found in scored)
     ]
 
 
@@ -76,7 +89,7 @@ def verdict(results: Sequence[RoundResult]) -> str:
         return (
             f"With {_labels(first)} the force error {where} is {_force(first)} (MAE). "
             "One round is not a learning curve yet."
-        )
+        ) + "".join(f" {sentence}" for sentence in stop_sentences(results))
     fall, step = _fall(first, last), _fall(results[-2], last)
     grew = f"while the labels grew from {first.n_labels} to {last.n_labels}"
     ends = f"from {1000 * first.test.force_mae:.0f} to {_force(last)} (MAE)"
@@ -94,7 +107,42 @@ def verdict(results: Sequence[RoundResult]) -> str:
         sentences.append(f"The last round lost {-step:.0%}: look at its training history and selection.")
     if best.round != last.round:
         sentences.append(f"Best on the test set is round {best.round} with {_force(best)}.")
-    return " ".join(sentences)
+    return " ".join([*sentences, *stop_sentences(results)])
+
+
+def stop_sentences(results: Sequence[RoundResult]) -> list[str]:
+    """What the last round was worth, which conditions to stop hold, and what to do next."""
+    last = results[-1]
+    if last.stop is None:
+        return []
+    return [*_worth(results), *_stands(last.stop), *([last.stop.advice] if last.stop.advice else [])]
+
+
+def _worth(results: Sequence[RoundResult]) -> list[str]:
+    """Error gained per label and per hour of the last round."""
+    if len(results) < 2 or results[-1].stop is None or results[-1].stop.gain is None:
+        return []
+    before, last = results[-2:]
+    stop, labels = results[-1].stop, last.n_labels - before.n_labels
+    hours = None if before.stop is None else stop.hours - before.stop.hours
+    gained = 1000 * (before.test.force_mae - last.test.force_mae)
+    per_hour = "" if not hours or hours <= 0 else f" and {gained / hours:.3g} per hour"
+    per_label = f"{gained / labels:.3g} meV/Å per label" if labels > 0 else f"{gained:.3g} meV/Å"
+    return [
+        f"The last round gained {per_label}{per_hour} ({stop.gain:.0%} of the error, 95 % interval "
+        f"{stop.gain_low:.0%} to {stop.gain_high:.0%} over the test frames)."
+    ]
+
+
+def _stands(stop: StopVerdict) -> list[str]:
+    if stop.ended is not None:
+        return [f"It has ended, {stop.ended}."]
+    if not stop.conditions:
+        return []
+    met = [c.said for c in stop.conditions if c.holds]
+    open_ = [c.said for c in stop.conditions if not c.holds]
+    parts = ([f"met: {'; '.join(met)}"] if met else []) + ([f"not yet: {'; '.join(open_)}"] if open_ else [])
+    return [f"To stop, {'. '.join(parts)}."]
 
 
 def duration(seconds: float | None) -> str:
@@ -107,6 +155,10 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _broad_mae(result: RoundResult) -> str:
+    return _or_dash(None if result.broad is None else 1000 * result.broad.test.force_mae, "{:.1f}")
 
 
 def _fall(before: RoundResult, after: RoundResult) -> float:

@@ -1,13 +1,16 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from exploration.explore import explore
 from exploration.ledger import Exploration
-from exploration.settings import ExplorationConfig
+from exploration.pool import Pool
+from exploration.settings import ErrorBounds, ExplorationConfig
 from exploration.verdict import Outcome
+from potential.calibration.calibration import EXPECTED_LENGTH, Calibration
 from potential.data.structure_files import molecule
 from potential.evaluator import Evaluator
 from potential.nequip.batch import CommitteePrediction, Structures
@@ -191,3 +194,34 @@ def test_different_molecules_under_a_real_committee():
     alone = evaluator(Structures.of([found.frames[-1]]))
     assert float(alone.mean_energy) == pytest.approx(found.records["energy"].iloc[-1], abs=1e-3)
     assert found.records["verdict"].isin(list(Outcome)).all()
+
+
+def test_expected_errors_are_recorded_and_judged():
+    """With a calibration of exponent 1 they are the disagreement times a number, here of each element."""
+    calibration = Calibration(
+        exponent=1.0,
+        scale=1.0,
+        scales={"O": 1e-9 / 2, "H": 1e-9},
+        floor=1e-9,
+        ratios=(None, None, None),
+        n_frames=9,
+        n_atoms=99,
+    )
+    model = Springs(WATER, scales=COMMITTEE)
+    bounds = ErrorBounds(lower_meV_per_A=1e-3, upper_meV_per_A=1e7, stop_meV_per_A=1e7)
+    config = CONFIG.model_copy(update={"error_bounds": bounds})
+    plain = explore(model, [WATER], config, seed=2)
+    found = explore(model, [WATER], config, seed=2, calibration=calibration)
+    assert "max_expected_error" not in plain.records
+    assert plain.expected_error is None
+    row = 3
+    frame = found.frames[row]
+    assert frame == plain.frames[row]  # the dynamics are the same
+    disagreement = model(Structures.of([frame])).force_disagreement.numpy()
+    expected = EXPECTED_LENGTH * disagreement * np.array([0.5, 1.0, 1.0])
+    assert found.records["max_expected_error"][row] == pytest.approx(expected.max())
+    assert found.records["mean_expected_error"][row] == pytest.approx(expected.mean())
+    assert found.expected_error == pytest.approx(found.records["mean_expected_error"].mean())
+    assert "expected force error" in found.records["reason"][row]
+    pool = Pool.of(found, training_frames=[], descriptors=lambda frames: np.zeros((len(frames), 1)))
+    assert pool.uncertainty[row] == pytest.approx(expected.max())

@@ -15,10 +15,16 @@ from flows.cli.app import run_command
 from flows.errors import CampaignError, StageChangedError
 from flows.record.folder import CampaignFolder
 from flows.settings.yaml_file import load_config
+from flows.views.label_costs import label_outcomes
+from flows.views.summary import round_table
 from labeling.store import LabelStore
 from potential.calculator import Potential
+from potential.data.dataset import Dataset
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
+from potential.evaluation import evaluate
+from potential.evaluator import Evaluator
+from potential.package import load_potential
 
 Writer = Callable[..., Path]
 
@@ -41,7 +47,8 @@ def yaml_file(tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Write
     frames = [good.moved(good.positions * scale) for scale in (0.98, 0.99, 1.0, 1.01, 1.02)]
     write_frames(folder / "mine.extxyz", [*frames, squeezed(good, 1.6)])
     source = {"method": "file", "path": "mine.extxyz"}
-    return write_lj_campaign(folder, initial={"frames": 6, "source": source})
+    broad = {"frames": 3, "source": {"method": "displacement", "std_A": 0.3}}
+    return write_lj_campaign(folder, initial={"frames": 6, "source": source}, test_broad=broad)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +73,11 @@ def test_every_stage_of_every_round_is_there(finished: CampaignFolder):
     stages = {
         path.parent.relative_to(finished.path).as_posix() for path in finished.path.rglob("manifest.json")
     }
-    rounds = {f"rounds/00/{stage}" for stage in ("train", "evaluate", "explore", "select", "label")}
-    assert stages == {"frames", "labels", "potential", "rounds/01/train", "rounds/01/evaluate"} | rounds
+    first = ("train", "evaluate", "evaluate_broad", "calibrate", "explore", "select", "label", "arrived")
+    rounds = {f"rounds/00/{stage}" for stage in first}
+    rounds |= {f"rounds/01/{stage}" for stage in ("train", "evaluate", "evaluate_broad", "calibrate")}
+    whole = {"frames", "labels", "frames_broad", "labels_broad", "potential"}
+    assert stages == whole | rounds
     assert not list(finished.path.rglob("started.json"))
     assert not list(finished.path.rglob("checkpoint*"))
     assert finished.report.exists()
@@ -89,7 +99,32 @@ def test_the_results_agree_with_the_tables(finished: CampaignFolder):
     atoms = pd.read_csv(finished.round(1).evaluate / "test_atoms.csv")
     error = atoms[["fx", "fy", "fz"]].to_numpy() - atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
     assert last.test.force_mae == pytest.approx(np.abs(error).mean())
-    assert len(label_ids(finished)) == 4 + 5 + first.labels.n_labelled
+    assert len(label_ids(finished)) == 4 + 3 + 5 + first.labels.n_labelled
+
+
+def test_new_labels_are_scored_before_they_are_learned_and_then_calibrate(finished: CampaignFolder):
+    first, last = finished.results()
+    arrived = pd.read_csv(finished.round(0).arrived / "atoms.csv")
+    outcomes = pd.read_csv(finished.round(0).label / "outcomes.csv")
+    labelled = set(outcomes.loc[outcomes["outcome"] == "labelled", "frame_id"].astype(str))
+    assert set(arrived["frame_id"].astype(str)) == labelled
+    error = arrived[["fx", "fy", "fz"]].to_numpy() - arrived[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    assert first.arrived.errors.force_mae == pytest.approx(np.abs(error).mean())
+    committee = Evaluator(load_potential(finished.round(0).potential))  # which has not seen them
+    store = LabelStore(finished.label_store)
+    items = [item for item in store if item.frame.id in labelled]
+    assert evaluate(committee, Dataset.of(items)).force_mae == pytest.approx(first.arrived.errors.force_mae)
+    # none of five labels is held out, so the first calibration is that of the second round
+    assert first.calibration.calibration is None
+    assert first.arrived.scores is None
+    assert last.calibration.n_arrived == len(labelled)
+    assert last.calibration.calibration.n_atoms >= len(arrived)
+    scores = last.calibration.scores["test"]
+    assert scores.n_atoms == 4 * 7
+    assert scores.mae == pytest.approx(last.test.force_mae)
+    calibration, atoms = finished.round(1).calibration(), pd.read_csv(finished.round(1).test_atoms)
+    expected = calibration.expected_error(atoms["force_disagreement"].to_numpy(), list(atoms["symbol"]))
+    assert scores.coverage[1] == (atoms["force_error"] <= calibration.ratio(0.9) * expected).mean()
 
 
 def test_the_test_set_is_frozen_and_never_trained_on(finished: CampaignFolder):
@@ -100,6 +135,26 @@ def test_the_test_set_is_frozen_and_never_trained_on(finished: CampaignFolder):
     assert not test & (trained | selected)
     first, last = finished.results()
     assert first.evaluation.fingerprint == last.evaluation.fingerprint
+
+
+def test_the_broad_test_is_frozen_too_and_farther_out(finished: CampaignFolder):
+    broad = {frame.id for frame in read_frames(finished.broad_frames / "broad.extxyz")}
+    trained = {frame.id for frame in read_frames(finished.frames / "initial.extxyz")}
+    test = {frame.id for frame in read_frames(finished.frames / "test.extxyz")}
+    assert len(broad) == 3
+    assert not broad & (trained | test)
+    first, last = finished.results()
+    assert first.broad.fingerprint == last.broad.fingerprint != last.evaluation.fingerprint
+    atoms = pd.read_csv(finished.round(1).evaluate_broad / "test_atoms.csv")
+    error = atoms[["fx", "fy", "fz"]].to_numpy() - atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
+    assert last.broad.test.force_mae == pytest.approx(np.abs(error).mean())
+    assert set(last.broad.more) == {"energy_mae_without_offset", "worst_force_error"}
+    assert set(last.calibration.scores) == {"test", "broad"}
+    assert last.calibration.scores["broad"].mae == pytest.approx(last.broad.test.force_mae)
+    table = round_table(finished.results())
+    assert table[1]["broad force MAE (meV/Å)"] == f"{1000 * last.broad.test.force_mae:.1f}"
+    outcomes = [where for where, _, _ in label_outcomes(finished)]
+    assert "broad test" in outcomes
 
 
 def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
@@ -186,6 +241,7 @@ def test_two_arms_share_start_and_store_and_keep_their_rounds_apart(
     initial = {
         frame.id for name in ("initial", "test") for frame in read_frames(folder.frames / f"{name}.extxyz")
     }
+    initial |= {frame.id for frame in read_frames(folder.broad_frames / "broad.extxyz")}
     assert label_ids(folder) <= picked | initial
     assert json.loads((folder.potential / "model_card.json").read_text())["data"]["labels"] in (
         5,
@@ -240,7 +296,7 @@ def test_too_few_labels_stop_the_campaign_with_the_reason(
 def test_status_tells_rounds_labels_and_verdict(finished: CampaignFolder, capsys: pytest.CaptureFixture[str]):
     assert run_command(["status", str(finished.path)]) == 0
     said = capsys.readouterr().out
-    assert "finished; 13 labels, without label: 1 rejected_by_check" in said
+    assert "finished; 16 labels, without label: 1 rejected_by_check" in said
     assert "force MAE" in said
     assert "on the 4 frozen test frames" in " ".join(said.split())
 

@@ -18,6 +18,7 @@ from flows.views.figures import (
     learning_curve,
     ledger,
     md_survival,
+    reliability,
     round_figures,
     training_history,
 )
@@ -91,6 +92,20 @@ def test_a_single_member_has_no_disagreement_to_draw(finished_campaign: Path):
     assert "no finite" in figure.axes[0].texts[0].get_text()
 
 
+def test_reliability_of_errors_twice_as_large_as_expected(finished_campaign: Path):
+    here = CampaignFolder.open(finished_campaign).round(0)
+    atoms = pd.read_csv(here.test_atoms)
+    for axis in "xyz":
+        atoms[f"f{axis}"] = atoms[f"f{axis}_ref"] + 2 * (atoms[f"f{axis}"] - atoms[f"f{axis}_ref"])
+    figure = reliability(here.calibration(), {"test": atoms})
+    bins, diagonal = figure.axes[0].get_lines()
+    assert np.shape(bins.get_xdata()) == (10,)
+    ratios = np.asarray(bins.get_ydata()) / np.asarray(bins.get_xdata())
+    assert np.sqrt((ratios**2).mean()) == pytest.approx(2.0, rel=0.1)
+    assert bins.get_label() == "frozen test"
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+
+
 def test_ledger_bars_add_up(finished_campaign: Path):
     figure = drawn(ledger(CampaignFolder.open(finished_campaign).results()))
     heights = np.array([[bar.get_height() for bar in bars] for bars in figure.axes[0].containers])
@@ -128,7 +143,8 @@ def test_figures_by_name(finished_campaign: Path):
     campaign = CampaignFolder.open(finished_campaign)
     assert list(campaign_figures(campaign)) == ["learning_curve", "ledger", "cost"]
     explored = set(round_figures(campaign.round(2)))
-    assert explored == {"force_parity", "disagreement_and_error", "training_history", "md_survival"}
+    of_the_test = {"force_parity", "disagreement_and_error", "reliability"}
+    assert explored == of_the_test | {"training_history", "md_survival"}
     assert explored - set(round_figures(campaign.round(3))) == {"md_survival"}
     assert round_figures(campaign.round(9)) == {}
     shutil.rmtree(finished_campaign / "rounds")

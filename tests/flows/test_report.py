@@ -56,8 +56,10 @@ def test_report_of_a_finished_campaign(html: str):
     assert cells[:2] == ["0", "20"]
     assert "not_converged" in cells
     assert "PBE" in cells
-    # learning curve, ledger, cost; parity, uncertainty and training of 4 rounds; MD of 3
-    assert len(page.images) == 3 + 4 * 3 + 3
+    # learning curve, ledger, cost; parity, uncertainty, reliability and training of 4 rounds; MD of 3
+    assert len(page.images) == 3 + 4 * 4 + 3
+    at = cells.index("frozen test")
+    assert cells[at + 1] == "20"
     assert "over the budget of the round" in cells
     at = cells.index("force error of the worst 1% of the atoms")
     assert cells[at : at + 6][1:] == ["meV/Å", "1.55e+03", "1.10e+03", "875.", "745."]

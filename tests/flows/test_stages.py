@@ -151,6 +151,15 @@ def test_an_exploration_from_before_there_were_ensembles_goes_on(
         explore.run(stage, {"exploration": Settings(now.model_copy(update={"ensemble": NPT()}))}, work)
 
 
+def test_an_input_that_came_later_was_nothing_before(stage: Path, work: Work):
+    STAGE.run(stage, INPUTS, work)
+    more = replace(STAGE, inputs=("model", "seed", "calibration"), later={"calibration": None})
+    more.run(stage, INPUTS | {"calibration": None}, work)
+    assert work.runs == 1
+    with pytest.raises(StageChangedError, match=r"calibration: was null, is now 3"):
+        more.run(stage, INPUTS | {"calibration": 3}, work)
+
+
 def test_a_stage_that_does_not_leave_what_it_declares_is_not_finished(stage: Path):
     with pytest.raises(AssertionError, match=r"has not made \{'whole\.txt'\}"):
         STAGE.run(stage, INPUTS, lambda folder: None)

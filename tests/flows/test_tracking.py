@@ -139,9 +139,8 @@ def test_figures_report_and_potential_are_artifacts(tracked):
 
     assert "figures/learning_curve.png" in artifacts("campaign", "figures")
     assert artifacts("campaign", "") == {"figures", "potential", "report.html"}
-    assert artifacts("round 3", "figures") == {
-        f"figures/{name}.png" for name in ("force_parity", "disagreement_and_error", "training_history")
-    }
+    drawn = ("force_parity", "disagreement_and_error", "reliability", "training_history")
+    assert artifacts("round 3", "figures") == {f"figures/{name}.png" for name in drawn}
     assert {"selection.csv", "outcomes.csv"} <= artifacts("round 0", "")
     assert (folder.parent / "mlruns" / "ethanol").is_dir()
 
