@@ -25,7 +25,12 @@ class Stage(StrEnum):
         return member
 
     FARTHEST_POINT = "farthest_point", True, "far from all labelled frames and from each other"
+    TOP = "top", True, "among the most uncertain"
+    FAILURE = "failure", True, "one of the last frames before a replica stopped"
+    LARGEST_CLUSTER = "largest_cluster", True, "farthest in the largest cluster of unknown frames"
+    WEIGHTED_DRAW = "weighted_draw", True, "drawn by its uncertainty and its distance from what is known"
     DRAW = "draw", True, "drawn at random"
+    QUIET = "quiet", True, "the committee agrees: labelled to see whether it is right"
     FILL = "fill", True, "too few candidates: the most uncertain of the accurate frames"
     BAND = "band", False, "the committee agrees: nothing to learn"
     FILTER = "filter", False, "unphysical, or too uncertain to be worth a label"

@@ -42,6 +42,15 @@ def duplicates(
     return found
 
 
+NEAR_A = 0.1
+"""Frames in which no distance differs by more are near-duplicates, whatever tolerance a strategy has."""
+
+
+def near_duplicate_share(picks: Sequence[Frame], known: Sequence[Frame]) -> float | None:
+    """Share of the picks that are near-duplicates of known frames or earlier picks; None for no picks."""
+    return len(duplicates(picks, known, tolerance_A=NEAR_A)) / len(picks) if picks else None
+
+
 def internal_distances(frame: Frame) -> Float[np.ndarray, "distances"]:
     """All interatomic distances (nearest image) and, if periodic, the lengths that fix the cell. Å."""
     periodic = any(frame.pbc)

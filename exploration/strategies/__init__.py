@@ -11,7 +11,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from exploration.strategies.diverse import Diverse
+from exploration.strategies.kmeans_pp import WeightedKMeans
+from exploration.strategies.lcmd import LargestCluster
+from exploration.strategies.point_of_failure import PointOfFailure
 from exploration.strategies.random_draw import RandomDraw
+from exploration.strategies.uncertain import Uncertain
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 
 
@@ -29,7 +33,7 @@ def _any_of(schema: dict[str, Any]) -> None:
 
 
 Strategy = Annotated[
-    UncertainAndDiverse | Diverse | RandomDraw,
+    UncertainAndDiverse | Uncertain | LargestCluster | WeightedKMeans | PointOfFailure | Diverse | RandomDraw,
     Field(discriminator="strategy", json_schema_extra=_any_of),
     BeforeValidator(_named),
 ]

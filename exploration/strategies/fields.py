@@ -18,6 +18,19 @@ DuplicateTolerance = Annotated[
         "Angstrom",
     ),
 ]
+QuietShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="part of each round's labels for frames on which the committee agrees, drawn at random: "
+        "members may agree and be wrong",
+    ),
+]
+FillWithAccurate = Annotated[
+    bool,
+    Field(description="with too few candidates, label the most uncertain of the accurate frames too"),
+]
 MaxConsidered = Annotated[
     int,
     Field(

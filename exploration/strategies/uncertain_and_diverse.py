@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from exploration.decisions import Decided, picks
+from exploration.decisions import Decided
 from exploration.pool import Pool
-from exploration.strategies.fields import DuplicateTolerance, FramesPerRound, MaxConsidered
+from exploration.strategies.fields import (
+    DuplicateTolerance,
+    FillWithAccurate,
+    FramesPerRound,
+    MaxConsidered,
+    QuietShare,
+)
 from exploration.strategies.steps import (
     candidates,
+    completed,
     deduplicate,
     farthest,
-    fill,
+    loud,
     physical,
-    shortfall,
     thin,
     uncertain_first,
 )
@@ -29,10 +33,8 @@ class UncertainAndDiverse(Config):
     frames_per_round: FramesPerRound = 8
     duplicate_tolerance_A: DuplicateTolerance = 0.05
     max_considered: MaxConsidered = 1000
-    fill_with_accurate: Annotated[
-        bool,
-        Field(description="with too few candidates, label the most uncertain of the accurate frames too"),
-    ] = True
+    fill_with_accurate: FillWithAccurate = True
+    quiet_share: QuietShare = 0.0
 
     def decide(self, pool: Pool, *, seed: int) -> Decided:
         """Filter, band, thin, deduplicate, farthest point, cap, fill.
@@ -46,12 +48,13 @@ class UncertainAndDiverse(Config):
         rows, repeated = deduplicate(
             pool, uncertain_first(pool, rows), pool.training_frames, tolerance_A=tolerance_A
         )
-        picked = farthest(pool, rows, pool.training_frames, n)
-        decisions = unphysical | outside | thinned | repeated | picked
-        chosen = picks(decisions)
-        warnings = shortfall(len(chosen), n, called="candidates")
-        if len(chosen) < n and self.fill_with_accurate:
-            filled = fill(pool, chosen, n - len(chosen), tolerance_A=tolerance_A)
-            decisions |= filled
-            warnings += (f"filled with {len(filled)} accurate frames",)
-        return Decided(decisions=decisions, warnings=warnings)
+        picked = farthest(pool, rows, pool.training_frames, loud(n, self.quiet_share))
+        return completed(
+            pool,
+            unphysical | outside | thinned | repeated | picked,
+            n,
+            quiet_share=self.quiet_share,
+            fill_with_accurate=self.fill_with_accurate,
+            tolerance_A=tolerance_A,
+            seed=seed,
+        )

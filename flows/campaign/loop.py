@@ -17,6 +17,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from exploration.diversity import near_duplicate_share
 from flows.campaign.finish import finish, pause
 from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
@@ -181,7 +182,11 @@ def _turn(campaign: Campaign, state: State) -> State:
         "arrived": score_arrived(folder, here, tally.labelled, calibrated.calibration)
         if tally.labelled
         else None,
-        "selection": SelectionSummary(n_selected=len(selection.frames), warnings=selection.warnings),
+        "selection": SelectionSummary(
+            n_selected=len(selection.frames),
+            warnings=selection.warnings,
+            near_duplicates=near_duplicate_share(selection.frames, learned.frames),
+        ),
         "labels": LabelSummary(
             n_labelled=len(tally.labelled), n_failed=len(tally.quarantined), seconds=tally.seconds
         ),

@@ -117,6 +117,24 @@ def report(campaign: Source) -> None:
 
 
 @app.command(group=CAMPAIGNS)
+def select(
+    campaign: Source,
+    *,
+    replay: Annotated[bool, Parameter(help="select again from disk and compare", negative=())] = False,
+    round_number: Annotated[int | None, Parameter(name="--round", help="default: all")] = None,
+    arm: Annotated[str, Parameter(help="of the campaign")] = "active",
+) -> None:
+    """Show that the selections of a campaign follow from what lies in its folder: --replay."""
+    if not replay:
+        raise ConfigError(
+            "alnico select", ["a campaign selects by itself; add --replay to check what it chose"]
+        )
+    from flows.cli.replay import replay_selections
+
+    replay_selections(campaign, round_number=round_number, arm=arm)
+
+
+@app.command(group=CAMPAIGNS)
 def ui(
     campaign: Annotated[Path | None, Parameter(help="a campaign; default: those in ./campaigns")] = None,
     *,

@@ -128,10 +128,14 @@ class ExplorationSummary(Config):
 
 
 class SelectionSummary(Config):
-    """How many frames were selected, and what a user should know of it."""
+    """How many frames were selected, and what a user should know of it.
+
+    `near_duplicates` is the share of them that hardly differ from a labelled frame or another pick.
+    """
 
     n_selected: int
     warnings: tuple[str, ...] = ()
+    near_duplicates: float | None = None
 
 
 class LabelSummary(Config):

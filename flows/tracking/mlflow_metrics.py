@@ -58,6 +58,7 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
                 metrics[f"{name}/{metric.name}_{unit}"] = metric.factor * scored.more[metric.name]
     if r.selection is not None:
         metrics["labels/n_selected"] = r.selection.n_selected
+        metrics["labels/near_duplicate_share"] = r.selection.near_duplicates
     if r.labels is not None:
         metrics["labels/n_labelled"] = r.labels.n_labelled
         metrics["labels/n_label_failures"] = r.labels.n_failed

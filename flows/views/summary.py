@@ -27,6 +27,7 @@ def best_round(results: Sequence[RoundResult]) -> RoundResult:
 
 def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
     """One row per round, column title to cell, ready to show. `–` where a stage did not run."""
+    near = any(r.selection is not None and r.selection.near_duplicates is not None for r in results)
     broadly = any(r.broad is not None for r in results)
     return [
         {
@@ -39,6 +40,7 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
             "Spearman": _or_dash(r.uncertainty.spearman, "{:.2f}"),
             "accurate / candidate / failed": _ledger(r),
             "labelled": _or_dash(None if r.labels is None else r.labels.n_labelled, "{}"),
+            **({"near-duplicates": _near_duplicates(r)} if near else {}),
             "label failures": _or_dash(None if r.labels is None else r.labels.n_failed, "{}"),
             "training": duration(r.training.seconds),
             "exploration": duration(r.explore_seconds),
@@ -155,6 +157,11 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _near_duplicates(result: RoundResult) -> str:
+    share = None if result.selection is None else result.selection.near_duplicates
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _broad_mae(result: RoundResult) -> str:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from exploration.diversity import duplicates, farthest_points, internal_distances
+from exploration.diversity import duplicates, farthest_points, internal_distances, near_duplicate_share
 from exploration.explore import explore
 from exploration.ledger import Exploration
 from exploration.selection import Selection, select
@@ -204,3 +204,10 @@ def test_farthest_points_without_references_start_at_the_edge():
     assert picks == [3, 0, 2, 1]
     assert at_pick[1:] == [10.0, 2.0, 1.0]
     assert left.max() == 0.0
+
+
+def test_the_share_of_near_duplicates():
+    water = molecule("H2O")
+    picks = [water.moved(water.positions * factor) for factor in (1.0001, 1.5, 1.5001, 2.0)]
+    assert near_duplicate_share(picks, [water]) == 0.5  # one repeats the known frame, one another pick
+    assert near_duplicate_share([], [water]) is None

@@ -246,6 +246,7 @@ def test_a_descriptor_is_computed_once_and_only_if_it_is_asked_for():
 
 def test_a_stage_says_what_it_means_and_goes_with_a_rank():
     assert all(stage.description for stage in Stage)
-    assert {stage for stage in Stage if stage.selects} == {Stage.FARTHEST_POINT, Stage.DRAW, Stage.FILL}
+    rejects = {Stage.BAND, Stage.FILTER, Stage.THIN, Stage.DUPLICATE, Stage.CAP}
+    assert {stage for stage in Stage if not stage.selects} == rejects
     with pytest.raises(AssertionError, match="a rank goes with a selecting stage"):
         Decision(stage=Stage.CAP, reason="over", rank=1)

@@ -293,6 +293,22 @@ def test_too_few_labels_stop_the_campaign_with_the_reason(
     assert LabelStore(CampaignFolder.open(path).label_store).counts() == {"rejected_by_check": 10}
 
 
+def test_a_selection_is_replayed_from_disk(
+    finished: CampaignFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run_command(["select", str(finished.path), "--replay"]) == 0
+    n = finished.results()[0].selection.n_selected
+    assert f"round 0: {n} frames by uncertain_and_diverse, the same again" in capsys.readouterr().out
+    shutil.copytree(finished.path, tmp_path / "lj")
+    first, *rest = read_frames(tmp_path / "lj/rounds/00/select/selected.extxyz", check=False)
+    write_frames(tmp_path / "lj/rounds/00/select/selected.extxyz", [*rest, first])
+    assert run_command(["select", str(tmp_path / "lj"), "--replay"]) == 1
+    assert "DIFFERENT" in capsys.readouterr().out
+    assert run_command(["select", str(finished.path), "--replay", "--round", "1"]) == 2
+    assert "there are 0" in capsys.readouterr().err
+    assert run_command(["select", str(finished.path), "--replay", "--arm", "other"]) == 2
+
+
 def test_status_tells_rounds_labels_and_verdict(finished: CampaignFolder, capsys: pytest.CaptureFixture[str]):
     assert run_command(["status", str(finished.path)]) == 0
     said = capsys.readouterr().out
