@@ -32,7 +32,7 @@ app = App(
     result_action="return_value",
 )
 
-GOES_ON = {"run", "label", "train"}
+GOES_ON = {"run", "study", "label", "train"}
 """Commands that find what they had done when they were interrupted."""
 
 Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")]
@@ -160,6 +160,14 @@ def schema() -> None:
     from flows.settings.campaign_config import campaign_schema
 
     print(json.dumps(campaign_schema(), indent=2), flush=True)
+
+
+@app.command(group=TOOLS)
+def study(source: Annotated[Path, Parameter(help="the study's YAML file")]) -> None:
+    """Learning curves of strategies and models on a labelled pool; a stopped study goes on."""
+    from flows.cli.study import study_and_tell
+
+    study_and_tell(source)
 
 
 @app.command(group=TOOLS)

@@ -1,0 +1,1 @@
+"""Learning-curve studies on labelled pools, as a Prefect flow."""

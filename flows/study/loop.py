@@ -1,0 +1,69 @@
+"""A learning-curve study as a Prefect flow: a task for each curve, some at once, resumable at any moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from prefect import flow
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.engine.interrupts import sigterm_interrupts
+from flows.errors import ConfigError
+from flows.record.lock import campaign_lock
+from flows.settings.study_config import StudyConfig, load_study
+from flows.steps.step import step
+from flows.study.curves import Curve, Data, curves_of, draw_curve, finished_points, folder_of
+from flows.study.report import write_study
+from flows.tracking.study_runs import log_curve
+from flows.views.console import say
+
+
+def run_study(source: Path) -> StudyConfig:
+    """Run or resume the study of a YAML file in this process.
+
+    Raises:
+        ConfigError: if the configuration or a data file is wrong.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, every finished point being on disk.
+    """
+    config = load_study(source)
+    folder_of(config).mkdir(parents=True, exist_ok=True)
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=config.workers)
+    with campaign_lock(folder_of(config)), sigterm_interrupts():
+        study.with_options(task_runner=runner)(str(source))
+    return config
+
+
+@flow(
+    name="study",
+    flow_run_name="{source}",
+    task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner()),
+    persist_result=False,
+)
+def study(source: str) -> str:
+    """Learning curves of every strategy with every model and seed, as the YAML file `source` says."""
+    config = load_study(Path(source))
+    try:
+        data = Data.of(config)
+    except (ValueError, OSError) as error:
+        raise ConfigError(source, [str(error)]) from error
+    curves = curves_of(config)
+    say(f"study {config.name}: {len(curves)} curves of {len(config.sizes)} sizes, {len(data.pool)} frames")
+    futures = [make_curve.submit(config, curve, data) for curve in curves]
+    for future in futures:
+        future.result()
+        write_study(config, finished_points(config))
+    return str(folder_of(config))
+
+
+@step("curve", "curve {curve}")
+def make_curve(config: StudyConfig, curve: Curve, data: Data) -> None:
+    """All points of one curve."""
+    test = next(iter(config.tests))
+    rows = []
+    for row in draw_curve(config, curve, data):
+        rows.append(row)
+        error = 1000 * float(str(row[f"{test}_force_mae"]))
+        say(f"  {curve}: {row['n_labels']} labels, {test} force MAE {error:.1f} meV/Å")
+    names = {"model": curve.model, "strategy": curve.strategy, "seed": str(curve.seed)}
+    log_curve(config, names, rows)

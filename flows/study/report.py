@@ -1,0 +1,139 @@
+"""A study's table, statements and figure, written anew whenever a curve is finished."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from exploration.learning_curves import (
+    Estimate,
+    labels_saved,
+    relative_area,
+    slope,
+    statement,
+)
+from flows.settings.study_config import CONTROL, StudyConfig
+from flows.study.curves import folder_of
+from flows.views.summary import markdown_table
+from potential.data.atomic_write import write_atomically
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#24292F")
+QUANTITIES = {"force_mae": "force MAE", "worst_force_error": "force error of the worst 1% of the atoms"}
+
+
+def write_study(config: StudyConfig, points: pd.DataFrame) -> None:
+    """points.csv, study.md and learning_curves.svg in the study's folder; nothing before the first point."""
+    if points.empty:
+        return
+    folder = folder_of(config)
+    write_atomically(folder / "points.csv", points.to_csv(index=False))
+    parts = [f"# {config.name}", _what(config, points)]
+    for test in config.tests:
+        for quantity, title in QUANTITIES.items():
+            column = f"{test}_{quantity}"
+            rows = [row for model in config.models for row in table(config, points, model, column)]
+            parts += [f"## {title}, {test}", markdown_table(rows)]
+            said = [line for model in config.models for line in statements(config, points, model, column)]
+            parts += ["\n".join(f"- {line}" for line in said)] if said else []
+    write_atomically(folder / "study.md", "\n\n".join(parts) + "\n")
+    learning_curves(config, points).savefig(folder / "learning_curves.svg")
+
+
+def _what(config: StudyConfig, points: pd.DataFrame) -> str:
+    done = points.groupby(["model", "strategy", "seed"]).size()
+    whole = int((done == len(config.sizes)).sum())
+    wanted = len(config.models) * len(config.strategies) * config.seeds
+    return (
+        f"{whole} of {wanted} curves are finished, only these count. Errors in meV/Å; intervals of 95 % by "
+        "bootstrap over the seeds, which share their first frames between strategies."
+    )
+
+
+def curve_errors(
+    config: StudyConfig, points: pd.DataFrame, model: str, strategy: str, column: str
+) -> dict[int, np.ndarray]:
+    """meV/Angstrom at all sizes by seed, of the finished curves."""
+    mine = points[(points["model"] == model) & (points["strategy"] == strategy)]
+    found = {int(seed): rows.sort_values("size")[column].to_numpy() for seed, rows in mine.groupby("seed")}
+    return {seed: 1000 * errors for seed, errors in found.items() if len(errors) == len(config.sizes)}
+
+
+def table(config: StudyConfig, points: pd.DataFrame, model: str, column: str) -> list[dict[str, str]]:
+    """One row per strategy: mean errors at each size, the slope, and the error relative to the control's."""
+    sizes, rows = np.array(config.sizes, dtype=np.float64), []
+    control = curve_errors(config, points, model, CONTROL, column) if CONTROL in config.strategies else {}
+    for strategy in config.strategies:
+        curves = curve_errors(config, points, model, strategy, column)
+        if not curves:
+            continue
+        errors = np.stack([curves[seed] for seed in sorted(curves)])
+        at = {f"{size}": f"{errors[:, i].mean():.1f}" for i, size in enumerate(config.sizes)}
+        both = sorted(set(curves) & set(control)) if strategy != CONTROL else []
+        relative = (
+            relative_area(sizes, _stack(curves, both), _stack(control, both))
+            if both and len(sizes) > 1
+            else None
+        )
+        rows.append(
+            {
+                "model": model,
+                "strategy": strategy,
+                "seeds": str(len(curves)),
+                **at,
+                "b": _shown(slope(sizes, errors), "{:.2f}") if len(sizes) > 1 else "–",
+                "error against random": "–" if relative is None else _shown(relative, "{:+.1%}"),
+            }
+        )
+    return rows
+
+
+def statements(config: StudyConfig, points: pd.DataFrame, model: str, column: str) -> list[str]:
+    """Of every strategy against the control: labels saved to reach each target."""
+    if CONTROL not in config.strategies or not column.endswith("force_mae") or len(config.sizes) < 2:
+        return []
+    sizes = np.array(config.sizes, dtype=np.float64)
+    control, said = curve_errors(config, points, model, CONTROL, column), []
+    for strategy in config.strategies:
+        curves = curve_errors(config, points, model, strategy, column)
+        both = sorted(set(curves) & set(control))
+        if strategy == CONTROL or not both:
+            continue
+        for target in config.targets_meV_per_A:
+            saved = labels_saved(sizes, _stack(curves, both), _stack(control, both), target)
+            said.append(f"{model}, {strategy}: {statement(saved, f'{target:g} meV/Å', than=CONTROL)}")
+    return said
+
+
+def learning_curves(config: StudyConfig, points: pd.DataFrame) -> Figure:
+    """Force MAE against labels, a panel for each test; lines are means over seeds, bands their spread."""
+    figure = Figure(figsize=(5.2 * len(config.tests), 4.2), dpi=150, layout="constrained")
+    for i, test in enumerate(config.tests):
+        axes = figure.add_subplot(1, len(config.tests), i + 1)
+        kinds = [(model, strategy) for model in config.models for strategy in config.strategies]
+        for k, (model, strategy) in enumerate(kinds):
+            curves = curve_errors(config, points, model, strategy, f"{test}_force_mae")
+            if not curves:
+                continue
+            errors = np.stack([curves[seed] for seed in sorted(curves)])
+            name = strategy if len(config.models) == 1 else f"{model}, {strategy}"
+            colour = COLOURS[k % len(COLOURS)]
+            style = ("-", "--", ":", "-.")[(k // len(COLOURS)) % 4]
+            axes.plot(config.sizes, errors.mean(axis=0), f"o{style}", color=colour, label=name, markersize=4)
+            axes.fill_between(
+                config.sizes, errors.min(0), errors.max(0), color=colour, alpha=0.12, linewidth=0
+            )
+        axes.set(xscale="log", yscale="log", xlabel="labels", ylabel=f"{test} force MAE (meV/Å)")
+        axes.set_xticks(config.sizes, [str(size) for size in config.sizes])
+        axes.minorticks_off()
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _stack(curves: dict[int, np.ndarray], seeds: list[int]) -> np.ndarray:
+    return np.stack([curves[seed] for seed in seeds])
+
+
+def _shown(estimate: Estimate, form: str) -> str:
+    value, low, high = (form.format(x) for x in (estimate.value, estimate.low, estimate.high))
+    return value if np.isnan(estimate.low) else f"{value} ({low} to {high})"
