@@ -48,9 +48,7 @@ class StudyConfig(Config):
         dict[str, Strategy],
         Field(min_length=1, description="by name; `random` is what the others are compared with"),
     ]
-    models: Annotated[dict[str, ModelConfig], Field(min_length=1, description="by name, e.g. l0, l1, l2")] = {
-        "model": ModelConfig()
-    }
+    models: Annotated[dict[str, ModelConfig], Field(min_length=1, description="by name, e.g. l0, l1, l2")]
     training: TrainingConfig = TrainingConfig()
     candidate_share: Annotated[
         float, Field(gt=0, le=1, description="the most uncertain share of the pool counts as candidates")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,19 +50,28 @@ def study(source: str) -> str:
         raise ConfigError(source, [str(error)]) from error
     curves = curves_of(config)
     say(f"study {config.name}: {len(curves)} curves of {len(config.sizes)} sizes, {len(data.pool)} frames")
-    futures = [make_curve.submit(config, curve, data) for curve in curves]
-    for future in futures:
-        future.result()
+    # Functions, so that Prefect does not look for futures in a thousand frames.
+    starts = {(curve.model, curve.seed): curve for curve in curves}
+    for started in [make_start.submit(config, curve, lambda: data) for curve in starts.values()]:
+        started.result()
+    for finished in [make_curve.submit(config, curve, lambda: data) for curve in curves]:
+        finished.result()
         write_study(config, finished_points(config))
     return str(folder_of(config))
 
 
+@step("start", "start of {curve.model}, seed {curve.seed}")
+def make_start(config: StudyConfig, curve: Curve, data: Callable[[], Data]) -> None:
+    """The first point, which all strategies share; made before they go on at once."""
+    next(draw_curve(config, curve, data()))
+
+
 @step("curve", "curve {curve}")
-def make_curve(config: StudyConfig, curve: Curve, data: Data) -> None:
+def make_curve(config: StudyConfig, curve: Curve, data: Callable[[], Data]) -> None:
     """All points of one curve."""
     test = next(iter(config.tests))
     rows = []
-    for row in draw_curve(config, curve, data):
+    for row in draw_curve(config, curve, data()):
         rows.append(row)
         error = 1000 * float(str(row[f"{test}_force_mae"]))
         say(f"  {curve}: {row['n_labels']} labels, {test} force MAE {error:.1f} meV/Å")

@@ -70,11 +70,9 @@ def table(config: StudyConfig, points: pd.DataFrame, model: str, column: str) ->
         errors = np.stack([curves[seed] for seed in sorted(curves)])
         at = {f"{size}": f"{errors[:, i].mean():.1f}" for i, size in enumerate(config.sizes)}
         both = sorted(set(curves) & set(control)) if strategy != CONTROL else []
-        relative = (
-            relative_area(sizes, _stack(curves, both), _stack(control, both))
-            if both and len(sizes) > 1
-            else None
-        )
+        relative = None
+        if both and len(sizes) > 1:
+            relative = relative_area(sizes, _stack(curves, both), _stack(control, both))
         rows.append(
             {
                 "model": model,
@@ -120,9 +118,8 @@ def learning_curves(config: StudyConfig, points: pd.DataFrame) -> Figure:
             colour = COLOURS[k % len(COLOURS)]
             style = ("-", "--", ":", "-.")[(k // len(COLOURS)) % 4]
             axes.plot(config.sizes, errors.mean(axis=0), f"o{style}", color=colour, label=name, markersize=4)
-            axes.fill_between(
-                config.sizes, errors.min(0), errors.max(0), color=colour, alpha=0.12, linewidth=0
-            )
+            low, high = errors.min(axis=0), errors.max(axis=0)
+            axes.fill_between(config.sizes, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.set(xscale="log", yscale="log", xlabel="labels", ylabel=f"{test} force MAE (meV/Å)")
         axes.set_xticks(config.sizes, [str(size) for size in config.sizes])
         axes.minorticks_off()
