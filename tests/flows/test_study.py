@@ -1,0 +1,142 @@
+"""A small study, from its YAML file to table, figure and MLflow, and what a second run does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from exploration.labelled_pool import scored_pool, select_from_pool
+from exploration.strategies.uncertain import Uncertain
+from flows.cli.app import run_command
+from flows.errors import ConfigError
+from flows.settings.study_config import load_study
+from flows.study.curves import curves_of, finished_points
+from flows.study.report import learning_curves, statements, table
+from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.structure_files import molecule, read_frames, write_frames
+from potential.evaluator import Evaluator
+from potential.nequip.batch import Structures
+from potential.package import load_potential
+
+WATER = molecule("H2O")
+
+
+def labelled(n: int, seed: int) -> Dataset:
+    """Water on springs of 20 eV/Å^2 to its rest."""
+    rng = np.random.default_rng(seed)
+    frames = [WATER.moved(WATER.positions + 0.1 * rng.normal(size=(3, 3))) for _ in range(n)]
+    moves = [frame.positions - WATER.positions for frame in frames]
+    return Dataset.of(
+        LabelledFrame(
+            frame=f,
+            label=Label(frame_id=f.id, level_key="springs", energy=10 * float((u**2).sum()), forces=-20 * u),
+        )
+        for f, u in zip(frames, moves, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("study")
+    write_frames(folder / "pool.extxyz", labelled(12, 0))
+    write_frames(folder / "test.extxyz", labelled(5, 1))
+    model = {"l_max": 1, "num_layers": 1, "num_features": 4, "radial_mlp_width": 8, "committee_size": 2}
+    content = {
+        "name": "springs",
+        "pool": {"path": "pool.extxyz"},
+        "tests": {"thermal": {"path": "test.extxyz"}},
+        "sizes": [4, 6, 9],
+        "seeds": 2,
+        "strategies": {"random": {"strategy": "random"}, "unsure": {"strategy": "uncertain"}},
+        "models": {"small": model},
+        "training": {"max_epochs": 8, "validation_fraction": 0.0},
+        "targets_meV_per_A": [1e6],
+    }
+    (folder / "study.yaml").write_text(yaml.safe_dump(content))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        assert run_command(["study", str(folder / "study.yaml")]) == 0
+        yield folder
+
+
+def test_every_point_is_there_and_strategies_share_their_start(study: Path):
+    config = load_study(study / "study.yaml")
+    points = finished_points(config)
+    assert len(points) == 2 * 2 * 3
+    assert points["n_labels"].tolist() == [4, 6, 9] * 4
+    starts = points[points["size"] == 4].groupby("seed")["thermal_force_mae"]
+    assert (starts.nunique() == 1).all()  # one committee for both strategies
+    assert points.groupby(["size", "seed"])["thermal_force_mae"].nunique().max() == 2
+    written = pd.read_csv(study / "studies/springs/points.csv")
+    pd.testing.assert_frame_equal(written, points, check_dtype=False)
+
+
+def test_the_most_uncertain_of_the_pool_were_picked(study: Path):
+    import json
+
+    root = study / "studies/springs/curves"
+    picked = json.loads((root / "small-unsure-0/picked_after_00004.json").read_text())["picked"]
+    committee = Evaluator(load_potential(root / "small-start-0/00004/potential"))
+    pool = read_frames(study / "pool.extxyz")
+    worst = committee(Structures.of(pool)).force_disagreement.view(12, 3).amax(1).tolist()
+    by_id = dict(zip((frame.id for frame in pool), worst, strict=True))
+    explored = scored_pool(committee, pool, candidate_share=0.5)
+    assert explored.counts == {"accurate": 6, "candidate": 6, "failed": 0}
+    assert explored.records["max_force_disagreement"].tolist() == pytest.approx(worst)
+    learned = [frame for frame in pool if frame.id not in picked][:4]
+    found = select_from_pool(committee, pool, learned, Uncertain(), 2, candidate_share=1.0, seed=0)
+    left = sorted((by_id[f.id] for f in pool if f not in learned), reverse=True)
+    assert [by_id[frame.id] for frame in found.frames] == left[:2]
+
+
+def test_a_second_run_makes_nothing_anew(study: Path):
+    before = {p: p.stat().st_mtime_ns for p in (study / "studies").rglob("manifest.json")}
+    assert len(before) == 2 + 2 * 2 * 2  # a start for each seed, two more points for each curve
+    assert run_command(["study", str(study / "study.yaml")]) == 0
+    assert {p: p.stat().st_mtime_ns for p in (study / "studies").rglob("manifest.json")} == before
+    client = MlflowClient(tracking_uri=f"sqlite:///{study}/mlflow.db")
+    experiment = client.get_experiment_by_name("springs")
+    runs = client.search_runs([experiment.experiment_id])
+    named = sorted(map(str, curves_of(load_study(study / "study.yaml"))))
+    assert sorted(run.info.run_name for run in runs) == named
+    history = client.get_metric_history(runs[0].info.run_id, "thermal_force_mae_meV_per_A")
+    assert [metric.step for metric in history] == [4, 6, 9]
+
+
+def test_table_statements_and_figure(study: Path):
+    config = load_study(study / "study.yaml")
+    points = finished_points(config)
+    rows = table(config, points, "small", "thermal_force_mae")
+    mean = points[(points["strategy"] == "unsure") & (points["size"] == 9)]["thermal_force_mae"].mean()
+    assert rows[1]["9"] == f"{1000 * mean:.1f}"
+    assert rows[0]["error against random"] == "–"
+    (said,) = statements(config, points, "small", "thermal_force_mae")
+    assert said.startswith("small, unsure: 1e+06 meV/Å:")  # met by the start, which both share
+    assert "no difference from random seen" in said
+    figure = learning_curves(config, points)
+    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["random", "unsure"]
+    # a curve that is not finished does not count
+    cut = points.drop(points[(points["strategy"] == "unsure") & (points["seed"] == 1)].index[-1:])
+    assert [row["seeds"] for row in table(config, cut, "small", "thermal_force_mae")] == ["2", "1"]
+    assert "finished" in (study / "studies/springs/study.md").read_text()
+
+
+def test_what_a_study_refuses(study: Path, tmp_path: Path):
+    content = yaml.safe_load((study / "study.yaml").read_text())
+    for change, said in (
+        ({"sizes": [6, 4]}, "must rise"),
+        ({"strategies": {"Bad Name": {"strategy": "random"}}}, "cannot name a folder"),
+        ({"seedz": 3}, "seedz"),
+    ):
+        (tmp_path / "bad.yaml").write_text(yaml.safe_dump(content | change))
+        with pytest.raises(ConfigError, match=said):
+            load_study(tmp_path / "bad.yaml")
+    (study / "more.yaml").write_text(yaml.safe_dump(content | {"sizes": [4, 100], "name": "more"}))
+    assert run_command(["study", str(study / "more.yaml")]) == 2
+    leak = content | {"tests": {"same": {"path": "pool.extxyz"}}, "name": "leak"}
+    (study / "leak.yaml").write_text(yaml.safe_dump(leak))
+    assert run_command(["study", str(study / "leak.yaml")]) == 2
