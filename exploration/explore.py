@@ -17,6 +17,7 @@ from exploration.band import band
 from exploration.dynamics.scheme import Scheme
 from exploration.dynamics.state import MDState
 from exploration.filters import MAX_STRIDE_A, unphysical
+from exploration.held import refuse_fixed_atoms
 from exploration.ledger import Exploration
 from exploration.settings import ExplorationConfig
 from exploration.uncertainty import uncertainty
@@ -54,10 +55,11 @@ def explore(
         progress: called with (steps done, all steps) whenever frames are recorded.
 
     Raises:
-        ValueError: for no starts, or one that the ensemble cannot treat.
+        ValueError: for no starts, one with fixed atoms, or one that the ensemble cannot treat.
     """
     if not starts:
         raise ValueError("exploration needs at least one structure to start from, got none")
+    refuse_fixed_atoms(starts)
     n, ladder = config.n_replicas, config.temperatures_K
     chosen, baths_K = _draw(starts, n, seed), [ladder[i % len(ladder)] for i in range(n)]
     log = _Log(

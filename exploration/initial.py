@@ -9,6 +9,7 @@ import numpy as np
 from ase.calculators.calculator import CalculationFailed, Calculator, InputError
 from threadpoolctl import threadpool_limits
 
+from exploration.held import refuse_fixed_atoms
 from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from exploration.thermal import BrokenError, relaxed, visited
 from potential.data.frame import Frame
@@ -44,7 +45,7 @@ def make_frames(
         progress: called with (frames made, n).
 
     Raises:
-        ValueError: where no start is given, the file holds too few frames, GFN2-xTB does not converge
+        ValueError: where no start is given, one with fixed atoms is to be displaced, the file holds too few frames, GFN2-xTB does not converge
             or cannot treat an element, or a frame is unphysical.
         ImportError: where `tblite` is not installed.
     """
@@ -163,6 +164,7 @@ def _xtb_error(frame: Frame, error: Exception) -> ValueError:
 
 def _displaced(start: Sequence[Frame], config: RandomDisplacement, seed: int) -> Iterator[Frame]:
     """Starts in turn; draws in which atoms come too near are thrown away."""
+    refuse_fixed_atoms(start)
     rng = np.random.default_rng(seed)
     number = 0
     while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from exploration.held import refuse_fixed_atoms
 from exploration.settings import FramesFromFile
 from exploration.strategies.diverse import Diverse
 from exploration.strategies.random_draw import RandomDraw
@@ -54,9 +55,4 @@ def check_frames(config: CampaignConfig, frames: Sequence[Frame]) -> None:
     """
     if not config.training.mixed_charges:
         refuse_mixed_charges(frames)
-    if held := next((frame for frame in frames if frame.fixed), None):
-        raise ValueError(
-            f"atoms {list(held.fixed)[:10]} of {held.formula} are fixed (FixAtoms, selective dynamics), and "
-            "exploration moves all atoms; remove the constraint: forces on all atoms make the better "
-            "potential, and `alnico md` keeps atoms fixed afterwards"
-        )
+    refuse_fixed_atoms(frames)

@@ -6,11 +6,17 @@ import pytest
 import torch
 
 from exploration.explore import explore
+from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.pool import Pool
 from exploration.settings import ErrorBounds, ExplorationConfig
 from exploration.verdict import Outcome
 from potential.calibration.calibration import EXPECTED_LENGTH, Calibration
+
+
+from exploration.settings import ExplorationConfig, RandomDisplacement, XtbMD
+from exploration.verdict import Outcome
+from potential.data.frame import Frame
 from potential.data.structure_files import molecule
 from potential.evaluator import Evaluator
 from potential.nequip.batch import CommitteePrediction, Structures
@@ -225,3 +231,17 @@ def test_expected_errors_are_recorded_and_judged():
     assert "expected force error" in found.records["reason"][row]
     pool = Pool.of(found, training_frames=[], descriptors=lambda frames: np.zeros((len(frames), 1)))
     assert pool.uncertainty[row] == pytest.approx(expected.max())
+
+
+def test_fixed_atoms_are_refused_or_stay():
+    """Batched dynamics and displacements move all atoms; ASE's dynamics with GFN2-xTB keeps the constraint."""
+    held = Frame.of(WATER.numbers, WATER.positions, fixed=[0])
+    with pytest.raises(ValueError, match=r"atoms \[0\] of H2O are fixed.*remove the constraint"):
+        explore(Springs(WATER, scales=COMMITTEE), [WATER, held], CONFIG, seed=0)
+    with pytest.raises(ValueError, match=r"atoms \[0\] of H2O are fixed.*remove the constraint"):
+        make_frames([held], 2, RandomDisplacement(), seed=0)
+    pytest.importorskip("tblite")
+    for frame in make_frames([held], 3, XtbMD(temperatures_K=(600.0,), equilibration_fs=5.0), seed=0):
+        assert frame.fixed == (0,)
+        assert frame.positions[0].tolist() == held.positions[0].tolist()
+        assert abs(frame.positions[1:] - held.positions[1:]).max() > 0.01
