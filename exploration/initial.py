@@ -45,8 +45,8 @@ def make_frames(
         progress: called with (frames made, n).
 
     Raises:
-        ValueError: where no start is given, one with fixed atoms is to be displaced, the file holds too few frames, GFN2-xTB does not converge
-            or cannot treat an element, or a frame is unphysical.
+        ValueError: where no start is given, one with fixed atoms is to be displaced, the file holds too
+            few frames, GFN2-xTB does not converge or cannot treat an element, or a frame is unphysical.
         ImportError: where `tblite` is not installed.
     """
     if n < 1:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from flows.cli.border import INTERRUPTED, WRONG_USAGE, end_with
+from flows.cli.border import DEBUG, INTERRUPTED, WRONG_USAGE, end_with
 from flows.cli.remarks import remarks_on_terminal
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
 from flows.engine.interrupts import sigterm_interrupts
@@ -26,7 +26,8 @@ from flows.version import version
 app = App(
     name="alnico",
     help="Active learning of NequIP committees: from a molecule to a trained potential.\n\n"
-    "Start with `alnico init ethanol`, then `alnico run campaign.yaml`.",
+    "Start with `alnico init ethanol`, then `alnico run campaign.yaml`.\n\n"
+    "Every command takes `--debug`: an error is then shown with its traceback.",
     version=version,
     suppress_keyboard_interrupt=False,
     result_action="return_value",
@@ -291,7 +292,8 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that has no `Å` shows `?`
             stream.reconfigure(errors="replace")
-    tokens = sys.argv[1:] if tokens is None else tokens
+    given = sys.argv[1:] if tokens is None else tokens
+    tokens = [token for token in given if token != DEBUG]
     try:
         with sigterm_interrupts(), remarks_on_terminal():
             app(tokens, exit_on_error=False)
@@ -304,7 +306,7 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
         print(f"\ninterrupted{goes_on}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  what nobody expected is told, too, and logged
-        return end_with(error, tokens)
+        return end_with(error, tokens, debug=DEBUG in given)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 An error that we know is said in one to three lines, with what to do. Of any other the person sees one
 line and the name of a file that holds the rest, for whoever mends it. Nothing is longer than 2 kB, and
-no password is in either. With ALNICO_DEBUG=1 the traceback is printed, too.
+no password is in either. With `--debug`, or ALNICO_DEBUG=1, the traceback is printed, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError
 
+DEBUG = "--debug"
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 LONGEST = 2000
 PACKAGES = ("alnico", "torch", "ase", "pyscf", "prefect", "mlflow", "numpy")
@@ -52,13 +53,14 @@ DATABASE_ERRORS = {  # what SQLite says -> what we say
 }
 
 
-def end_with(error: Exception, tokens: Sequence[str]) -> int:
+def end_with(error: Exception, tokens: Sequence[str], *, debug: bool = False) -> int:
     """Say what went wrong; returns the exit code.
 
     Args:
         tokens: the command line, to find the campaign whose folder takes the log file.
+        debug: whether to print the traceback, too.
     """
-    if os.environ.get("ALNICO_DEBUG", "0") not in ("", "0"):
+    if debug or os.environ.get("ALNICO_DEBUG", "0") not in ("", "0"):
         print(_shareable("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, ConfigError):
         return _tell(str(error), WRONG_USAGE)
@@ -66,7 +68,7 @@ def end_with(error: Exception, tokens: Sequence[str]) -> int:
     if said is not None:
         return _tell(said, FAILED)
     log = _write_log(error, tokens)
-    where = f"the details are in {log}" if log else "ALNICO_DEBUG=1 shows the details"
+    where = f"the details are in {log}" if log else f"`{DEBUG}` shows the details"
     first = (str(error).strip().splitlines() or [""])[0]
     what = f"{type(error).__name__}: {first[:300]}"
     return _tell(

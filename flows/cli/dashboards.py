@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.tracking.tracker import default_tracking_uri, learning_curve_address
+from flows.tracking.tracker import address_problem, default_tracking_uri, learning_curve_address
 from labeling.location import without_passwords
 
 PREFECT_URL, MLFLOW_PORT = "http://127.0.0.1:4200", 5000
@@ -77,7 +77,9 @@ def mlflow_problem(uri: str) -> str | None:
         return None if _answers(uri) else f"no answer from {without_passwords(uri)}"
     if not uri.startswith("sqlite:///"):
         return None
-    path = Path(uri.removeprefix("sqlite:///"))
+    if problem := address_problem(uri):
+        return problem
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
     if not path.exists():
         return f"nothing was logged, there is no {path}"
     try:

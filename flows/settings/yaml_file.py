@@ -26,6 +26,7 @@ from potential.data.config import Config
 
 Location = Sequence[int | str]
 LONGEST = 100
+LONGEST_NAME = 255
 
 
 def load_config(path: Path) -> CampaignConfig:
@@ -176,11 +177,13 @@ def _with_absolute_paths(value: Any, base: Path) -> Any:
     match value:
         case Path():
             path = (base / value.expanduser()).resolve()
-            os.fsencode(path)  # refuses what no file name can hold
+            longest = max(map(len, os.fsencode(path).split(b"/")))  # refuses what no file name can hold
+            if longest > LONGEST_NAME:
+                raise ValueError(f"a name of {longest} bytes; file systems take {LONGEST_NAME}")
             return path
         case tuple():
             return tuple(_with_absolute_paths(item, base) for item in value)
-        case LabelingConfig() if "://" in (value.store or "") and not is_url(value.store or ""):
+        case LabelingConfig(store=str(store)) if not store or ("://" in store and not is_url(store)):
             raise ValueError(
                 f"labeling.store: {without_passwords(value.store)!r} is no label store; write a file, "
                 "or postgresql://user@host/name"

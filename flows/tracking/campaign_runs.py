@@ -12,11 +12,14 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
 from flows.record.rounds import Arm, RoundFolder
+from flows.views.console import say
 
 if TYPE_CHECKING:  # MLflow takes seconds to import; the command line shall not wait for it
     from mlflow import MlflowClient
@@ -72,6 +75,15 @@ class CampaignRuns:
 
     def _experiment(self, artifacts: str | None) -> str:
         experiment = self.client.get_experiment_by_name(self.name)
+        if experiment is not None and artifacts and _is_gone(experiment.artifact_location, artifacts):
+            # MLflow keeps the absolute path, and would make the old folder anew for what is to come.
+            number, old = experiment.experiment_id, experiment.artifact_location
+            self.client.rename_experiment(number, f"{self.name} (moved, experiment {number})")
+            say(
+                f"MLflow looks for the figures of {self.name} in {old}, which is not there any more: "
+                f"it is logged anew; its old runs are in `{self.name} (moved, experiment {number})`."
+            )
+            experiment = None
         if experiment is None:
             tags = {"mlflow.experimentKind": "custom_model_development"}  # or the UI shows pages for agents
             return str(self.client.create_experiment(self.name, artifact_location=artifacts, tags=tags))
@@ -185,6 +197,13 @@ class CampaignRuns:
         )
         self.client.set_registered_model_alias(self.name, "champion", str(version.version))
         return str(version.version)
+
+
+def _is_gone(recorded: str, here: str) -> bool:
+    """Whether the folder in which an experiment keeps its artifacts was moved away; both are file URIs."""
+    if recorded == here or not recorded.startswith("file:"):
+        return False
+    return not Path(unquote(urlsplit(recorded).path)).exists()
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

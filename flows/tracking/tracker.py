@@ -55,6 +55,21 @@ def default_tracking_uri(campaigns: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{campaigns.resolve() / STORE_FILE}"
 
 
+def address_problem(uri: str) -> str | None:
+    """Why `uri` would name another file than it seems to; None if it does not.
+
+    A URL of SQLAlchemy ends its path at the first `?` and knows no escape for it, so a store in the folder
+    `done?` would come to lie beside it, in the file `done`.
+    """
+    path, mark, options = uri.partition("?")
+    if path.startswith("sqlite:///") and mark and "/" in options:
+        return (
+            "MLflow's database cannot be in a folder with `?` in its name: rename it, or set "
+            "MLFLOW_TRACKING_URI"
+        )
+    return None
+
+
 def learning_curve_address(campaign: CampaignFolder, server: str) -> str | None:
     """Address of the page with the learning curve on an MLflow `server`; None before anything is logged."""
     record = json.loads(campaign.tracking.read_text()) if campaign.tracking.exists() else {}
@@ -172,6 +187,8 @@ class Tracker:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
         from mlflow import MlflowClient
 
+        if problem := address_problem(self.tracking_uri):
+            raise ValueError(problem)
         artifacts = None
         if self.tracking_uri.startswith("sqlite:"):
             artifacts = (self.campaign.path.resolve().parent / ARTIFACTS_FOLDER / self._name).as_uri()

@@ -32,11 +32,23 @@ COMPRESSED = (".gz", ".bz2", ".xz")
 PICKLED = ("bundletrajectory", "gpw", "mysql", "postgresql")
 ULM = b"- of Ulm"
 CHARGE_IN_OUTPUT = {
-    "gaussian-out": r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity\s*=\s*(\d+)",
-    "orca-output": r"Total Charge\s+Charge\s+\.+\s*([+-]?\d+)\s+Multiplicity\s+Mult\s+\.+\s*(\d+)",
-    "nwchem-in": r"(?im)^\s*charge\s+([+-]?\d+)(?=\.?0*\s*$)()",
-    "nwchem-out": r"(?im)^\s*charge\s*:\s*([+-]?\d+)(?=\.?0*\s*$)()",
+    "gaussian-out": r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity",
+    "orca-output": r"Total Charge\s+Charge\s+\.+\s*([+-]?\d+)",
+    "nwchem-in": r"(?im)^\s*charge\s+([+-]?\d+)(?=\.?0*\s*$)",
+    "nwchem-out": r"(?im)^\s*charge\s*[:=]\s*([+-]?\d+)(?=\.?0*\s*$)",
 }
+MULTIPLICITY_IN_OUTPUT = {
+    "gaussian-out": r"Multiplicity\s*=\s*(\d+)",
+    "orca-output": r"Multiplicity\s+Mult\s+\.+\s*(\d+)",
+    "nwchem-in": r"(?im)^\s*mult\s+(\d+)\s*$",
+    "nwchem-out": r"(?im)^\s*spin multiplicity\s*:\s*(\d+)\s*$",
+}
+UNPAIRED_IN_OUTPUT = {  # NWChem's SCF
+    "nwchem-in": r"(?im)^\s*nopen\s+(\d+)\s*$",
+    "nwchem-out": r"(?im)^\s*open shells\s*=\s*(\d+)\s*$",
+}
+SPIN_WORDS = ("singlet", "doublet", "triplet", "quartet", "quintet", "sextet", "septet", "octet")
+SPIN_WORD = re.compile(rf"(?im)^\s*({'|'.join(SPIN_WORDS)})(?=\s*(?:;|$))")
 COMMA_CHARGE = re.compile(r"(?m)^([ \t]*[+-]?\d+)[ \t]*,[ \t]*(\d+)[ \t]*$")
 NEGATIVE_LENGTH = re.compile(r"(?im)^\s*(_cell_length_[abc])\s+['\"]?(-\S*?)['\"]?\s*$")
 PDB_CHARGE = re.compile(r"^(?:ATOM  |HETATM).{72}(\d)([+-])", re.M)
@@ -122,14 +134,32 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             said = atoms.calc.parameters
             atoms.info.update(charge=said.get("charge"), multiplicity=said.get("mult"))
             atoms.calc = None
-    if kind in CHARGE_IN_OUTPUT and (said := re.search(CHARGE_IN_OUTPUT[kind], _text(path))):
+    if kind in CHARGE_IN_OUTPUT:
+        said = _charge_and_spin(_text(path), kind)
         for atoms in found:
-            atoms.info.update(charge=int(said[1]), multiplicity=int(said[2]) if said[2] else None)
+            atoms.info.update(said)
     if kind == "proteindatabank" and (charges := PDB_CHARGE.findall(_text(path))):
         for atoms in found:
             # every model of a file repeats the same atoms
             atoms.info["charge"] = sum(int(sign + size) for size, sign in charges) // len(found)
     return found
+
+
+def _charge_and_spin(text: str, kind: str) -> dict[str, int]:
+    """What an input or output says of charge, multiplicity and unpaired electrons, which ASE leaves out."""
+    patterns = {
+        "charge": CHARGE_IN_OUTPUT,
+        "multiplicity": MULTIPLICITY_IN_OUTPUT,
+        "spin": UNPAIRED_IN_OUTPUT,
+    }
+    said = {
+        key: int(found[1])
+        for key, of_kind in patterns.items()
+        if kind in of_kind and (found := re.search(of_kind[kind], text))
+    }
+    if kind == "nwchem-in" and (word := SPIN_WORD.search(text)):
+        said["spin"] = SPIN_WORDS.index(word[1].lower())
+    return said
 
 
 def _refuse_negative_lengths(cif: str) -> None:

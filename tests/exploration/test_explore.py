@@ -234,7 +234,7 @@ def test_expected_errors_are_recorded_and_judged():
 
 
 def test_fixed_atoms_are_refused_or_stay():
-    """Batched dynamics and displacements move all atoms; ASE's dynamics with GFN2-xTB keeps the constraint."""
+    """Batched dynamics and displacements move all atoms; ASE's dynamics obeys the constraint."""
     held = Frame.of(WATER.numbers, WATER.positions, fixed=[0])
     with pytest.raises(ValueError, match=r"atoms \[0\] of H2O are fixed.*remove the constraint"):
         explore(Springs(WATER, scales=COMMITTEE), [WATER, held], CONFIG, seed=0)

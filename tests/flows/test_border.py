@@ -64,6 +64,9 @@ def merge_bomb() -> str:
         (VALID.encode() + b"folder: ~no_such_user/x\n", "a path that cannot be"),
         (VALID.encode() + b'folder: "a\\0b"\n', "a path that cannot be"),
         (VALID.encode() + b'folder: "\\ud800"\n', "a path that cannot be"),
+        (VALID.encode() + b"folder: " + b"n" * 5000 + b"\n", "a name of 5000 bytes; file systems take 255"),
+        (VALID.encode() + b"labeling: {store: " + b"n" * 300 + b"}\n", "a name of 300 bytes"),
+        (VALID.encode() + b"labeling: {store: ''}\n", "'' is no label store"),
         (VALID.encode() + b"labeling: {store: 'mysql://a:b@c/d'}\n", "'mysql://a@c/d' is no label store"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
@@ -148,6 +151,8 @@ def test_an_unknown_error_is_one_line_and_a_log_without_passwords(
     assert "Traceback" in text
     assert "hunter2" not in text + err
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    assert run_command(["status", str(campaign), "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
     monkeypatch.setenv("ALNICO_DEBUG", "1")
     assert run_command(["status", str(campaign)]) == 1
     assert "Traceback" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from flows.cli.dashboards import mlflow_problem
 from flows.record.folder import CampaignFolder
 from flows.record.results import RESULT_FILE
 from flows.tracking.tracker import Tracker, default_tracking_uri, learning_curve_address
@@ -231,6 +232,51 @@ def test_status_and_a_changed_setting(first_round_only: Path, uri: str, campaign
     assert parent.info.status == "RUNNING"
     assert parent.data.params["rounds"] == "3"
     assert parent.data.tags["changed.rounds"] == "3 -> 5"
+
+
+def test_a_moved_campaign_is_logged_anew_where_it_is(first_round_only: Path, uri: str, capsys):
+    """MLflow keeps absolute paths of artifacts: it would make the old folder anew."""
+    Tracker(CampaignFolder.open(first_round_only)).log_start()
+    old = first_round_only.parent
+    new = old.rename(old.with_name("50% of #1 (Å)"))
+    for _ in range(2):
+        Tracker(CampaignFolder.open(new / first_round_only.name)).log_start()
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("is not there any more: it is logged anew") == 1
+    assert "warning" not in said
+    assert not old.exists()
+    moved = default_tracking_uri(new)
+    client = MlflowClient(tracking_uri=moved)
+    assert {e.name for e in client.search_experiments()} == {
+        "Default",
+        "ethanol",
+        "ethanol (moved, experiment 1)",
+    }
+    run = runs_of(moved)["campaign"]
+    assert Path(client.download_artifacts(run.info.run_id, "figures/learning_curve.png")).exists()
+    assert run.info.artifact_uri.startswith(f"{new.as_uri()}/mlruns/ethanol/")
+    assert [step for step, _ in curve(moved, run, FORCE_MAE)] == [20]
+    assert (
+        learning_curve_address(CampaignFolder.open(new / first_round_only.name), "http://x")
+        .split("/runs/")[0]
+        .endswith("/2")
+    )
+
+
+def test_a_question_mark_in_the_folder_is_told(first_round_only: Path, uri: str, capsys):
+    """SQLAlchemy would cut the path there and write a database beside the folder."""
+    odd = first_round_only.parent.rename(first_round_only.parent.with_name("done?"))
+    tracker = Tracker(CampaignFolder.open(odd / first_round_only.name))
+    tracker.log_start()
+    assert tracker.warned
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cannot be in a folder with `?` in its name: rename it, or set MLFLOW_TRACKING_URI" in said
+    assert not odd.with_name("done").exists()
+    assert "cannot be in a folder with `?`" in str(mlflow_problem(default_tracking_uri(odd)))
+    assert (
+        mlflow_problem(f"{uri}?timeout=30")
+        == f"nothing was logged, there is no {uri.removeprefix('sqlite:///')}"
+    )
 
 
 def test_an_unreachable_server_costs_one_warning(finished_campaign: Path, campaign_config, capsys):
