@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from exploration.settings import RandomDisplacement, XtbMD
 from flows.errors import ConfigError
@@ -13,6 +16,12 @@ from flows.settings.template import commented_yaml
 from labeling.presets import PRESETS, advice
 from potential.data.atomic_write import write_atomically
 from potential.training.training_config import TrainingConfig
+
+
+def _plain(text: str) -> str:
+    """`text` as a campaign's name: accents fall, anything else becomes `_`; "" where nothing is left."""
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", letters).strip("._-")[:100]
 
 
 def write_new_campaign(
@@ -32,7 +41,8 @@ def write_new_campaign(
         preset: level of theory; None: the cheap one for molecules or, if there is a cell, for crystals.
 
     Raises:
-        ConfigError: for a structure that cannot be read or labelled, or if the file is there already.
+        ConfigError: for a structure that cannot be read or labelled, or a name that no campaign can have;
+            if the file is there already.
     """
     if file.exists() and not force:
         raise ConfigError(file, ["is there already; choose another name, or overwrite it with --force"])
@@ -52,13 +62,19 @@ def write_new_campaign(
     except (ValueError, OSError) as error:
         raise ConfigError(structure, [str(error)]) from error
     frame_set = FrameSetConfig(frames=20, source=RandomDisplacement(strain_std=0.01) if in_cells else XtbMD())
-    config = CampaignConfig(
-        name=name or re.sub(r"\W+", "_", molecule or files[0].stem).strip("_"),
-        structure=source,
-        initial=frame_set,
-        test=frame_set,
-        level=level,
-        pretraining=FromTeacher() if why_not(level, frames) is None else NoPretraining(),
-        training=TrainingConfig(stress_weight=100.0 if in_cells else 0.0),
-    )
+    chosen = name or _plain(molecule or files[0].stem) or frames[0].formula
+    try:
+        config = CampaignConfig(
+            name=chosen,
+            structure=source,
+            initial=frame_set,
+            test=frame_set,
+            level=level,
+            pretraining=FromTeacher() if why_not(level, frames) is None else NoPretraining(),
+            training=TrainingConfig(stress_weight=100.0 if in_cells else 0.0),
+        )
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        remedy = "a name is made of the letters a to z, digits, and . _ -; write e.g. --name water"
+        raise ConfigError(f"the campaign's name {chosen[:80]!r}", [f"{said}; {remedy}"]) from error
     write_atomically(file, commented_yaml(config))

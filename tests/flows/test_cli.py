@@ -98,6 +98,25 @@ def test_init_of_a_crystal_labels_forces_and_stress_in_its_cell(tmp_path: Path):
     assert run_command([*again, "production"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("stem", "name"), [("água", "agua"), ("水", "H2O"), ("300 K, wet", "300_K_wet"), ("n" * 240, "n" * 100)]
+)
+def test_init_makes_a_name_of_any_file(stem: str, name: str, tmp_path: Path):
+    (tmp_path / f"{stem}.xyz").write_text("3\n\nO 0 0 0\nH 0.97 0 0\nH -0.24 0.94 0\n")
+    file = tmp_path / "c.yaml"
+    assert run_command(["init", str(tmp_path / f"{stem}.xyz"), "--file", str(file)]) == 0
+    assert load_config(file).name == name
+
+
+@pytest.mark.parametrize("name", ["héhé", "a/b", "mlruns", "n" * 300])
+def test_init_refuses_a_name_that_cannot_be(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run_command(["init", "H2O", "--name", name, "--file", str(tmp_path / "c.yaml")]) == 2
+    err = capsys.readouterr().err
+    assert "write e.g. --name water" in err
+    assert err.count("\n") <= 3
+    assert not list(tmp_path.iterdir())
+
+
 def test_init_lists_the_presets(capsys: pytest.CaptureFixture[str]):
     assert run_command(["init", "--preset", "list"]) == 0
     assert "For molecules near equilibrium" in capsys.readouterr().out

@@ -98,6 +98,9 @@ GEOMETRY_OF_NWCHEM = """
 NWCHEM_DFT = (
     GEOMETRY_OF_NWCHEM
     + """
+                                 NWChem DFT Module
+                                 -----------------
+
             General Information
             -------------------
           SCF calculation type: DFT
