@@ -9,13 +9,9 @@ from exploration.explore import explore
 from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.pool import Pool
-from exploration.settings import ErrorBounds, ExplorationConfig
+from exploration.settings import ErrorBounds, ExplorationConfig, RandomDisplacement, XtbMD
 from exploration.verdict import Outcome
 from potential.calibration.calibration import EXPECTED_LENGTH, Calibration
-
-
-from exploration.settings import ExplorationConfig, RandomDisplacement, XtbMD
-from exploration.verdict import Outcome
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
 from potential.evaluator import Evaluator
