@@ -24,10 +24,10 @@ from flows.record.folder import CampaignFolder
 from labeling.store import LabelStore
 
 psutil = pytest.importorskip("psutil")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 Writer = Callable[..., Path]
-LIMIT_S = 300
+LIMIT_S = 900
 
 
 class Trial:

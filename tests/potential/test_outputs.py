@@ -162,7 +162,7 @@ def test_outputs(tmp_path: Path, name: str, charge: int, spin: int):
     path.write_text(OUTPUTS[name].format(charge=charge, multiplicity=spin + 1, unpaired=spin))
     (frame,) = read_frames(path)
     assert (frame.formula, frame.charge, frame.spin) == ("HO", charge, spin)
-    assert np.allclose(frame.positions, [[0, 0, 0], [0.97, 0, 0]])
+    assert np.allclose(frame.positions, [[0.0, 0.0, 0.0], [0.97, 0.0, 0.0]])
 
 
 @pytest.mark.parametrize(
