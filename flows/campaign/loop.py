@@ -94,7 +94,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
         try:
             take_in_spool(folder, store)
             start = begin(folder, structures, store)
-            pretrained = pretrain(folder, structures, start.elements)
+            pretrained = pretrain(folder, structures, start.elements, start.initial)
             tracker.log_start(start.initial)
             shared = Campaign(
                 folder=folder,

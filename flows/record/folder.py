@@ -18,6 +18,7 @@ from flows.record.table import (
     EXPLORE,
     FIRST_LABELS,
     FRAMES,
+    GUARD,
     ISOLATED_ATOMS,
     LABEL,
     PRETRAIN,
@@ -120,6 +121,11 @@ class CampaignFolder:
         return self.path / "pretraining" / PRETRAIN.name
 
     @property
+    def guard(self) -> Path:
+        """The stage that compares a pretrained committee with one that is not."""
+        return self.path / "pretraining" / GUARD.name
+
+    @property
     def potential(self) -> Path:
         return self.path / PUBLISH.name
 
@@ -158,7 +164,8 @@ class CampaignFolder:
         found = [(FRAMES.title, self.frames), (FIRST_LABELS.title, self.first_labels)]
         if self.config.training.energy_shifts == "isolated_atoms":
             found.append((ISOLATED_ATOMS.title, self.isolated_atoms))
-        found += [(s.title, p) for s, p in ((TEACH, self.teach), (PRETRAIN, self.pretrain)) if p.exists()]
+        before = ((TEACH, self.teach), (PRETRAIN, self.pretrain), (GUARD, self.guard))
+        found += [(stage.title, path) for stage, path in before if path.exists()]
         if self.config.test_broad is not None:
             found += [(BROAD_FRAMES.title, self.broad_frames), (BROAD_LABELS.title, self.broad_labels)]
         for number in range(self.config.rounds + 1):

@@ -85,6 +85,21 @@ class PretrainSummary(Config):
     seconds: float
 
 
+class GuardSummary(Config):
+    """Force MAE (eV/Angstrom) on held-out initial labels, trained with pretrained weights and without."""
+
+    n_train: int
+    n_held_out: int
+    pretrained: float
+    scratch: float
+    seconds: float
+
+    @property
+    def keep(self) -> bool:
+        """Whether pretraining is kept."""
+        return self.pretrained <= self.scratch
+
+
 class EvaluationSummary(Config):
     """Errors and uncertainty on the frozen test set; `fingerprint` is the test set's.
 

@@ -50,6 +50,12 @@ PRETRAIN = Stage(
     outputs=("potential/weights.safetensors", "potential/config.json", "summary.json"),
     half_done="go on",  # from its checkpoint
 )
+GUARD = Stage(
+    name="guard",
+    title="comparison with a training from random weights",
+    inputs=("weights", "training", "data", "seed"),
+    outputs=("summary.json",),
+)
 TRAIN = Stage(
     name="train",
     title="training",

@@ -31,6 +31,15 @@ FineTuningRate = Annotated[
 ]
 
 
+Guard = Annotated[
+    bool,
+    Field(
+        description="train on three quarters of the initial labels with and without, and go on with what is "
+        "better on the rest; costs two trainings"
+    ),
+]
+
+
 class NoPretraining(Config):
     """Every committee begins from random weights."""
 
@@ -57,6 +66,7 @@ class FromTeacher(Config):
     max_steps: Annotated[Count, Field(description="gradient steps on the teacher's labels")] = 12_000
     learning_rate: Annotated[float, Field(gt=0, le=1, description="of Adam, on the teacher's labels")] = 0.02
     fine_tuning_rate: FineTuningRate = 0.005
+    guard: Guard = False
 
     def training(self, rounds: TrainingConfig) -> TrainingConfig:
         """The training on the teacher's labels; what is not said here is as in the rounds."""
@@ -84,6 +94,7 @@ class FromPotential(Config):
     method: Literal["potential"] = "potential"
     path: Annotated[Path, Field(description="its folder; `pretraining: {from: FOLDER}` says the same")]
     fine_tuning_rate: FineTuningRate = 0.005
+    guard: Guard = False
 
 
 def why_not(level: LevelOfTheory, structures: Sequence[Frame]) -> str | None:

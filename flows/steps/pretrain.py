@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,9 +13,10 @@ from ase.data import chemical_symbols
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import PretrainSummary
+from flows.record.results import GuardSummary, PretrainSummary
+from flows.record.seeds import seed_for
 from flows.record.stages import Settings
-from flows.record.table import PRETRAIN
+from flows.record.table import GUARD, PRETRAIN
 from flows.settings.pretraining import (
     AutomaticPretraining,
     FromPotential,
@@ -23,14 +26,19 @@ from flows.settings.pretraining import (
 )
 from flows.steps import teacher
 from flows.steps.step import step
-from flows.steps.train import Pretrained
+from flows.steps.train import Pretrained, weights_digest
 from flows.views.console import say
 from flows.views.progress import progress
 from flows.views.summary import duration
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.data.frame import Frame
+from potential.evaluation import evaluate
+from potential.evaluator import Evaluator
+from potential.nequip.model import NequIP
 from potential.package import load_card, load_potential, save_potential
+from potential.training.train import train_committee
+from potential.training.training_config import TrainingConfig
 
 
 def source_of(
@@ -47,9 +55,12 @@ def source_of(
 
 
 def pretrain(
-    campaign: CampaignFolder, structures: Sequence[Frame], elements: Sequence[int]
+    campaign: CampaignFolder, structures: Sequence[Frame], elements: Sequence[int], labels: Dataset
 ) -> Pretrained | None:
     """The weights that every arm and round begins from; None where they begin at random.
+
+    Args:
+        labels: the initial ones, for the comparison that `guard` asks for.
 
     Raises:
         CampaignError: where the teacher cannot treat the structures, or the potential to begin from does
@@ -64,11 +75,12 @@ def pretrain(
         case FromPotential() as source:
             take_over_weights(campaign, source, elements)
     potential = campaign.pretrain / "potential"
-    return Pretrained(
+    pretrained = Pretrained(
         potential=potential,
         elements=tuple(load_potential(potential).numbers.tolist()),
         fine_tuning_rate=source.fine_tuning_rate,
     )
+    return pretrained if not source.guard or is_worth_it(campaign, pretrained, labels) else None
 
 
 @step("teach", "make the teacher's frames")
@@ -104,6 +116,59 @@ def learn_from_teacher(
         f"  pretraining on {summary.n_train} of them: {summary.steps} steps in {duration(summary.seconds)}; "
         f"force MAE {1000 * summary.force_mae:.1f} meV/Å on {summary.n_held_out} that were held out"
     )
+
+
+@step("guard", "compare with and without pretraining")
+def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Dataset) -> bool:
+    """Whether the pretrained committee, trained on part of the labels, predicts the others better."""
+    config = campaign.config
+    learned, held_out = labels.split(max(1, len(labels) // 4), seed=seed_for(config.seed, "guard"))
+    training = config.training.model_copy(update={"validation_fraction": 0.0})
+    tuning = training.model_copy(update={"learning_rate": pretrained.fine_tuning_rate})
+
+    def error(into: Path, description: str, how: TrainingConfig, begin_from: NequIP | None) -> float:
+        with progress(f"{config.name}-guard", description, 100, "%", own_bar=True) as done:
+            trained = train_committee(
+                learned,
+                Dataset.of([]),
+                model=config.model,
+                training=how,
+                seed=seed_for(config.seed, "train", 0),
+                folder=into,
+                numbers=pretrained.elements,
+                warm_start=begin_from,
+                on_epoch=lambda record: done(round(100 * record.fraction)),
+                description=f"  {description}",
+            )
+        return evaluate(Evaluator(trained.model), held_out).force_mae
+
+    def make(into: Path) -> None:
+        began = time.perf_counter()
+        weights = load_potential(pretrained.potential, device=training.device)
+        summary = GuardSummary(
+            n_train=len(learned),
+            n_held_out=len(held_out),
+            pretrained=error(into / "with", "with pretraining", tuning, weights),
+            scratch=error(into / "without", "without pretraining", training, None),
+            seconds=time.perf_counter() - began,
+        )
+        write_atomically(into / teacher.SUMMARY, summary.model_dump_json(indent=2))
+        for checkpoints in (into / "with", into / "without"):
+            shutil.rmtree(checkpoints)
+
+    inputs = {
+        "weights": weights_digest(pretrained.potential),
+        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
+        "data": labels.fingerprint,
+        "seed": config.seed,
+    }
+    GUARD.run(campaign.guard, inputs, make)
+    found = GuardSummary.model_validate_json((campaign.guard / teacher.SUMMARY).read_text())
+    say(
+        f"  on {found.n_held_out} labels held out: {1000 * found.pretrained:.1f} meV/Å with pretraining, "
+        f"{1000 * found.scratch:.1f} without; it is {'kept' if found.keep else 'left out'}"
+    )
+    return found.keep
 
 
 @step("take over weights", "take over weights")

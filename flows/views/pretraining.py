@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.record.folder import CampaignFolder
-from flows.record.results import PretrainSummary, TeachSummary
+from flows.record.results import GuardSummary, PretrainSummary, TeachSummary
 from flows.record.stages import is_finished
 from flows.views.summary import duration
 
@@ -33,6 +33,12 @@ def pretraining_facts(folder: CampaignFolder) -> dict[str, str]:
         facts["training on them"] = f"{learned.steps} steps, {duration(learned.seconds)}"
         facts[f"errors on {learned.n_held_out} held out"] = (
             f"{1000 * learned.force_mae:.1f} meV/Å, {1000 * learned.energy_mae:.2f} meV/atom"
+        )
+    if is_finished(folder.guard):
+        found = GuardSummary.model_validate_json(_summary(folder.guard))
+        facts[f"compared on {found.n_held_out} labels"] = (
+            f"{1000 * found.pretrained:.1f} meV/Å with it, {1000 * found.scratch:.1f} without: "
+            + ("kept" if found.keep else "left out")
         )
     return facts
 

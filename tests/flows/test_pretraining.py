@@ -12,7 +12,7 @@ from exploration import teacher_md
 from exploration.teacher_md import Walk, Walked
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import PretrainSummary, TeachSummary
+from flows.record.results import GuardSummary, PretrainSummary, TeachSummary
 from flows.record.stages import read_manifest
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import FromPotential, FromTeacher, NoPretraining
@@ -159,8 +159,11 @@ def test_another_campaign_begins_from_its_weights(
 
     theirs = CampaignFolder.open(taught)
     given = {"from": str(theirs.pretrain / "potential")}
-    path = write_lj_campaign(tmp_path, pretraining=given, rounds=0, **BEGUN)
+    path = write_lj_campaign(tmp_path, pretraining=given | {"guard": True}, rounds=0, **BEGUN)
     folder = run_campaign(path)
+    compared = GuardSummary.model_validate_json((folder.guard / "summary.json").read_text())
+    assert compared.keep
+    assert compared.pretrained < 0.8 * compared.scratch
     assert folder.results()[0].test.force_mae == pytest.approx(theirs.results()[0].test.force_mae, rel=1e-6)
     ours = folder.pretrain / "potential" / "weights.safetensors"  # a copy, for theirs may go away
     assert ours.read_bytes() == (theirs.pretrain / "potential" / "weights.safetensors").read_bytes()
