@@ -25,7 +25,7 @@ from potential.data.config import Config
 from potential.data.frame import Frame
 from potential.data.stress import full_stress
 
-NEAR_DUPLICATE_A = 0.01
+NEAR_DUPLICATE_A = 0.003
 """Root mean square difference of the sorted distances below which two frames teach the same."""
 
 

@@ -33,7 +33,7 @@ app = App(
     result_action="return_value",
 )
 
-GOES_ON = {"run", "study", "label", "train"}
+GOES_ON = {"run", "study", "label", "train", "pretrain"}
 """Commands that find what they had done when they were interrupted."""
 
 Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")]
@@ -233,6 +233,26 @@ def train(
     names = {"energy": energy, "forces": forces, "stress": stress}
     train_on_file(
         data, output=output, campaign=campaign, changes=changes, seed=seed, names=names, pretrain=pretrain
+    )
+
+
+@app.command(group=TOOLS)
+def pretrain(
+    structures: Annotated[Path, Parameter(help="molecules to be taught, in any file of structures")],
+    *,
+    output: Annotated[Path, Parameter(help="folder for frames, labels and the potential")] = Path(
+        "pretrained"
+    ),
+    campaign: Annotated[Path | None, Parameter(help="take model, training and teacher from it")] = None,
+    frames: Annotated[int | None, Parameter(help="frames of the teacher, in all")] = None,
+    max_steps: Annotated[int | None, Parameter(help="gradient steps on them")] = None,
+    seed: int = 0,
+) -> None:
+    """Teach a committee a cheap method (GFN2-xTB), for many campaigns to begin from; goes on after a kill."""
+    from flows.cli.pretrain import pretrain_on_file
+
+    pretrain_on_file(
+        structures, output=output, campaign=campaign, seed=seed, frames=frames, max_steps=max_steps
     )
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from ase.data import chemical_symbols
 from pydantic import Field, ValidationError
 
+from flows.cli.pretrain import taught_potential, teacher_of
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
-from flows.settings.pretraining import FromTeacher
-from flows.views.console import counted
 from potential.data.config import Config
-from potential.data.dataset import Dataset
 from potential.data.frame import Frame
 from potential.data.structure_files import frames_as_they_come, read_dataset, read_frames
 from potential.nequip.model_config import ModelConfig
@@ -24,7 +21,6 @@ from potential.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from potential.evaluator import Evaluator
-    from potential.nequip.model import NequIP
 
 C = TypeVar("C", ModelConfig, TrainingConfig)
 
@@ -72,7 +68,7 @@ def train_on_file(
     Raises:
         ConfigError: for a file without labels, or impossible settings.
     """
-    from potential.package import save_potential
+    from potential.package import load_potential, save_potential
     from potential.training.train import train_committee
 
     config = None if campaign is None else CampaignFolder.open(campaign).config
@@ -85,10 +81,13 @@ def train_on_file(
     learned, held_out = dataset.split(round(training.validation_fraction * len(dataset)), seed=seed)
     warm_start = None
     if pretrain:
-        source = (
-            config.pretraining if config and isinstance(config.pretraining, FromTeacher) else FromTeacher()
+        source = teacher_of(None if config is None else config.pretraining)
+        # One frame of each composition, the first.
+        starts = list({frame.formula: frame for frame in reversed(dataset.frames)}.values())[::-1]
+        taught = taught_potential(
+            starts, source, model=model, training=training, seed=seed, folder=output / "pretraining"
         )
-        warm_start = _taught(dataset, source, model, training, seed, output / "pretraining")
+        warm_start = load_potential(taught, device=training.device)
         training = training.model_copy(update={"learning_rate": source.fine_tuning_rate})
     try:
         trained = train_committee(
@@ -114,38 +113,6 @@ def train_on_file(
         "" if last is None else f", validation force MAE {1000 * (last.validation_force_mae or 0):.1f} meV/Å"
     )
     print(f"{len(trained.history)} epochs in {trained.seconds:.0f} s{error}\nwrote {output}")
-
-
-def _taught(
-    dataset: Dataset,
-    source: FromTeacher,
-    model: ModelConfig,
-    training: TrainingConfig,
-    seed: int,
-    folder: Path,
-) -> NequIP:
-    from flows.steps import teacher
-    from potential.package import load_potential
-
-    starts = list({frame.formula: frame for frame in reversed(dataset.frames)}.values())[::-1]
-    frames, percent = (
-        partial(counted, n, text, unit)
-        for n, text, unit in ((source.frames, "teacher's frames", "frame"), (100, "pretraining", "%"))
-    )
-    teacher.gather(folder / "teach", starts, source, seed=seed, counting=frames)
-    learned = teacher.learn(
-        folder / "pretrain",
-        teacher.taught(folder / "teach")[0],
-        source,
-        model=model,
-        rounds=training,
-        elements=sorted({z for frame in dataset.frames for z in frame.numbers.tolist()}),
-        seed=seed,
-        counting=percent,
-    )
-    error = 1000 * (learned.force_mae or 0.0)
-    print(f"pretrained on {learned.n_train} frames of {learned.source}: {error:.1f} meV/Å on held-out ones")
-    return load_potential(folder / "pretrain" / "potential", device=training.device)
 
 
 def _changed(config: C, changes: Mapping[str, Any]) -> C:

@@ -57,8 +57,8 @@ def gather(
         counting: frames.
 
     Raises:
-        CampaignError: where the teacher cannot treat the structures, or more than half of the frames did
-            not come about.
+        CampaignError: where the teacher cannot treat the structures, or walks that broke left less than
+            half of the frames.
     """
     try:
         for frame in structures:
@@ -101,12 +101,11 @@ def _gather(
             broken += [] if walked.broken is None else [walked.broken]
             count(made)
     data, n_alike = taught(into)
-    if len(data) < source.frames / 2:
+    if len(data) + n_alike < source.frames / 2:
         raise CampaignError(
-            f"pretraining: {source.teacher.name} made {len(data)} of {source.frames} frames"
-            + (f"; {broken[0]}" if broken else f", and {n_alike} are alike")
-            + ". Change `pretraining.dynamics` (lower temperatures_K or timestep_fs, longer spacing_fs), or "
-            "write `pretraining: off`."
+            f"pretraining: {source.teacher.name} made {len(data) + n_alike} of {source.frames} frames; "
+            f"{broken[0]}. Lower temperatures_K or timestep_fs in `pretraining.dynamics`, or write "
+            "`pretraining: off`."
         )
     summary = TeachSummary(
         n_frames=len(data), n_alike=n_alike, n_walks=len(every), broken=tuple(broken), seconds=seconds

@@ -19,7 +19,7 @@ from potential.data.dataset import LabelledFrame
 from potential.data.frame import Frame
 from potential.data.structure_files import read_dataset, read_frames, write_frames
 
-COMMANDS = ("init", "run", "status", "report", "ui", "schema", "label", "train", "md", "evaluate")
+COMMANDS = ("init", "run", "status", "report", "ui", "schema", "label", "train", "pretrain", "md", "evaluate")
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():

@@ -1,0 +1,72 @@
+"""`alnico pretrain` and `alnico train --pretrain` with GFN2-xTB: what they leave, and that they go on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.cli.app import run_command
+from labeling.ase_labeler import compute
+from labeling.ase_level import AseLevel
+from potential.data.dataset import LabelledFrame
+from potential.data.structure_files import molecule, write_frames
+from potential.package import load_card, load_potential
+
+TINY = """
+name: tiny
+structure: {molecule: H2O}
+level: {labeler: pyscf}
+initial: {frames: 1, source: {method: displacement}}
+test: {frames: 1, source: {method: displacement}}
+model: {num_layers: 1, l_max: 0, num_features: 2, committee_size: 2, r_max: 3.0}
+training: {max_epochs: 2, validation_fraction: 0}
+pretraining: {frames: 40, max_steps: 8, dynamics: {temperatures_K: [500], walkers: 2, equilibration_fs: 20}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A campaign's settings, water, and four frames of it with labels of GFN1-xTB."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    water, rng = molecule("H2O"), np.random.default_rng(0)
+    level = AseLevel(calculator="tblite.ase.TBLite", parameters={"method": "GFN1-xTB"})
+    frames = [water.moved(water.positions + rng.normal(0, 0.05, (3, 3))) for _ in range(4)]
+    write_frames(tmp_path / "water.xyz", [water])
+    write_frames(
+        tmp_path / "labelled.extxyz", [LabelledFrame(frame=f, label=compute(f, level)) for f in frames]
+    )
+    return tmp_path
+
+
+def test_many_campaigns_can_begin_from_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["pretrain", "water.xyz", "--campaign", "tiny.yaml", "--output", "shared"]
+    assert run_command(command) == 0
+    said = capsys.readouterr().out
+    made = folder / "shared" / "pretrain" / "potential"
+    assert f"pretraining: {{from: {made}}}" in said
+    assert "that were held out" in said
+    assert load_potential(made).numbers.tolist() == [1, 8]
+    assert load_card(made)["reference"]["parameters"]["method"] == "GFN2-xTB"
+    weights = made / "weights.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert run_command(command) == 0
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_training_begins_from_what_the_teacher_taught(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "labelled.extxyz", "--campaign", "tiny.yaml", "--output", "potential", "--pretrain"]
+    assert run_command(train) == 0
+    assert " frames of TBLite(method=GFN2-xTB)" in capsys.readouterr().out
+    taught = load_potential(folder / "potential" / "pretraining" / "pretrain" / "potential")
+    tuned = load_potential(folder / "potential")
+    moved = [(a - b).abs().max().item() for a, b in zip(taught.parameters(), tuned.parameters(), strict=True)]
+    assert 0 < max(moved) < 0.05  # two steps of at most 0.005 away
+
+
+def test_impossible_settings_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["pretrain", "water.xyz", "--frames", "3"]) == 2
+    assert "frames" in capsys.readouterr().err
+    assert run_command(["pretrain", "nothing.xyz"]) == 2
