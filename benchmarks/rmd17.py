@@ -1,73 +1,212 @@
-"""Data efficiency on rMD17: `python -m benchmarks.rmd17 FOLDER [--molecule ethanol] [--seconds 600]`.
+"""Data efficiency on rMD17, with pretraining and without: `python -m benchmarks.rmd17 FOLDER`.
 
-Trains one model on the first frames of the official training split 01 for a fixed time and prints
-its errors on the whole test split, beside published ones. FOLDER holds `ethanol_train_01.xyz` and
-`ethanol_test_01.xyz` (Christensen and von Lilienfeld, Mach. Learn.: Sci. Technol. 1, 045018 (2020);
-eV and Angstrom).
+    python -m benchmarks.rmd17 FOLDER --molecule ethanol --frames 50 --steps 6000 --seeds 0 1
+    python -m benchmarks.rmd17 FOLDER --frames 10 50 200 --teacher '{"frames": 11500, "max_steps": 26000}'
+    python -m benchmarks.rmd17 FOLDER --table       what is there so far, beside published figures
+
+Trains a committee on the first frames of the official training split 01 and scores it on the whole test
+split. With `--teacher` (settings of `pretraining:` in a campaign) it is first taught by GFN2-xTB, once for
+a molecule and seed. Every result is a line in OUTPUT/results.jsonl the moment it is there; what is there is
+not done again, and a run that was killed goes on. FOLDER holds `ethanol_train_01.xyz` and
+`ethanol_test_01.xyz` (Christensen and von Lilienfeld, Mach. Learn.: Sci. Technol. 1, 045018 (2020); eV and
+Angstrom).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
-import tempfile
+import statistics
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from flows.settings.pretraining import FromTeacher
+from flows.steps import teacher
+from flows.views.console import counted
 from potential.data.dataset import Dataset
 from potential.data.structure_files import read_dataset
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
+from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
+from potential.package import load_potential
 from potential.training.train import train_committee
 from potential.training.training_config import TrainingConfig
 
-# Force MAE in meV/Angstrom after training on 50 frames, as the NequIP and MACE papers give it.
-PUBLISHED = {"ethanol": {"NequIP": 40.2, "MACE": 32.6}, "aspirin": {"NequIP": 52.0, "MACE": 43.9}}
+# Force MAE (meV/Angstrom) and energy MAE (meV) as the NequIP and MACE papers give them.
+PUBLISHED = {
+    ("ethanol", 50): {"NequIP": (40.2, 8.7), "MACE": (32.6, 6.7)},
+    ("aspirin", 50): {"NequIP": (52.0, 19.5), "MACE": (43.9, 17.0)},
+    ("ethanol", 950): {"NequIP": (2.8, 0.4), "MACE": (2.1, 0.4)},
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--molecule", default="ethanol")
-    parser.add_argument("--frames", type=int, default=50, help="training frames")
-    parser.add_argument("--validation", type=int, default=0, help="further frames to choose the epoch by")
-    parser.add_argument("--seconds", type=float, default=600.0, help="training time")
-    parser.add_argument("--model", default="{}", help="changes to the model, as JSON")
-    parser.add_argument("--training", default="{}", help="changes to the training, as JSON")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-
+    arguments = _arguments()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    results = arguments.output / "results.jsonl"
+    if arguments.table:
+        print(table(read_results(results)))
+        return
+    source = None if arguments.teacher is None else FromTeacher(**json.loads(arguments.teacher))
+    model = ModelConfig(**json.loads(arguments.model))
+    training = TrainingConfig(
+        **(
+            {"max_epochs": 10**9, "max_steps": arguments.steps, "validation_fraction": 0.0}
+            | ({} if source is None else {"learning_rate": source.fine_tuning_rate})
+            | json.loads(arguments.training)
+        )
+    )
     train, test = (
         read_dataset(arguments.folder / f"{arguments.molecule}_{part}_01.xyz", "rMD17")
         for part in ("train", "test")
     )
-    n, held = arguments.frames, arguments.validation
-    model = ModelConfig(**({"committee_size": 1} | json.loads(arguments.model)))
-    training = TrainingConfig(
-        **({"max_epochs": 10**6, "max_seconds": arguments.seconds} | json.loads(arguments.training))
+    for seed in arguments.seeds:
+        for n in arguments.frames:
+            what = {
+                "molecule": arguments.molecule,
+                "frames": n,
+                "seed": seed,
+                "teacher": None if source is None else source.model_dump(mode="json"),
+                "model": model.model_dump(),
+                "training": training.model_dump(),
+            }
+            if any({key: r[key] for key in what} == what for r in read_results(results)):
+                continue
+            taught: NequIP | None = None
+            facts: dict[str, Any] = {}
+            if source is not None:
+                taught, facts = _taught(arguments, source, model, training, train, seed)
+            found = _trained(arguments.output, what, Dataset.of(train.items[:n]), test, taught)
+            with results.open("a") as stream:
+                stream.write(json.dumps(what | found | facts) + "\n")
+            print(table([what | found | facts]), flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("build/rmd17"))
+    parser.add_argument("--molecule", default="ethanol")
+    parser.add_argument("--frames", type=int, nargs="+", default=[50], help="training frames")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int, default=6000, help="gradient steps on the training frames")
+    parser.add_argument("--teacher", help="teach first, with these settings of `pretraining`, as JSON")
+    parser.add_argument("--model", default="{}", help="changes to the model, as JSON")
+    parser.add_argument("--training", default="{}", help="changes to the training, as JSON")
+    parser.add_argument("--table", action="store_true", help="only print the results so far")
+    return parser.parse_args()
+
+
+def _taught(
+    arguments: argparse.Namespace,
+    source: FromTeacher,
+    model: ModelConfig,
+    training: TrainingConfig,
+    train: Dataset,
+    seed: int,
+) -> tuple[NequIP, dict[str, Any]]:
+    """Pretrained from one structure of the training split, which labels nothing."""
+    name = _digest(source.model_dump(mode="json"), model.model_dump(), seed)
+    folder = arguments.output / f"{arguments.molecule}-taught-{name}"
+    frames, percent = (
+        partial(counted, n, text, "")
+        for n, text in ((source.frames, "teacher's frames"), (100, "pretraining, %"))
     )
-    with tempfile.TemporaryDirectory() as folder:
-        trained = train_committee(
-            Dataset.of(train.items[:n]),
-            Dataset.of(train.items[n : n + held]),
-            model=model,
-            training=training,
-            seed=arguments.seed,
-            folder=Path(folder),
-        )
+    made = teacher.gather(folder / "teach", [train.frames[0]], source, seed=seed, counting=frames)
+    learned = teacher.learn(
+        folder / "pretrain",
+        teacher.taught(folder / "teach")[0],
+        source,
+        model=model,
+        rounds=training,
+        elements=sorted({int(z) for z in train.frames[0].numbers}),
+        seed=seed,
+        counting=percent,
+    )
+    facts = {
+        "teacher_frames": made.n_frames,
+        "teacher_seconds": made.seconds,
+        "teacher_force_mae": learned.force_mae,
+        "pretraining_seconds": learned.seconds,
+    }
+    return load_potential(folder / "pretrain" / "potential"), facts
+
+
+def _trained(
+    output: Path, what: dict[str, Any], train: Dataset, test: Dataset, taught: NequIP | None
+) -> dict[str, Any]:
+    trained = train_committee(
+        train,
+        Dataset.of([]),
+        model=ModelConfig(**what["model"]),
+        training=TrainingConfig(**what["training"]),
+        seed=what["seed"],
+        folder=output / f"training-{_digest(what)}",
+        warm_start=taught,
+    )
     found = evaluate(Evaluator(trained.model), test)
-    last = trained.history[-1]
-    print(
-        f"{arguments.molecule}: {n} training frames, {last.step} steps in {trained.seconds:.0f} s, "
-        f"training force MAE {1000 * last.train_force_mae:.1f} meV/Å\n"
-        f"test ({found.n_frames} frames): force MAE {1000 * found.force_mae:.1f} meV/Å, "
-        f"energy MAE {1000 * found.frames['n_atoms'].iloc[0] * found.energy_mae:.1f} meV"
-    )
-    if found.spearman is not None:
-        print(f"Spearman correlation of disagreement and force error {found.spearman:.2f}")
-    if n == 50 and arguments.molecule in PUBLISHED:
-        for name, error in PUBLISHED[arguments.molecule].items():
-            print(f"published, {name}: force MAE {error} meV/Å")
+    return {
+        "steps": trained.history[-1].step,
+        "seconds": trained.seconds,
+        "force_mae": found.force_mae,
+        "energy_mae": found.energy_mae * len(test.frames[0]),
+        "spearman": found.spearman,
+    }
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Every result so far, in the order in which they came."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Means over seeds, one row for each molecule, number of frames, teacher and training."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        key = {name: result[name] for name in ("molecule", "frames", "teacher", "model", "training")}
+        groups.setdefault(json.dumps(key, sort_keys=True), []).append(result)
+    rows = [
+        "| molecule | labels | taught by xTB | steps | force MAE, meV/Å | energy MAE, meV | Spearman | seeds "
+        "| seconds: teacher, pretraining, training | published |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for found in groups.values():
+        first, seeds = found[0], " ".join(str(r["seed"]) for r in found)
+        taught = "no"
+        if first["teacher"]:
+            held_out = 1000 * _mean(found, "teacher_force_mae")
+            steps = first["teacher"]["max_steps"]
+            taught = f"{first['teacher_frames']} frames, {steps} steps, {held_out:.1f} meV/Å"
+        cost = ", ".join(
+            f"{_mean(found, name):.0f}" if name in first else "0"
+            for name in ("teacher_seconds", "pretraining_seconds", "seconds")
+        )
+        forces, energies = ([1000 * r[name] for r in found] for name in ("force_mae", "energy_mae"))
+        published = "; ".join(
+            f"{name} {force} / {energy}"
+            for name, (force, energy) in PUBLISHED.get((first["molecule"], first["frames"]), {}).items()
+        )
+        rows.append(
+            f"| {first['molecule']} | {first['frames']} | {taught} | {first['steps']} | {_spread(forces)} "
+            f"| {_spread(energies)} | {_mean(found, 'spearman'):.2f} | {seeds} | {cost} | {published} |"
+        )
+    return "\n".join(rows)
+
+
+def _mean(found: list[dict[str, Any]], name: str) -> float:
+    return statistics.fmean(r[name] or 0.0 for r in found)
+
+
+def _spread(values: list[float]) -> str:
+    each = f" ({', '.join(f'{v:.1f}' for v in values)})" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.1f}{each}"
 
 
 if __name__ == "__main__":
