@@ -1,0 +1,55 @@
+"""`benchmarks.rmd17` on water in small: with a teacher and without, resumed, printed as a table."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import rmd17
+from labeling.ase_labeler import compute
+from labeling.ase_level import AseLevel
+from potential.data.dataset import LabelledFrame
+from potential.data.structure_files import molecule, write_frames
+
+TEACHER = {"frames": 20, "max_steps": 4, "dynamics": {"temperatures_K": [500], "walkers": 1}}
+MODEL = {"num_layers": 1, "l_max": 0, "num_features": 2, "committee_size": 2, "r_max": 3.0}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    water, rng = molecule("H2O"), np.random.default_rng(0)
+    level = AseLevel(calculator="tblite.ase.TBLite", parameters={"method": "GFN1-xTB"})
+    frames = [water.moved(water.positions + rng.normal(0, 0.05, (3, 3))) for _ in range(8)]
+    labelled = [LabelledFrame(frame=frame, label=compute(frame, level)) for frame in frames]
+    write_frames(tmp_path / "water_train_01.xyz", labelled[:5])
+    write_frames(tmp_path / "water_test_01.xyz", labelled[5:])
+    return tmp_path
+
+
+def test_each_result_is_made_once_and_stands_in_the_table(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*options: str) -> str:
+        given = [str(data), "--output", str(data / "out"), "--molecule", "water", *options]
+        monkeypatch.setattr(sys, "argv", ["benchmarks.rmd17", *given])
+        rmd17.main()
+        return capsys.readouterr().out
+
+    small = ["--steps", "3", "--model", json.dumps(MODEL), "--frames", "3", "5"]
+    taught = ["--teacher", json.dumps(TEACHER)]
+    run(*small, *taught, "--seeds", "0", "1")
+    run(*small)
+    results = rmd17.read_results(data / "out" / "results.jsonl")
+    asked = [(r["frames"], r["seed"], r["teacher"] is not None) for r in results]
+    assert asked == [(3, 0, True), (5, 0, True), (3, 1, True), (5, 1, True), (3, 0, False), (5, 0, False)]
+    assert len(list((data / "out").glob("water-taught-*"))) == 2  # once for a seed, not for every number
+    assert run(*small, *taught, "--seeds", "0", "1") == ""  # nothing is left to do
+    rows = run("--table").splitlines()
+    assert len(rows) == 2 + 4
+    forces = [1000 * r["force_mae"] for r in results if r["frames"] == 3 and r["teacher"]]
+    shown = re.search(r"\| ([\d.]+) \(([\d.]+), ([\d.]+)\) \|", rows[2])
+    assert shown is not None
+    assert [float(x) for x in shown.groups()] == pytest.approx([np.mean(forces), *forces], abs=0.051)
