@@ -51,12 +51,12 @@ class Trial:
 
     def run(self, disturb: Callable[[subprocess.Popen[str]], None] = lambda process: None) -> tuple[int, str]:
         """Exit code and all that was said."""
-        process = self.start()
-        try:
-            disturb(process)
-            said, _ = process.communicate(timeout=LIMIT_S)
-        finally:
-            process.kill()
+        with self.start() as process:
+            try:
+                disturb(process)
+                said, _ = process.communicate(timeout=LIMIT_S)
+            finally:
+                process.kill()
         assert "Traceback" not in said, said
         return process.returncode, said
 
