@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from flows.record.results import RoundResult as RoundResult
     from flows.settings.campaign_config import CampaignConfig as CampaignConfig
     from flows.settings.yaml_file import load_config as load_config
+    from flows.tracking.registry import load_champion as load_champion
     from labeling.failure import LabelFailure as LabelFailure
     from labeling.level import LennardJonesLevel as LennardJonesLevel
     from labeling.level import PySCFLevel as PySCFLevel
@@ -79,6 +80,7 @@ _HOMES = {
     "flows.record.results": ("RoundResult",),
     "flows.settings.campaign_config": ("CampaignConfig",),
     "flows.settings.yaml_file": ("load_config",),
+    "flows.tracking.registry": ("load_champion",),
     "labeling.failure": ("LabelFailure",),
     "labeling.level": ("LennardJonesLevel", "PySCFLevel"),
     "labeling.periodic_level": ("PeriodicLevel",),

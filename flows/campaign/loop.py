@@ -23,8 +23,10 @@ from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import Campaign, State
 from flows.campaign.stopping import judge, labels_affordable
+from flows.engine.events import announce
 from flows.engine.interrupts import sigterm_interrupts
-from flows.engine.prefect_runs import take_over
+from flows.engine.prefect_runs import page_of_run, take_over
+from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.results import LabelSummary, RoundResult, SelectionSummary
@@ -89,7 +91,8 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
     with campaign_lock(folder.path), open_workers(folder.config.labeling):
         take_over(folder.path)
         folder.write_config()
-        store, tracker, config = LabelStore(folder.label_store), Tracker(folder), folder.config
+        store, config = LabelStore(folder.label_store), folder.config
+        tracker = Tracker(folder, flow_run=page_of_run())
         say(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds, in {folder.path}")
         try:
             take_in_spool(folder, store)
@@ -110,6 +113,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
             ended = all(state.ended for state in states)
             if ended:
                 finish(folder, up_to=states[0].round, tracker=tracker)
+                announce("ended", config.name, why=ending(folder))
             else:
                 pause(folder, tracker=tracker)
         except (KeyboardInterrupt, TerminationSignal):

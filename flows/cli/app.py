@@ -154,6 +154,18 @@ def ui(
 
 
 @app.command(group=CAMPAIGNS)
+def compare(
+    campaigns: Annotated[list[Path], Parameter(help="YAML files or folders of campaigns")],
+    *,
+    output: Annotated[Path, Parameter(help="the figure, .svg, .png or .pdf")] = Path("comparison.svg"),
+) -> None:
+    """Draw the learning curves of campaigns and their arms into one figure, and link the chart in MLflow."""
+    from flows.cli.compare import compare_campaigns
+
+    compare_campaigns(campaigns, output=output)
+
+
+@app.command(group=CAMPAIGNS)
 def schema() -> None:
     """Print the JSON schema of campaign.yaml, for editors that complete and check it."""
     import json

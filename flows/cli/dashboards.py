@@ -18,12 +18,19 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+from flows.engine.prefect_settings import DASHBOARD
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.tracking.tracker import address_problem, default_tracking_uri, learning_curve_address
+from flows.tracking.store import (
+    MLFLOW_PORT,
+    address_problem,
+    default_tracking_uri,
+    learning_curve_address,
+    server_of,
+)
 from labeling.location import without_passwords
 
-PREFECT_URL, MLFLOW_PORT = "http://127.0.0.1:4200", 5000
+PREFECT_URL = DASHBOARD
 START_TIMEOUT_S = 120.0
 # What the servers shall refuse: requests by the pages of others, in the browser of who looks at ours.
 ONLY_OWN_PAGES = {
@@ -56,7 +63,7 @@ def commands_for(campaign: Path | None = None) -> list[Dashboard]:
     # By default MLflow also answers under every private address, and may be shown inside other pages.
     own = ("--allowed-hosts", f"127.0.0.1:{MLFLOW_PORT},localhost:{MLFLOW_PORT}")
     served = uri.startswith(("http://", "https://"))
-    server = uri if served else f"http://127.0.0.1:{MLFLOW_PORT}"
+    server = server_of(uri)
     return [
         Dashboard(
             what="Prefect",

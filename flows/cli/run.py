@@ -45,7 +45,7 @@ def where_to_look(folder: CampaignFolder) -> str:
         f"report     {_short(folder.report)}",
     ]
     from flows.cli.dashboards import commands_for, mlflow_problem
-    from flows.tracking.tracker import default_tracking_uri
+    from flows.tracking.store import default_tracking_uri
 
     problem = mlflow_problem(default_tracking_uri(folder.path.parent))
     for dashboard in commands_for(folder.path):

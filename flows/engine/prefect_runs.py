@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 from potential.data.atomic_write import write_atomically
@@ -49,6 +50,14 @@ def take_over(campaign: Path) -> None:
         except (PrefectException, HTTPError, ValueError):  # it was on another server, or is deleted
             logger.debug("cannot close flow run %s", before, exc_info=True)
     write_atomically(record, json.dumps({"flow_run_id": mine}))
+
+
+def page_of_run() -> str | None:
+    """Address of this flow run in Prefect's dashboard; None outside a flow run."""
+    if flow_run.id is None:
+        return None
+    ui = get_current_settings().ui_url
+    return f"{ui}/runs/flow-run/{flow_run.id}" if ui else None
 
 
 def delete_old_runs() -> int:

@@ -30,6 +30,7 @@ from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from flows.engine.prefect_settings import DASHBOARD
 from flows.errors import CampaignError
 
 START_TIMEOUT_S = 180.0
@@ -53,6 +54,7 @@ def embedded_api() -> Iterator[Callable[[], None]]:
         PREFECT_API_AUTH_STRING,
         PREFECT_API_URL,
         PREFECT_CLIENT_MAX_RETRIES,
+        PREFECT_UI_URL,
         temporary_settings,
     )
 
@@ -65,6 +67,7 @@ def embedded_api() -> Iterator[Callable[[], None]]:
         own = {
             PREFECT_API_URL: server.url,
             PREFECT_API_AUTH_STRING: credential,
+            PREFECT_UI_URL: DASHBOARD,
             # Who asks while the server is replaced waits for an answer; more retries only delay the end.
             PREFECT_CLIENT_MAX_RETRIES: 2,
         }

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+DASHBOARD = "http://127.0.0.1:4200"
+"""Where `prefect server start` shows the runs that the embedded API kept."""
+
 EMBEDDED = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",

@@ -20,13 +20,18 @@ from urllib.request import urlopen
 
 from flows.record.rounds import Arm, RoundFolder
 from flows.views.console import say
+from labeling.location import is_url, without_passwords
 
 if TYPE_CHECKING:  # MLflow takes seconds to import; the command line shall not wait for it
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
 METRICS_PER_CALL, PARAMS_PER_CALL, PARAM_LENGTH = 1000, 100, 6000  # limits of MLflow's API
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 
 @contextmanager
@@ -43,7 +48,9 @@ def patience(seconds: float = 5.0, *, tracking_uri: str) -> Iterator[None]:
             pass  # refuses this address, but is there
         except OSError as error:
             raise ConnectionError(f"no answer within {seconds:.0f} s: {error}") from error
-    mine = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    # A model's version is sought in MLflow's global store, whatever the client's.
+    wanted = {**PATIENCE, "MLFLOW_TRACKING_URI": tracking_uri}
+    mine = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(mine)
     try:
         yield
@@ -57,7 +64,7 @@ class CampaignRuns:
 
     Args:
         client: bound to the tracking store.
-        name: name of the experiment, of the registered model and of nothing else.
+        name: of the campaign: names the experiment, its runs and the registered model.
         campaign_id: tells apart campaigns of the same name.
         artifacts: URI under which the experiment keeps its artifacts; None where the server decides.
     """
@@ -85,8 +92,7 @@ class CampaignRuns:
             )
             experiment = None
         if experiment is None:
-            tags = {"mlflow.experimentKind": "custom_model_development"}  # or the UI shows pages for agents
-            return str(self.client.create_experiment(self.name, artifact_location=artifacts, tags=tags))
+            return str(self.client.create_experiment(self.name, artifact_location=artifacts))
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)
@@ -97,22 +103,31 @@ class CampaignRuns:
         return {part: run.info.run_id for part, run in self._runs.items()}
 
     def parent(self, arm: Arm | None = None) -> Run:
-        """The run of the whole campaign, or of an arm beside it."""
-        part = "campaign" if arm is None or arm.is_main else f"arm {arm.name}"
-        return self._find_or_create(part, {}, None)
+        """The run of the whole campaign, or of an arm beside it; its name is the campaign's."""
+        if arm is None or arm.is_main:
+            return self._find_or_create("campaign", self.name, {}, None)
+        return self._find_or_create(f"arm {arm.name}", f"{self.name}, {arm.name}", {}, None)
+
+    def beside(self, part: str) -> Run:
+        """A run of the campaign that is none of its rounds."""
+        return self._find_or_create(part, f"{self.name}, {part}", {}, None)
 
     def child(self, here: RoundFolder, *, started_ms: int) -> Run:
         """The run of one round, inside its arm's."""
         parent = {"mlflow.parentRunId": self.parent(here.arm).info.run_id}
-        return self._find_or_create(str(here), parent, started_ms)
+        return self._find_or_create(str(here), f"{self.name}, {here}", parent, started_ms)
 
-    def _find_or_create(self, part: str, tags: Mapping[str, str], started_ms: int | None) -> Run:
+    def _find_or_create(self, part: str, name: str, tags: Mapping[str, str], started_ms: int | None) -> Run:
         if part not in self._runs:
             mine = {"campaign_id": self.campaign_id, "campaign_part": part, "mlflow.source.name": "alnico"}
             self._runs[part] = self.client.create_run(
-                self.experiment_id, start_time=started_ms, tags=mine | dict(tags), run_name=part
+                self.experiment_id, start_time=started_ms, tags=mine | dict(tags), run_name=name
             )
-        return self._runs[part]
+        run = self._runs[part]
+        if run.info.run_name != name:  # of a version that named them otherwise
+            self.client.update_run(run.info.run_id, name=name)
+            self._runs[part] = run = self.client.get_run(run.info.run_id)
+        return run
 
     def tag(self, run: Run, key: str, value: str) -> None:
         if run.data.tags.get(key) != value:
@@ -148,16 +163,22 @@ class CampaignRuns:
             self.client.log_batch(run_id, metrics=new[start : start + METRICS_PER_CALL])
         run.data.metrics.update({point.key: point.value for point in new})
 
-    def log_dataset(self, run: Run, name: str, digest: str, *, source: str, context: str, n: int) -> None:
-        """Name a dataset as an input of the run; the labels stay in the campaign's label store."""
+    def log_dataset(
+        self, run: Run, name: str, digest: str, *, store: Path | str, context: str, profile: Mapping[str, Any]
+    ) -> None:
+        """Name a dataset as an input of the run; the labels stay in the campaign's label store.
+
+        `mlflow.data.get_source` opens a store that is a file. One that is a URL is named, without password.
+        """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
+        kind, source = _source(store)
         dataset = Dataset(
             name=name,
             digest=digest,
-            source_type="local",
-            source=json.dumps({"uri": source}),
-            profile=json.dumps({"labelled_frames": n}),
+            source_type=kind,
+            source=json.dumps(source),
+            profile=json.dumps(profile, ensure_ascii=False),
         )
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(run.info.run_id, datasets=[DatasetInput(dataset, tags)])
@@ -171,32 +192,11 @@ class CampaignRuns:
                 run.info.run_id, status=status, end_time=ended_ms or int(1000 * time.time())
             )
 
-    def register(self, run: Run, artifact_path: str, digest: str, *, description: str) -> str:
-        """Register the run's artifact folder as a version of the model `name`, alias `champion`.
 
-        Returns the version; the one with the same digest of its weights where there is one already.
-        """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.get_registered_model(self.name)
-        except MlflowException:
-            self.client.create_registered_model(self.name, description="NequIP committees made by alnico")
-        versions = self.client.search_model_versions(f"name = '{self.name}'")
-        same = [v for v in versions if v.tags.get("weights_digest") == digest and v.run_id == run.info.run_id]
-        version = (
-            same[0]
-            if same
-            else self.client.create_model_version(
-                self.name,
-                f"runs:/{run.info.run_id}/{artifact_path}",
-                run.info.run_id,
-                tags={"weights_digest": digest},
-                description=description,
-            )
-        )
-        self.client.set_registered_model_alias(self.name, "champion", str(version.version))
-        return str(version.version)
+def _source(store: Path | str) -> tuple[str, dict[str, Any]]:
+    if is_url(store):
+        return "code", {"tags": {"label store": without_passwords(str(store))}}
+    return "local", {"uri": Path(store).resolve().as_uri()}
 
 
 def _is_gone(recorded: str, here: str) -> bool:

@@ -1,4 +1,8 @@
-"""What MLflow draws of a campaign: metrics of a round, and of its training over the epochs."""
+"""What MLflow draws of a campaign: metrics of a round, and of its training over the epochs.
+
+MLflow sorts charts by their section and then by their name; so the sections are numbered, in the order in
+which people ask.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,11 @@ from potential.metrics import METRICS
 if TYPE_CHECKING:  # MLflow takes seconds to import
     from mlflow.entities import Metric
 
+FORCE_MAE = "1 force error/test_mae_meV_per_A"
+"""The learning curve."""
+LAYOUT = "2"
+"""Changes with the names of the metrics: finished rounds are then logged again."""
+
 
 def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataFrame) -> dict[str, float]:
     """Metrics of the last of `results` by their MLflow names; what did not run is left out.
@@ -28,47 +37,47 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
     """
     r = results[-1]
     metrics: dict[str, float | None] = {
-        "Learning curve/test_force_mae_meV_per_A": 1000 * r.test.force_mae,
-        "Learning curve/test_force_rmse_meV_per_A": 1000 * r.test.force_rmse,
-        "Learning curve/test_energy_mae_meV_per_atom": 1000 * r.test.energy_mae,
-        "Learning curve/test_energy_rmse_meV_per_atom": 1000 * r.test.energy_rmse,
-        "uncertainty/mean_force_disagreement_meV_per_A": 1000 * r.uncertainty.mean_force_disagreement,
-        "uncertainty/max_force_disagreement_meV_per_A": 1000 * r.uncertainty.max_force_disagreement,
-        "uncertainty/spearman": r.uncertainty.spearman,
-        "labels/n_labels": r.n_labels,
-        "cost/train_seconds": r.training.seconds,
-        "cost/explore_seconds": r.explore_seconds,
-        "cost/label_seconds": r.label_seconds,
-        "cost/cumulative_train_seconds": sum(done.training.seconds for done in results),
+        FORCE_MAE: 1000 * r.test.force_mae,
+        "1 force error/test_rmse_meV_per_A": 1000 * r.test.force_rmse,
+        "2 energy error/test_mae_meV_per_atom": 1000 * r.test.energy_mae,
+        "2 energy error/test_rmse_meV_per_atom": 1000 * r.test.energy_rmse,
+        "5 uncertainty/mean_force_disagreement_meV_per_A": 1000 * r.uncertainty.mean_force_disagreement,
+        "5 uncertainty/max_force_disagreement_meV_per_A": 1000 * r.uncertainty.max_force_disagreement,
+        "5 uncertainty/spearman": r.uncertainty.spearman,
+        "3 labels/n_labels": r.n_labels,
+        "4 cost/train_seconds": r.training.seconds,
+        "4 cost/explore_seconds": r.explore_seconds,
+        "4 cost/label_seconds": r.label_seconds,
+        "4 cost/cumulative_train_seconds": sum(done.training.seconds for done in results),
         **cost_metrics(costs, here),
         **calibration_metrics(r),
     }
     if r.broad is not None:
         metrics |= {
-            "Learning curve/broad_force_mae_meV_per_A": 1000 * r.broad.test.force_mae,
-            "Learning curve/broad_energy_mae_meV_per_atom": 1000 * r.broad.test.energy_mae,
-            "broad/force_rmse_meV_per_A": 1000 * r.broad.test.force_rmse,
-            "broad/energy_rmse_meV_per_atom": 1000 * r.broad.test.energy_rmse,
-            "broad/spearman": r.broad.uncertainty.spearman,
+            "1 force error/test_broad_mae_meV_per_A": 1000 * r.broad.test.force_mae,
+            "2 energy error/test_broad_mae_meV_per_atom": 1000 * r.broad.test.energy_mae,
+            "1 force error/test_broad_rmse_meV_per_A": 1000 * r.broad.test.force_rmse,
+            "2 energy error/test_broad_rmse_meV_per_atom": 1000 * r.broad.test.energy_rmse,
+            "5 uncertainty/test_broad_spearman": r.broad.uncertainty.spearman,
         }
-    for name, scored in (("test", r.evaluation), ("broad", r.broad)):
+    for name, scored in (("7 test set", r.evaluation), ("8 broad test set", r.broad)):
         for metric in METRICS:
             if scored is not None and metric.name in scored.more:
                 unit = metric.unit.replace("/Å", "_per_A").replace("/", "_per_")
                 metrics[f"{name}/{metric.name}_{unit}"] = metric.factor * scored.more[metric.name]
     if r.selection is not None:
-        metrics["labels/n_selected"] = r.selection.n_selected
-        metrics["labels/near_duplicate_share"] = r.selection.near_duplicates
+        metrics["3 labels/n_selected"] = r.selection.n_selected
+        metrics["3 labels/near_duplicate_share"] = r.selection.near_duplicates
     if r.labels is not None:
-        metrics["labels/n_labelled"] = r.labels.n_labelled
-        metrics["labels/n_label_failures"] = r.labels.n_failed
+        metrics["3 labels/n_labelled"] = r.labels.n_labelled
+        metrics["3 labels/n_label_failures"] = r.labels.n_failed
     if r.exploration is not None:
-        metrics["exploration/surviving_replicas"] = r.exploration.surviving_replicas
+        metrics["6 exploration/surviving_replicas"] = r.exploration.surviving_replicas
     if r.ledger is not None:
         for name in ("accurate", "candidate", "failed"):
             count = getattr(r.ledger, name)
-            metrics[f"exploration/{name}"] = count
-            metrics[f"exploration/{name}_fraction"] = count / r.ledger.total if r.ledger.total else None
+            metrics[f"6 exploration/{name}"] = count
+            metrics[f"6 exploration/{name}_fraction"] = count / r.ledger.total if r.ledger.total else None
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 
@@ -77,11 +86,11 @@ def training_history(path: Path, timestamp_ms: int) -> list[Metric]:
     if not path.exists():
         return []
     columns = {
-        "train_loss": ("training/loss", 1.0),
-        "train_force_mae": ("training/force_mae_meV_per_A", 1000.0),
-        "validation_force_mae": ("training/validation_force_mae_meV_per_A", 1000.0),
-        "validation_energy_mae_per_atom": ("training/validation_energy_mae_meV_per_atom", 1000.0),
-        "learning_rate": ("training/learning_rate", 1.0),
+        "train_loss": ("3 training/loss", 1.0),
+        "train_force_mae": ("1 force error/training_mae_meV_per_A", 1000.0),
+        "validation_force_mae": ("1 force error/validation_mae_meV_per_A", 1000.0),
+        "validation_energy_mae_per_atom": ("2 energy error/validation_mae_meV_per_atom", 1000.0),
+        "learning_rate": ("3 training/learning_rate", 1.0),
     }
     found: list[Metric] = []
     for row in pd.read_csv(path).to_dict("records"):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from flows.settings.study_config import StudyConfig
-from flows.tracking.tracker import default_tracking_uri
+from flows.tracking.store import default_tracking_uri
 from flows.views.console import warn
 from labeling.location import without_passwords
 

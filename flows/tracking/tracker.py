@@ -1,9 +1,9 @@
 """What a campaign tells MLflow.
 
-One experiment per campaign. The parent run `campaign` holds the settings as parameters and, with the
-number of labels as the step, the metrics of every round: its charts are learning curves. A child run
-per round holds the same metrics, its training history over the epochs, and its figures. The finished
-potential is an artifact of the parent and a version of a registered model, with the alias `champion`.
+One experiment per campaign. The campaign's own run holds the settings as parameters and, with the number
+of labels as the step, the metrics of every round: its charts are learning curves. A child run per round
+holds its training history over the epochs, its figures and tables. The finished potential is a version of
+a registered model (`flows.tracking.registry`).
 
 The campaign folder is the truth and MLflow a view of it: whatever is logged is read from the folder,
 each call first catches up on the finished rounds that the store lacks, and a store that is away
@@ -22,16 +22,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
+
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import Arm, RoundFolder
 from flows.tracking.campaign_runs import CampaignRuns, patience
-from flows.tracking.mlflow_metrics import points, round_metrics, training_history
+from flows.tracking.mlflow_metrics import LAYOUT, points, round_metrics, training_history
+from flows.tracking.page import in_words, page
+from flows.tracking.registry import Candidate, register
+from flows.tracking.store import ARTIFACTS_FOLDER, address_problem, default_tracking_uri, run_page
 from flows.views.console import say, warn
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import label_costs
-from flows.views.summary import markdown_table, round_table, verdict
-from labeling.location import is_url, without_passwords
+from flows.views.summary import best_round, markdown_table, round_table
+from labeling.location import without_passwords
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 
@@ -40,47 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STORE_FILE, ARTIFACTS_FOLDER = "mlflow.db", "mlruns"
-
-WHAT_TO_LOOK_AT = """
-[Learning curve]({page}): tab *Model metrics*, chart `test_force_mae_meV_per_A`; its x axis (step) is the
-number of labels. Tab *Artifacts*: everything on one page in `report.html`, the pictures in `figures`.
-"""
-NOTE = "mlflow.note.content"
-COLUMNS_OF_NOTE = ("round", "labels", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy MAE (meV/atom)")
-
-
-def default_tracking_uri(campaigns: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else an SQLite file in the folder of all campaigns."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{campaigns.resolve() / STORE_FILE}"
-
-
-def address_problem(uri: str) -> str | None:
-    """Why `uri` would name another file than it seems to; None if it does not.
-
-    A URL of SQLAlchemy ends its path at the first `?` and knows no escape for it, so a store in the folder
-    `done?` would come to lie beside it, in the file `done`.
-    """
-    path, mark, options = uri.partition("?")
-    if path.startswith("sqlite:///") and mark and "/" in options:
-        return (
-            "MLflow's database cannot be in a folder with `?` in its name: rename it, or set "
-            "MLFLOW_TRACKING_URI"
-        )
-    return None
-
-
-def learning_curve_address(campaign: CampaignFolder, server: str) -> str | None:
-    """Address of the page with the learning curve on an MLflow `server`; None before anything is logged."""
-    record = json.loads(campaign.tracking.read_text()) if campaign.tracking.exists() else {}
-    if "run_ids" not in record:
-        return None
-    return f"{server.rstrip('/')}/{_page(record['experiment_id'], record['run_ids']['campaign'])}"
-
-
-def _page(experiment_id: str, run_id: str) -> str:
-    # The last part keeps MLflow from opening the experiment in its view for language models.
-    return f"#/experiments/{experiment_id}/runs/{run_id}/model-metrics?workflowType=machine_learning"
+NOTE, FLOW_RUN = "mlflow.note.content", "prefect.flow_run"
 
 
 class Tracker:
@@ -89,13 +54,16 @@ class Tracker:
     Args:
         campaign: its folder and settings; its `name` names the experiment.
         tracking_uri: an MLflow tracking URI; default as in `default_tracking_uri`.
+        flow_run: address of the Prefect run that logs.
 
     Attributes:
         warned: whether the last call could not write to MLflow.
     """
 
-    def __init__(self, campaign: CampaignFolder, *, tracking_uri: str | None = None) -> None:
-        self.campaign = campaign
+    def __init__(
+        self, campaign: CampaignFolder, *, tracking_uri: str | None = None, flow_run: str | None = None
+    ) -> None:
+        self.campaign, self.flow_run = campaign, flow_run
         self.tracking_uri = tracking_uri or default_tracking_uri(campaign.path.parent)
         self._name = campaign.config.name
         self._settings = campaign.config.model_dump(mode="json")
@@ -125,11 +93,8 @@ class Tracker:
             if report.exists():
                 runs.client.log_artifact(run.info.run_id, str(report))
             if potential.exists():
-                runs.client.log_artifacts(run.info.run_id, str(potential), "potential")
-                digest = _digest((potential / "weights.safetensors").read_bytes())
-                said = verdict(self.campaign.results())
-                version = runs.register(run, "potential", digest, description=said)
-                runs.tag(run, "registered_model", f"models:/{runs.name}/{version}")
+                registered = register(runs.client, runs.name, run, self._candidate())
+                runs.tag(run, "registered_model", f"models:/{runs.name}/{registered.version}")
             for arm in self.campaign.arms:
                 runs.set_status(runs.parent(arm), "FINISHED")
 
@@ -165,6 +130,7 @@ class Tracker:
                 runs = self._connect()
                 self._catch_up(runs, just_finished or {})
                 log(runs)
+                self._describe(runs)
                 self._record(runs)
         except Exception as error:
             if not self.warned:
@@ -221,13 +187,33 @@ class Tracker:
         if any(new) or NOTE not in parent.data.tags:
             for name, figure in campaign_figures(self.campaign).items():
                 runs.client.log_figure(parent.info.run_id, figure, f"figures/{name}.png")
-            results = self.campaign.results()
-            rows = [{title: row[title] for title in COLUMNS_OF_NOTE} for row in round_table(results)]
-            page, said = _page(runs.experiment_id, parent.info.run_id), verdict(results)
-            note = f"{said}\n{WHAT_TO_LOOK_AT.format(page=page)}\n{markdown_table(rows)}"
-            runs.tag(parent, NOTE, note)
-            summary = f"[**Learning curve**]({page}): {said}"
-            runs.client.set_experiment_tag(runs.experiment_id, NOTE, summary)
+
+    def _describe(self, runs: CampaignRuns) -> None:
+        """Say on top of run and experiment how good, how many labels, what it cost, is it done."""
+        parent = runs.parent()
+        curve = run_page(runs.experiment_id, parent.info.run_id)
+        if self.flow_run is not None:
+            runs.tag(parent, FLOW_RUN, self.flow_run)
+        flow_run = parent.data.tags.get(FLOW_RUN)
+        runs.tag(parent, NOTE, page(self.campaign, curve=curve, flow_run=flow_run))
+        summary = f"{in_words(self.campaign)} [Learning curve]({curve})"
+        runs.client.set_experiment_tag(runs.experiment_id, NOTE, summary)
+
+    def _candidate(self) -> Candidate:
+        """The potential as the registry takes it."""
+        results = self.campaign.results()
+        best = best_round(results)
+        here = self.campaign.round(best.round)
+        until = [result for result in results if result.round <= best.round]
+        found = round_metrics(here, until, label_costs(self.campaign))
+        return Candidate(
+            potential=self.campaign.potential,
+            digest=_digest((self.campaign.potential / "weights.safetensors").read_bytes()),
+            atoms=pd.read_csv(here.test_atoms, dtype={"frame_id": str}),
+            metrics=points(found, step=best.n_labels, timestamp_ms=_modified_ms(here.result)),
+            step=best.n_labels,
+            description=in_words(self.campaign),
+        )
 
     def _catch_up_arm(
         self, runs: CampaignRuns, arm: Arm, just_finished: Mapping[RoundFolder, RoundResult]
@@ -247,12 +233,11 @@ class Tracker:
         result, parent = results[-1], runs.parent(here.arm)
         ended_ms = _modified_ms(here.result)
         child = runs.child(here, started_ms=ended_ms - int(1000 * result.seconds))
-        digest = _digest(result.model_dump_json().encode())
+        digest = _digest(f"{LAYOUT} {result.model_dump_json()}".encode())
         if child.data.tags.get("result_digest") == digest:
             return False
         found = round_metrics(here, results, label_costs(self.campaign))
         metrics = points(found, step=result.n_labels, timestamp_ms=ended_ms)
-        runs.log_metrics(child, metrics)
         runs.log_metrics(parent, metrics)
         runs.log_metrics(child, training_history(here.history, ended_ms))
         for run in (child, parent):
@@ -273,10 +258,9 @@ class Tracker:
         return True
 
     def _log_dataset(self, runs: CampaignRuns, run: Run, context: str, fingerprint: str, *, n: int) -> None:
-        name = f"{runs.name}-{context}"
-        store = self.campaign.label_store
-        source = str(store) if is_url(store) else Path(store).resolve().as_uri()
-        runs.log_dataset(run, name, fingerprint, source=source, context=context, n=n)
+        name, store = f"{runs.name}-{context}", self.campaign.label_store
+        profile = {"labelled_frames": n, "level": self.campaign.config.level.name}
+        runs.log_dataset(run, name, fingerprint, store=store, context=context, profile=profile)
 
 
 def _modified_ms(path: Path) -> int:

@@ -64,15 +64,15 @@ def calibration_metrics(result: RoundResult) -> dict[str, float | None]:
     metrics: dict[str, float | None] = {}
     for name, scores in scores_of(result).items():
         metrics |= {
-            f"calibration/{name}_expected_mae_meV_per_A": 1000 * scores.expected_mae,
-            f"calibration/{name}_mae_meV_per_A": 1000 * scores.mae,
-            f"calibration/{name}_spearman": scores.spearman,
-            f"calibration/{name}_auroc": scores.auroc,
-            f"calibration/{name}_ence": scores.ence,
-            f"calibration/{name}_nll": scores.nll,
-            f"calibration/{name}_crps_meV_per_A": 1000 * scores.crps,
+            f"9 calibration/{name}_expected_mae_meV_per_A": 1000 * scores.expected_mae,
+            f"9 calibration/{name}_mae_meV_per_A": 1000 * scores.mae,
+            f"9 calibration/{name}_spearman": scores.spearman,
+            f"9 calibration/{name}_auroc": scores.auroc,
+            f"9 calibration/{name}_ence": scores.ence,
+            f"9 calibration/{name}_nll": scores.nll,
+            f"9 calibration/{name}_crps_meV_per_A": 1000 * scores.crps,
             **{
-                f"calibration/{name}_coverage_{100 * level:.0f}": share
+                f"9 calibration/{name}_coverage_{100 * level:.0f}": share
                 for level, share in zip(LEVELS, scores.coverage, strict=True)
             },
         }

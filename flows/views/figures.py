@@ -79,7 +79,7 @@ def learning_curve(
         others: results of the arms beside it, by name; their MAE is drawn.
     """
     arms = others or {}
-    figure, (forces, energies) = _figure(9.0, 3.6, columns=2)
+    figure, (forces, energies) = panels(9.0, 3.6, columns=2)
     labels = [float(r.n_labels) for r in results]
     for axes, quantity, unit in ((forces, "force", "meV/Å"), (energies, "energy", "meV/atom")):
         mae = [1000 * getattr(r.test, f"{quantity}_mae") for r in results]
@@ -106,8 +106,8 @@ def learning_curve(
                 fontsize=8.5,
             )
         counts = [*labels, *(float(r.n_labels) for found in arms.values() for r in found)]
-        _scale(axes, "x", counts, ticks=sorted(set(counts)))
-        _scale(axes, "y", shown)
+        scale(axes, "x", counts, ticks=sorted(set(counts)))
+        scale(axes, "y", shown)
         axes.set(xlabel="labels", ylabel=f"test {quantity} error ({unit})")
         axes.margins(x=0.08)
         axes.legend(frameon=False)
@@ -116,7 +116,7 @@ def learning_curve(
 
 def force_parity(atoms: pd.DataFrame) -> Figure:
     """Committee mean against reference, every force component of the test set, by element."""
-    figure, (axes,) = _figure(4.6, 4.4)
+    figure, (axes,) = panels(4.6, 4.4)
     reference = atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy()
     predicted = atoms[["fx", "fy", "fz"]].to_numpy()
     error = 1000 * (predicted - reference)
@@ -143,7 +143,7 @@ def force_parity(atoms: pd.DataFrame) -> Figure:
 
 def disagreement_and_error(atoms: pd.DataFrame) -> Figure:
     """Does the committee know when it is wrong? True force error against disagreement, per test atom."""
-    figure, (axes,) = _figure(4.6, 4.4)
+    figure, (axes,) = panels(4.6, 4.4)
     pairs = 1000 * atoms[["force_disagreement", "force_error"]]
     pairs = pairs[(pairs > 0).all(axis=1) & np.isfinite(pairs).all(axis=1)]
     axes.set(xlabel="committee force disagreement (meV/Å)", ylabel="true force error (meV/Å)")
@@ -158,7 +158,7 @@ def disagreement_and_error(atoms: pd.DataFrame) -> Figure:
         axes.plot(x, y, ".", color=BLUE, **_dots(len(pairs)))
     axes.plot([low, high], [low, high], color=GREY, linewidth=1, label="error = disagreement")
     for which in ("x", "y"):
-        _scale(axes, which, [low, high])
+        scale(axes, which, [low, high])
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     spearman = x.corr(y, method="spearman")
     axes.text(0.04, 0.96, f"Spearman {spearman:.2f}", transform=axes.transAxes, va="top", fontsize=9)
@@ -172,7 +172,7 @@ def reliability(calibration: Calibration, tests: Mapping[str, pd.DataFrame]) -> 
     Args:
         tests: tables like `Evaluation.atoms`, by the names of `flows.views.calibration.SETS`.
     """
-    figure, (axes,) = _figure(4.6, 4.4)
+    figure, (axes,) = panels(4.6, 4.4)
     shown: list[float] = []
     for (name, atoms), colour, mark in zip(tests.items(), (BLUE, RED), "os", strict=False):
         pairs = Pairs.of(atoms)
@@ -186,7 +186,7 @@ def reliability(calibration: Calibration, tests: Mapping[str, pd.DataFrame]) -> 
     axes.plot([low, high], [low, high], color=GREY, linewidth=1, label="as expected")
     axes.set(xlabel="expected force error (meV/Å)", ylabel="true force error (meV/Å)")
     for which in ("x", "y"):
-        _scale(axes, which, [low, high])
+        scale(axes, which, [low, high])
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     axes.legend(frameon=False, loc="lower right")
     return figure
@@ -194,7 +194,7 @@ def reliability(calibration: Calibration, tests: Mapping[str, pd.DataFrame]) -> 
 
 def ledger(results: Sequence[RoundResult]) -> Figure:
     """What exploration met: share of accurate, candidate and failed frames in each round."""
-    figure, (axes,) = _figure(5.6, 3.3)
+    figure, (axes,) = panels(5.6, 3.3)
     explored = [(r.round, r.ledger) for r in results if r.ledger is not None and r.ledger.total > 0]
     rounds = [number for number, _ in explored]
     bottom = np.zeros(len(explored))
@@ -214,7 +214,7 @@ def ledger(results: Sequence[RoundResult]) -> Figure:
 
 def cost(results: Sequence[RoundResult]) -> Figure:
     """Where the time of each round went."""
-    figure, (axes,) = _figure(5.6, 3.3)
+    figure, (axes,) = panels(5.6, 3.3)
     parts = {
         "labelling": ([r.label_seconds or 0.0 for r in results], PURPLE),
         "training": ([r.training.seconds for r in results], BLUE),
@@ -236,7 +236,7 @@ def cost(results: Sequence[RoundResult]) -> Figure:
 
 def training_history(history: pd.DataFrame) -> Figure:
     """Loss, force error and learning rate against the epoch, all logarithmic."""
-    figure, panels = _figure(10.0, 3.2, columns=3)
+    figure, drawn = panels(10.0, 3.2, columns=3)
     curves = (
         ("loss", {"train_loss": ("training", BLUE, 1.0)}),
         (
@@ -248,7 +248,7 @@ def training_history(history: pd.DataFrame) -> Figure:
         ),
         ("learning rate", {"learning_rate": ("", INK, 1.0)}),
     )
-    for axes, (title, columns) in zip(panels, curves, strict=True):
+    for axes, (title, columns) in zip(drawn, curves, strict=True):
         axes.set(xlabel="epoch", ylabel=title)
         shown = []
         for column, (label, colour, factor) in columns.items():
@@ -256,7 +256,7 @@ def training_history(history: pd.DataFrame) -> Figure:
                 values = factor * points[column]
                 axes.plot(points["epoch"], values, color=colour, linewidth=1.3, label=label or None)
                 shown += values.tolist()
-        _scale(axes, "y", shown)
+        scale(axes, "y", shown)
         if len(axes.get_legend_handles_labels()[1]) > 1:
             axes.legend(frameon=False)
     return figure
@@ -264,7 +264,7 @@ def training_history(history: pd.DataFrame) -> Figure:
 
 def md_survival(replicas: pd.DataFrame) -> Figure:
     """How long each replica's MD lived, and its mean temperature against the thermostat's."""
-    figure, (survival, temperature) = _figure(9.0, max(2.4, 0.2 * len(replicas) + 1.1), columns=2)
+    figure, (survival, temperature) = panels(9.0, max(2.4, 0.2 * len(replicas) + 1.1), columns=2)
     table = replicas.sort_values(["bath_temperature_K", "replica"], ignore_index=True)
     y = np.arange(len(table))
     stopped = ~table["survived"].astype(bool)
@@ -285,16 +285,17 @@ def md_survival(replicas: pd.DataFrame) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float, *, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def panels(width: float, height: float, *, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with axes side by side."""
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
     figure.set_layout_engine("constrained", wspace=0.08)
-    panels = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
-    for axes in panels:
+    drawn = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    for axes in drawn:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#E6E8EB", linewidth=0.7)
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=9, length=3)
-    return figure, panels
+    return figure, drawn
 
 
 def _dots(n: int) -> dict[str, Any]:
@@ -313,7 +314,7 @@ def _round_axis(axes: Axes, rounds: Sequence[int]) -> None:
         axes.set_xticks(rounds)
 
 
-def _scale(axes: Axes, which: str, values: Sequence[float], *, ticks: Sequence[float] | None = None) -> None:
+def scale(axes: Axes, which: str, values: Sequence[float], *, ticks: Sequence[float] | None = None) -> None:
     """Logarithmic with plain numbers where the values span much, else linear (y from zero)."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     positive = [v for v in values if np.isfinite(v) and v > 0]

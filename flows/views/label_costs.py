@@ -57,12 +57,14 @@ def cost_metrics(costs: pd.DataFrame, here: RoundFolder) -> dict[str, float]:
     """For MLflow: seconds by stage of the labels made up to the end of a round, and in that round."""
     mine = costs["where"].isin([FIRST, ISOLATED_ATOMS.title, *(str(r) for r in here.arm.begun())])
     until, within = costs[mine & (costs["round"] <= here.number)], costs[costs["where"] == str(here)]
-    metrics = {"cost/cumulative_label_seconds": float(until["total"].sum())}
+    metrics = {"4 cost/cumulative_label_seconds": float(until["total"].sum())}
     for stage in NAMES:
         if until[stage].sum() > 0:
-            metrics[f"cost/cumulative_label_{stage}_seconds"] = float(until[stage].sum())
-        if within[stage].sum() > 0:
-            metrics[f"cost/label_{stage}_seconds"] = float(within[stage].sum())
+            metrics[f"4 cost/cumulative_label_{stage}_seconds"] = float(until[stage].sum())
+        if within[stage].sum() > 0 or (
+            len(within) and stage == FAILURES
+        ):  # often 0, and a chart all the same
+            metrics[f"4 cost/label_{stage}_seconds"] = float(within[stage].sum())
     return metrics
 
 

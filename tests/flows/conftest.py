@@ -246,6 +246,16 @@ def first_round_only(tmp_path: Path) -> Path:
     return build_campaign(tmp_path / "campaigns" / "ethanol", finished_rounds=1, potential=False)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables, which take seconds to create."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
 LJ_EXAMPLE = Path(__file__).parents[2] / "examples" / "lj_cluster.yaml"
 TINY = {
     "rounds": 1,

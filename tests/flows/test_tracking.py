@@ -22,19 +22,11 @@ from mlflow.entities import Run
 from flows.cli.dashboards import mlflow_problem
 from flows.record.folder import CampaignFolder
 from flows.record.results import RESULT_FILE
-from flows.tracking.tracker import Tracker, default_tracking_uri, learning_curve_address
+from flows.tracking.mlflow_metrics import FORCE_MAE
+from flows.tracking.store import default_tracking_uri, learning_curve_address
+from flows.tracking.tracker import Tracker
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
-
-FORCE_MAE = "Learning curve/test_force_mae_meV_per_A"
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables, which take seconds to create."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture
@@ -51,9 +43,9 @@ def runs_of(uri: str, name: str = "ethanol") -> dict[str, Run]:
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(name)
     found = client.search_runs([experiment.experiment_id])
-    by_name = {run.info.run_name: run for run in found}
-    assert len(by_name) == len(found), "a run exists twice"
-    return by_name
+    by_part = {run.data.tags["campaign_part"]: run for run in found}
+    assert len(by_part) == len(found), "a run exists twice"
+    return by_part
 
 
 def curve(uri: str, run: Run, metric: str) -> list[tuple[int, float]]:
@@ -101,8 +93,18 @@ def test_runs_of_a_whole_campaign(tracked):
     assert children == {parent.info.run_id}
     assert parent.data.params["level.basis"] == "def2-SVP"
     assert parent.data.params["exploration.temperatures_K"] == "[300.0, 500.0, 800.0]"
-    assert "fell from" in parent.data.tags["mlflow.note.content"]
-    assert "| 3 | 44 |" in parent.data.tags["mlflow.note.content"]
+    names = {run.info.run_name for run in runs.values()}
+    assert names == {"ethanol"} | {f"ethanol, round {number}" for number in range(4)}
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("The force error is ")
+    assert "95 % interval" in note
+    assert "It learned from 44 labels at " in note
+    assert "All labels took " in note
+    assert "It is not done: 4 of 4 rounds are finished." in note  # the made-up potential has no such card
+    assert "fell from" in note
+    assert "| 3 | 44 |" in note
+    experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("ethanol")
+    assert experiment.tags["mlflow.note.content"].startswith("The force error is ")
 
 
 def test_metrics_are_learning_curves_over_the_labels(tracked):
@@ -111,23 +113,27 @@ def test_metrics_are_learning_curves_over_the_labels(tracked):
     parent = runs["campaign"]
     expected = [(r.n_labels, 1000 * r.test.force_mae) for r in CampaignFolder.open(folder).results()]
     assert np.allclose(curve(uri, parent, FORCE_MAE), expected)
-    assert np.allclose(curve(uri, runs["round 2"], FORCE_MAE), expected[2:3])
-    assert curve(uri, parent, "exploration/failed_fraction")[0] == (20, pytest.approx(20 / 300))
+    # a child run has its training, and no chart of a single point
+    for number in range(4):
+        child = runs[f"round {number}"]
+        assert all(len(curve(uri, child, metric)) > 1 for metric in child.data.metrics)
+    assert curve(uri, parent, "6 exploration/failed_fraction")[0] == (20, pytest.approx(20 / 300))
     # 40 initial and test labels, 8 of each round but the last, one failure of 41 s in round 1
-    total = curve(uri, parent, "cost/cumulative_label_seconds")
+    total = curve(uri, parent, "4 cost/cumulative_label_seconds")
     labels = [(20 + 8 * number, 40 + 8 * min(number + 1, 3)) for number in range(4)]
     assert total == [(n, pytest.approx(made * 5.8 + 41 * (n > 20))) for n, made in labels]
-    scf = curve(uri, parent, "cost/cumulative_label_scf_seconds")
+    scf = curve(uri, parent, "4 cost/cumulative_label_scf_seconds")
     assert scf == [(n, pytest.approx(made * 4.2)) for n, made in labels]
-    assert curve(uri, runs["round 1"], "cost/label_failures_seconds") == [(28, 41.0)]
-    assert "exploration/failed" not in runs["round 3"].data.metrics
+    assert curve(uri, parent, "4 cost/label_failures_seconds") == [(20, 0.0), (28, 41.0), (36, 0.0)]
+    assert [step for step, _ in curve(uri, parent, "6 exploration/failed")] == [20, 28, 36]
+    assert min(parent.data.metrics) == FORCE_MAE  # MLflow sorts its charts
 
 
 def test_training_history_is_logged_over_the_epochs(tracked):
     _, uri = tracked
     child = runs_of(uri)["round 1"]
-    assert [step for step, _ in curve(uri, child, "training/loss")] == list(range(1, 151))
-    validation = curve(uri, child, "training/validation_force_mae_meV_per_A")
+    assert [step for step, _ in curve(uri, child, "3 training/loss")] == list(range(1, 151))
+    validation = curve(uri, child, "1 force error/validation_mae_meV_per_A")
     assert [step for step, _ in validation] == list(range(5, 151, 5))
 
 
@@ -139,27 +145,11 @@ def test_figures_report_and_potential_are_artifacts(tracked):
         return {a.path for a in client.list_artifacts(runs[run].info.run_id, path)}
 
     assert "figures/learning_curve.png" in artifacts("campaign", "figures")
-    assert artifacts("campaign", "") == {"figures", "potential", "report.html"}
+    assert artifacts("campaign", "") == {"figures", "report.html"}
     drawn = ("force_parity", "disagreement_and_error", "reliability", "training_history")
     assert artifacts("round 3", "figures") == {f"figures/{name}.png" for name in drawn}
     assert {"selection.csv", "outcomes.csv"} <= artifacts("round 0", "")
     assert (folder.parent / "mlruns" / "ethanol").is_dir()
-
-
-def test_the_potential_is_registered_as_champion(tracked, campaign_config, tmp_path: Path):
-    folder, uri = tracked
-    client = MlflowClient(tracking_uri=uri)
-    champion = client.get_model_version_by_alias("ethanol", "champion")
-    assert champion.version == 1  # though it was logged twice
-    local = mlflow.artifacts.download_artifacts(
-        run_id=champion.run_id, artifact_path="potential", dst_path=str(tmp_path), tracking_uri=uri
-    )
-    weights = "weights.safetensors"
-    assert (Path(local) / weights).read_bytes() == (folder / "potential" / weights).read_bytes()
-
-    (folder / "potential" / weights).write_bytes(b"better")
-    Tracker(CampaignFolder.open(folder), tracking_uri=uri).log_end()
-    assert client.get_model_version_by_alias("ethanol", "champion").version == 2
 
 
 def test_datasets_are_inputs_named_by_their_fingerprint(tracked, campaign_config):
@@ -171,6 +161,10 @@ def test_datasets_are_inputs_named_by_their_fingerprint(tracked, campaign_config
         Tracker(CampaignFolder.open(folder), tracking_uri=uri).log_start(initial)
     inputs = runs_of(uri)["campaign"].inputs.dataset_inputs
     found = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in inputs]
+    (folder / "labels.db").write_bytes(b"labels")
+    for each in inputs:
+        assert Path(mlflow.data.get_source(each.dataset).load()).read_bytes() == b"labels"
+        assert json.loads(each.dataset.profile)["level"] == campaign_config.level.name
     assert len(found) == len(set(found)) == 1 + 4 + 1
     assert ("ethanol-initial", initial.fingerprint, "initial") in found
     assert ("ethanol-test", "7e57f1a9e70000aa", "test") in found
@@ -194,8 +188,7 @@ def test_a_round_logged_by_half_is_completed(first_round_only: Path, campaign_co
     Tracker(CampaignFolder.open(first_round_only)).log_start()
     again = runs_of(uri)["round 0"]
     assert "result_digest" in again.data.tags
-    assert len(curve(uri, again, FORCE_MAE)) == 1
-    assert len(curve(uri, again, "training/loss")) == 150
+    assert len(curve(uri, again, "3 training/loss")) == 150
     assert len(curve(uri, runs_of(uri)["campaign"], FORCE_MAE)) == 1
 
 

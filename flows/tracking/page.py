@@ -1,0 +1,80 @@
+"""What a campaign's page in MLflow says first: how good, how many labels, what it cost, is it done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from flows.record.ending import ending
+from flows.record.folder import CampaignFolder
+from flows.record.results import RoundResult
+from flows.record.rounds import Arm
+from flows.views.error_bars import frame_errors, mae_interval
+from flows.views.label_costs import label_costs
+from flows.views.summary import best_round, duration, markdown_table, round_table, verdict
+
+COLUMNS = ("round", "labels", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy MAE (meV/atom)")
+WHAT_TO_LOOK_AT = """[Learning curve]({page}): tab *Model metrics*; the x axis (step) is the number of labels.
+Report: the tab *Artifacts*, `report.html`, everything on one page."""
+
+
+def in_words(campaign: CampaignFolder) -> str:
+    """Four sentences without any mark-up: they are shown as they are in lists."""
+    results = campaign.results()
+    if not results:
+        return f"The campaign {campaign.config.name} has begun; no round is finished yet."
+    good, many = _how_good(campaign.main, results), _how_many(campaign, results)
+    return " ".join((good, many, _cost(campaign, results), _done(campaign)))
+
+
+def page(campaign: CampaignFolder, *, curve: str, flow_run: str | None) -> str:
+    """The description of the campaign's run, Markdown.
+
+    Args:
+        curve: address of the charts.
+        flow_run: address of the run in Prefect.
+    """
+    results = campaign.results()
+    rows = [{title: row[title] for title in COLUMNS} for row in round_table(results)]
+    links = WHAT_TO_LOOK_AT.format(page=curve)
+    if flow_run:
+        links += f"\n[Run in Prefect]({flow_run}): tasks and logs."
+    return "\n\n".join(
+        part for part in (in_words(campaign), verdict(results), markdown_table(rows), links) if part
+    )
+
+
+def _how_good(arm: Arm, results: Sequence[RoundResult]) -> str:
+    best = best_round(results)
+    where = f"on {best.test.n_frames} frozen test frames"
+    said = f"The force error is {1000 * best.test.force_mae:.1f} meV/Å (MAE {where}{_interval(arm, best)})"
+    return f"{said}, the energy error {1000 * best.test.energy_mae:.2f} meV/atom."
+
+
+def _interval(arm: Arm, best: RoundResult) -> str:
+    table = arm.round(best.round).test_atoms
+    if not table.exists():
+        return ""
+    found = mae_interval(frame_errors(pd.read_csv(table, dtype={"frame_id": str})))
+    return f"; 95 % interval {1000 * found.low:.1f} to {1000 * found.high:.1f}"
+
+
+def _how_many(campaign: CampaignFolder, results: Sequence[RoundResult]) -> str:
+    failed = sum(r.labels.n_failed for r in results if r.labels)
+    best = best_round(results)
+    said = f"It learned from {best.n_labels} labels at {campaign.config.level.name}"
+    return said + (f"; {failed} frames have no label." if failed else ".")
+
+
+def _cost(campaign: CampaignFolder, results: Sequence[RoundResult]) -> str:
+    labels = duration(float(label_costs(campaign)["total"].sum()))
+    training = duration(sum(result.training.seconds for result in results))
+    return f"All labels took {labels} of computing, all training {training}."
+
+
+def _done(campaign: CampaignFolder) -> str:
+    if why := ending(campaign):
+        return f"It is done: {why}."
+    done = len(campaign.results(up_to=campaign.config.rounds))
+    return f"It is not done: {done} of {campaign.config.rounds + 1} rounds are finished."

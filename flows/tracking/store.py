@@ -1,0 +1,92 @@
+"""Where MLflow keeps what campaigns tell it, and the addresses of pages there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
+
+STORE_FILE, ARTIFACTS_FOLDER = "mlflow.db", "mlruns"
+MLFLOW_PORT = 5000
+# Without it MLflow opens an experiment in its view for language models.
+AS_TRAINING = "workflowType=machine_learning"
+
+
+def default_tracking_uri(campaigns: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else an SQLite file in the folder of all campaigns."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{campaigns.resolve() / STORE_FILE}"
+
+
+def address_problem(uri: str) -> str | None:
+    """Why `uri` would name another file than it seems to; None if it does not.
+
+    A URL of SQLAlchemy ends its path at the first `?` and knows no escape for it, so a store in the folder
+    `done?` would come to lie beside it, in the file `done`.
+    """
+    path, mark, options = uri.partition("?")
+    if path.startswith("sqlite:///") and mark and "/" in options:
+        return (
+            "MLflow's database cannot be in a folder with `?` in its name: rename it, or set "
+            "MLFLOW_TRACKING_URI"
+        )
+    return None
+
+
+def server_of(uri: str) -> str:
+    """The server that shows a store: itself, or the one that `alnico ui` starts."""
+    return uri if uri.startswith(("http://", "https://")) else f"http://127.0.0.1:{MLFLOW_PORT}"
+
+
+def tracking_record(campaign: CampaignFolder) -> Mapping[str, Any]:
+    """Where in MLflow the campaign is (experiment and runs); empty before anything is logged."""
+    record = json.loads(campaign.tracking.read_text()) if campaign.tracking.exists() else {}
+    return record if "run_ids" in record else {}
+
+
+def run_page(experiment_id: str, run_id: str) -> str:
+    """The charts of a run, relative to the server."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}/model-metrics?{AS_TRAINING}"
+
+
+def learning_curve_address(campaign: CampaignFolder, server: str) -> str | None:
+    """Address of the page with the learning curve on an MLflow `server`; None before anything is logged."""
+    record = tracking_record(campaign)
+    if not record:
+        return None
+    return f"{server.rstrip('/')}/{run_page(record['experiment_id'], record['run_ids']['campaign'])}"
+
+
+def comparison_address(campaigns: list[CampaignFolder], metric: str, server: str) -> str:
+    """Address of one chart with the learning curves of campaigns and of their arms.
+
+    Raises:
+        CampaignError: if one of them has not been logged.
+    """
+    runs, experiments = [], []
+    for campaign in campaigns:
+        record = tracking_record(campaign)
+        if not record:
+            raise CampaignError(f"campaign {campaign.config.name} is not in MLflow yet; `alnico run` logs it")
+        parts = record["run_ids"]
+        arms = sorted(part for part in parts if part.startswith("arm "))
+        runs += [parts[part] for part in ("campaign", *arms)]
+        experiments.append(record["experiment_id"])
+    asked = {
+        "runs": runs,
+        "metric": metric,
+        "experiments": list(dict.fromkeys(experiments)),
+        "plot_metric_keys": [metric],
+        "x_axis": "step",
+    }
+    query = "&".join(f"{key}={quote(_json(value), safe='')}" for key, value in asked.items())
+    return f"{server.rstrip('/')}/#/metric?{query}&{AS_TRAINING}"
+
+
+def _json(value: Any) -> str:
+    return value if value == "step" else json.dumps(value)
