@@ -166,6 +166,18 @@ def compare(
 
 
 @app.command(group=CAMPAIGNS)
+def doctor(
+    campaigns: Annotated[Path, Parameter(help="the folder in which campaigns are")] = Path("campaigns"),
+) -> None:
+    """Say whether this machine is ready for campaigns, and what to do if it is not."""
+    from flows.cli.doctor import diagnose
+    from flows.errors import CampaignError
+
+    if not diagnose(campaigns):
+        raise CampaignError("something is amiss; the lines above say what to do")
+
+
+@app.command(group=CAMPAIGNS)
 def schema() -> None:
     """Print the JSON schema of campaign.yaml, for editors that complete and check it."""
     import json
