@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from exploration.band import band
+from exploration.dynamics.bias import Biased
 from exploration.dynamics.scheme import Scheme
 from exploration.dynamics.state import MDState
 from exploration.filters import MAX_STRIDE_A, unphysical
@@ -34,6 +35,7 @@ def explore(
     *,
     seed: int,
     calibration: Calibration | None = None,
+    restarts: Sequence[Frame] = (),
     origin: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exploration:
@@ -50,6 +52,7 @@ def explore(
         seed: of the draw, the velocities and the noise; the same seed gives the same result.
         calibration: turns the committee's disagreement into expected errors, which are recorded, and
             which `config.error_bounds` judges by.
+        restarts: where the first replicas start, a share `config.restart_share` of them at most.
         origin: what every recorded frame's `origin` shall say besides replica, step and start,
             e.g. {"round": 2}.
         progress: called with (steps done, all steps) whenever frames are recorded.
@@ -61,7 +64,11 @@ def explore(
         raise ValueError("exploration needs at least one structure to start from, got none")
     refuse_fixed_atoms(starts)
     n, ladder = config.n_replicas, config.temperatures_K
-    chosen, baths_K = _draw(starts, n, seed), [ladder[i % len(ladder)] for i in range(n)]
+    again = list(restarts)[: round(config.restart_share * n)]
+    chosen = [*again, *_draw(starts, n, seed)[len(again) :]]
+    baths_K = [ladder[i % len(ladder)] for i in range(n)]
+    if config.bias is not None:
+        force_model = Biased(force_model, config.bias)
     log = _Log(
         starts=chosen, baths_K=baths_K, config=config, origin=dict(origin or {}), calibration=calibration
     )

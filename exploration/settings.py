@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from exploration.dynamics.bias import Bias
 from exploration.dynamics.langevin import Langevin
+from exploration.dynamics.nve import NVE
 from exploration.dynamics.scheme import Ensemble
 from potential.data.config import Config
 
@@ -96,6 +98,24 @@ class FramesFromFile(Config):
 FramesConfig = Annotated[XtbMD | RandomDisplacement | FramesFromFile, Field(discriminator="method")]
 
 
+class SurvivalTest(Config):
+    """Molecular dynamics of each round's committee, from the same starts and with the same noise every time.
+
+    Nothing but what is unphysical stops a replica here, so that rounds compare.
+    """
+
+    replicas: Annotated[
+        int, Field(ge=1, le=100_000, description="at each temperature, from the initial frames")
+    ] = 4
+    temperatures_K: Annotated[Temperatures, Field(description="e.g. 300 and the highest of use")] = (
+        300.0,
+        600.0,
+    )
+    n_steps: Annotated[int, Field(ge=1, le=1_000_000_000, description="of the exploration's timestep_fs")] = (
+        2000
+    )
+
+
 class ErrorBounds(Config):
     """The band in expected force errors of the frame's worst atom, which the calibration says."""
 
@@ -147,6 +167,19 @@ class ExplorationConfig(Config):
         Ensemble,
         Field(description="nve (constant energy), langevin (temperature) or npt (pressure too)"),
     ] = Langevin()
+    bias: Annotated[
+        Bias | None,
+        Field(description="push the replicas to where the committee disagrees, e.g. {strength: 0.25}"),
+    ] = None
+    restart_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="part of the replicas that start from the most uncertain frames of the last round "
+            "which their replicas survived, instead of labelled ones",
+        ),
+    ] = 0.0
     lower_eV_per_A: Annotated[
         Disagreement,
         Field(description="largest atomic force disagreement below which a frame counts as accurate"),
@@ -179,6 +212,21 @@ class ExplorationConfig(Config):
         ),
     ] = 1.5
 
+    def of_survival(self, test: SurvivalTest) -> ExplorationConfig:
+        """These dynamics without bias or bounds on disagreement, as `test` asks for them."""
+        none = {"lower_eV_per_A": 1e4 - 1, "upper_eV_per_A": 1e4, "stop_eV_per_A": 1e4, "error_bounds": None}
+        return self.model_copy(
+            update=none
+            | {
+                "bias": None,
+                "restart_share": 0.0,
+                "n_replicas": test.replicas * len(test.temperatures_K),
+                "temperatures_K": test.temperatures_K,
+                "n_steps": test.n_steps,
+                "record_every": min(self.record_every, test.n_steps),
+            }
+        )
+
     @property
     def telling_error(self) -> float:
         """eV/Å: the error of an atom that disagreement ought to tell, where a label begins to be worth it."""
@@ -206,6 +254,11 @@ class ExplorationConfig(Config):
             raise ValueError(
                 f"lower_eV_per_A {self.lower_eV_per_A}, upper_eV_per_A {self.upper_eV_per_A}, "
                 f"stop_eV_per_A {self.stop_eV_per_A} must rise in this order; write e.g. 0.1, 1.0, 2.0"
+            )
+        if self.bias is not None and isinstance(self.ensemble, NVE):
+            raise ValueError(
+                "bias puts energy into the replicas, and nve has no thermostat to take it; write "
+                "ensemble: {scheme: langevin}, or leave bias out"
             )
         if self.record_every > self.n_steps:
             raise ValueError(

@@ -33,7 +33,7 @@ from flows.record.results import LabelSummary, RoundResult, SelectionSummary
 from flows.record.stages import is_finished
 from flows.record.table import LABEL
 from flows.steps.calibrate import calibrate, score_arrived
-from flows.steps.explore import explore_with_committee, select_frames
+from flows.steps.explore import explore_with_committee, measure_survival, select_frames
 from flows.steps.labels import label_frames, returning_frames, take_in_spool
 from flows.steps.pretrain import pretrain
 from flows.steps.train import evaluate_on_broad, evaluate_on_test, learned_and_held_out, load_committee, train
@@ -108,6 +108,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
                 energy_shifts=start.energy_shifts,
                 pretrained=pretrained,
                 broad=start.broad,
+                starts=tuple(start.initial.frames),
             )
             states = _loop(shared, start, rounds_per_run)
             ended = all(state.ended for state in states)
@@ -147,6 +148,8 @@ def _turn(campaign: Campaign, state: State) -> State:
     broad = None if campaign.broad is None else evaluate_on_broad(folder, here, campaign.broad)
     _, held_out = learned_and_held_out(folder, here, learned)
     calibrated = calibrate(folder, here, held_out)
+    test = folder.config.survival
+    survival = None if test is None else measure_survival(folder, here, campaign.starts, test)
     result = RoundResult(
         round=state.round,
         arm=state.arm.name,
@@ -155,6 +158,7 @@ def _turn(campaign: Campaign, state: State) -> State:
         evaluation=tested,
         broad=broad,
         calibration=calibrated,
+        survival=survival,
     )
     before = [r for r in here.arm.results() if r.round < state.round]
     goes_on = is_finished(here.label)  # a bound that came later does not undo what was done

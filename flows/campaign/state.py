@@ -22,6 +22,7 @@ class Campaign:
     Attributes:
         test: the frozen test set.
         broad: the second one, if there is one.
+        starts: the initial frames, from which survival is measured in every round.
         elements: atomic numbers that the potential must know.
         energy_shifts: energies of isolated atoms, eV; None where the shifts are fitted.
         pretrained: weights to begin from; None: random ones.
@@ -35,6 +36,7 @@ class Campaign:
     energy_shifts: Mapping[int, float] | None = None
     pretrained: Pretrained | None = None
     broad: Dataset | None = None
+    starts: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

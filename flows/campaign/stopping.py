@@ -100,6 +100,8 @@ def _conditions(stop: StopConfig, last: RoundResult, gain: Gain | None) -> tuple
         found.append(_at_most("candidates", share, 100 * stop.candidate_share, unit="%"))
     if stop.survival is not None:
         lived = None if last.exploration is None else 100 * last.exploration.surviving_replicas
+        if last.survival is not None:
+            lived = 100 * last.survival.share
         found.append(_at_least("surviving replicas", lived, 100 * stop.survival, unit="%"))
     if stop.flat_gain is not None:
         highest = None if gain is None else 100 * gain.high

@@ -24,6 +24,7 @@ from flows.record.table import (
     PRETRAIN,
     PUBLISH,
     SELECT,
+    SURVIVE,
     TEACH,
     TRAIN,
 )
@@ -175,6 +176,8 @@ class CampaignFolder:
                 if self.config.test_broad is not None:
                     paths.append((EVALUATE_BROAD, here.evaluate_broad))
                 paths.append((CALIBRATE, here.calibrate))
+                if self.config.survival is not None:
+                    paths.append((SURVIVE, here.survive))
                 if number < self.config.rounds:
                     paths += [(EXPLORE, here.explore), (SELECT, here.select), (LABEL, here.label)]
                     paths.append((ARRIVED, here.arrived))

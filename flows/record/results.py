@@ -133,6 +133,28 @@ class ArrivedSummary(Config):
     scores: CalibrationScores | None
 
 
+class Survival(Config):
+    """At one temperature: replicas, how many ran to the end, mean time until they stopped or ended."""
+
+    temperature_K: float
+    replicas: int
+    survived: int
+    mean_time_fs: float
+
+
+class SurvivalSummary(Config):
+    """The round's committee in the campaign's survival test."""
+
+    at: tuple[Survival, ...]
+    length_fs: float
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Of all replicas."""
+        return sum(found.survived for found in self.at) / sum(found.replicas for found in self.at)
+
+
 class ExplorationSummary(Config):
     """What exploration met; `expected_error` of the physical frames' atoms where it was asked for, eV/Å."""
 
@@ -204,6 +226,7 @@ class RoundResult(Config):
     evaluation: EvaluationSummary
     broad: EvaluationSummary | None = None
     calibration: CalibrationSummary | None = None
+    survival: SurvivalSummary | None = None
     exploration: ExplorationSummary | None = None
     selection: SelectionSummary | None = None
     labels: LabelSummary | None = None
@@ -240,7 +263,8 @@ class RoundResult(Config):
     @property
     def seconds(self) -> float:
         """Of all stages; labels count with the seconds of computing, whoever did it at once."""
-        return self.training.seconds + (self.explore_seconds or 0.0) + (self.label_seconds or 0.0)
+        tried = 0.0 if self.survival is None else self.survival.seconds
+        return self.training.seconds + tried + (self.explore_seconds or 0.0) + (self.label_seconds or 0.0)
 
 
 def read_result(path: Path) -> RoundResult:

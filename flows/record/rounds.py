@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 from exploration.strategies import Strategy
 from flows.record.results import RESULT_FILE, CalibrationSummary, RoundResult, read_result
-from flows.record.table import ARRIVED, CALIBRATE, EVALUATE, EVALUATE_BROAD, EXPLORE, LABEL, SELECT, TRAIN
+from flows.record.table import (
+    ARRIVED,
+    CALIBRATE,
+    EVALUATE,
+    EVALUATE_BROAD,
+    EXPLORE,
+    LABEL,
+    SELECT,
+    SURVIVE,
+    TRAIN,
+)
 from flows.settings.campaign_config import MAIN_ARM
 from potential.calibration.calibration import Calibration
 
@@ -119,6 +129,10 @@ class RoundFolder:
         """The round's calibration, once it is there."""
         path = self.calibrate / "summary.json"
         return CalibrationSummary.model_validate_json(path.read_text()).calibration if path.exists() else None
+
+    @property
+    def survive(self) -> Path:
+        return self._learned / SURVIVE.name
 
     @property
     def arrived(self) -> Path:

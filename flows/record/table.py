@@ -78,12 +78,19 @@ CALIBRATE = Stage(
     outputs=("summary.json", "atoms.csv"),
     changed="make anew",  # it only measures what others made
 )
+SURVIVE = Stage(
+    name="survive",
+    title="survival",
+    inputs=("dynamics", "potential", "starts", "seed"),
+    outputs=("replicas.csv", "summary.json"),
+    changed="make anew",  # it only measures what others made
+)
 EXPLORE = Stage(
     name="explore",
     title="exploration",
-    inputs=("exploration", "potential", "starts", "seed", "calibration"),
+    inputs=("exploration", "potential", "starts", "seed", "calibration", "restarts"),
     outputs=("ledger.csv", "replicas.csv", "summary.json"),
-    later={"calibration": None},
+    later={"calibration": None, "restarts": None},
 )
 SELECT = Stage(
     name="select",

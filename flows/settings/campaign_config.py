@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from exploration.settings import ExplorationConfig, FramesConfig
+from exploration.settings import ExplorationConfig, FramesConfig, SurvivalTest
 from exploration.strategies import Strategy
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.settings.pretraining import AutomaticPretraining, Pretraining
@@ -130,6 +130,10 @@ class CampaignConfig(Config):
     exploration: Annotated[ExplorationConfig, Field(description="molecular dynamics with the committee")] = (
         ExplorationConfig()
     )
+    survival: Annotated[
+        SurvivalTest | None,
+        Field(description="dynamics by which each round's survival is measured, e.g. {replicas: 4}"),
+    ] = None
     selection: Annotated[Strategy, Field(description="which of the explored frames are labelled")] = (
         UncertainAndDiverse()
     )

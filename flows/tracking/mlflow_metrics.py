@@ -73,6 +73,10 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
         metrics["3 labels/n_label_failures"] = r.labels.n_failed
     if r.exploration is not None:
         metrics["6 exploration/surviving_replicas"] = r.exploration.surviving_replicas
+    if r.survival is not None:
+        for at in r.survival.at:
+            metrics[f"6 exploration/survival_at_{at.temperature_K:g}_K"] = at.survived / at.replicas
+            metrics[f"6 exploration/survival_mean_time_at_{at.temperature_K:g}_K_fs"] = at.mean_time_fs
     if r.ledger is not None:
         for name in ("accurate", "candidate", "failed"):
             count = getattr(r.ledger, name)

@@ -28,6 +28,7 @@ def best_round(results: Sequence[RoundResult]) -> RoundResult:
 def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
     """One row per round, column title to cell, ready to show. `–` where a stage did not run."""
     near = any(r.selection is not None and r.selection.near_duplicates is not None for r in results)
+    tried = any(r.survival is not None for r in results)
     broadly = any(r.broad is not None for r in results)
     return [
         {
@@ -41,6 +42,7 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
             "accurate / candidate / failed": _ledger(r),
             "labelled": _or_dash(None if r.labels is None else r.labels.n_labelled, "{}"),
             **({"near-duplicates": _near_duplicates(r)} if near else {}),
+            **({"survival": _survival(r)} if tried else {}),
             "label failures": _or_dash(None if r.labels is None else r.labels.n_failed, "{}"),
             "training": duration(r.training.seconds),
             "exploration": duration(r.explore_seconds),
@@ -157,6 +159,10 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _survival(result: RoundResult) -> str:
+    return _or_dash(None if result.survival is None else result.survival.share, "{:.0%}")
 
 
 def _near_duplicates(result: RoundResult) -> str:
