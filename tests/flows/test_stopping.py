@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from exploration.ledger import read_table
 from flows.campaign.stopping import judge, labels_affordable
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
@@ -16,6 +17,7 @@ from flows.views.summary import verdict
 from labeling.store import LabelStore
 
 Writer = Callable[..., Path]
+SURVIVAL = {"replicas": 2, "temperatures_K": [20.0], "n_steps": 20}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +38,10 @@ def changed(path: Path, **stop: object) -> Path:
 def test_a_label_budget_is_kept_to_the_label_and_can_be_raised(tmp_path: Path, write_lj_campaign: Writer):
     from flows.campaign.loop import run_campaign
 
-    path = write_lj_campaign(tmp_path, rounds=5)
+    path = write_lj_campaign(tmp_path, rounds=5, survival=SURVIVAL)
+    content = yaml.safe_load(path.read_text())
+    content["exploration"] |= {"restart_share": 0.5, "bias": {"strength": 0.1}}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     folder = run_campaign(changed(path, max_labels=8))
     first, last = folder.results()  # six at the start, two of the strategy's, and a last training
     assert (first.n_labels, first.selection.n_selected, first.labels.n_labelled) == (6, 2, 2)
@@ -51,6 +56,7 @@ def test_a_label_budget_is_kept_to_the_label_and_can_be_raised(tmp_path: Path, w
     folder = run_campaign(changed(path, max_labels=9))
     assert [r.n_labels for r in folder.results()] == [6, 8, 9]
     assert len(LabelStore(folder.label_store)) == 4 + 9
+    _the_dynamics_are_as_asked_for(folder)
     # a target that an earlier round met does not undo the rounds after it, nor does a budget that is gone
     folder = run_campaign(changed(path, candidate_share=1.0))
     assert [r.n_labels for r in folder.results()] == [6, 8, 9]
@@ -59,6 +65,24 @@ def test_a_label_budget_is_kept_to_the_label_and_can_be_raised(tmp_path: Path, w
     assert last.exploration is not None
     assert last.selection is None
     assert ending(folder).startswith("round 2: converged")
+
+
+def _the_dynamics_are_as_asked_for(folder: CampaignFolder) -> None:
+    """Round 1 starts some replicas from frames of round 0; survival has the same starts in all rounds."""
+    explored = read_table(folder.round(0).explore / "ledger.csv")
+    starts = read_table(folder.round(1).explore / "replicas.csv")["start_frame_id"]
+    n = round(0.5 * folder.config.exploration.n_replicas)
+    labelled = set(pd.read_csv(folder.first_labels / "outcomes.csv", dtype=str)["frame_id"])
+    again = [start for start in starts[:n] if start not in labelled]
+    assert again
+    assert set(again) <= set(explored["frame_id"])
+    tried = [read_table(folder.round(k).survive / "replicas.csv") for k in range(3)]
+    assert tried[0]["start_frame_id"].tolist() == tried[2]["start_frame_id"].tolist()
+    for result, table in zip(folder.results(), tried, strict=True):
+        (cold,) = result.survival.at
+        assert (cold.temperature_K, cold.replicas) == (20.0, 2)
+        assert cold.survived == table["survived"].sum()
+        assert cold.mean_time_fs == table["time_fs"].mean()
 
 
 def result_with(folder: CampaignFolder, number: int, **changes: object) -> RoundResult:
