@@ -33,9 +33,10 @@ from flows.record.results import LabelSummary, RoundResult, SelectionSummary
 from flows.record.stages import is_finished
 from flows.record.table import LABEL
 from flows.steps.calibrate import calibrate, score_arrived
-from flows.steps.explore import explore_with_committee, measure_survival, select_frames
+from flows.steps.explore import explore_with_committee, select_frames
 from flows.steps.labels import label_frames, returning_frames, take_in_spool
 from flows.steps.pretrain import pretrain
+from flows.steps.survival import measure_survival
 from flows.steps.train import evaluate_on_broad, evaluate_on_test, learned_and_held_out, load_committee, train
 from flows.tracking.tracker import Tracker
 from flows.views.console import say

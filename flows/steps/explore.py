@@ -16,15 +16,15 @@ from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.restarts import survivable
 from exploration.selection import Selection, select
-from exploration.settings import ExplorationConfig, SurvivalTest
+from exploration.settings import ExplorationConfig
 from exploration.strategies import Strategy
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import ExplorationSummary, LedgerCounts, Survival, SurvivalSummary
+from flows.record.results import ExplorationSummary, LedgerCounts
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings, read_manifest
-from flows.record.table import BROAD_FRAMES, EXPLORE, FRAMES, SELECT, SURVIVE
+from flows.record.table import BROAD_FRAMES, EXPLORE, FRAMES, SELECT
 from flows.settings.campaign_config import FrameSetConfig
 from flows.settings.start_checks import check_frames
 from flows.steps.step import step
@@ -153,56 +153,6 @@ def explore_with_committee(
         f"  exploration: {counts.accurate} accurate, {counts.candidate} candidate, {counts.failed} failed "
         f"frames; {summary.surviving_replicas:.0%} of the replicas survived; {duration(summary.seconds)}"
     )
-    return summary
-
-
-@step("survival", "survival of {here}")
-def measure_survival(
-    campaign: CampaignFolder, here: RoundFolder, starts: Sequence[Frame], test: SurvivalTest
-) -> SurvivalSummary:
-    """How long dynamics with the round's committee go on; the same starts and noise in every round."""
-    config = campaign.config
-    dynamics = config.exploration.of_survival(test)
-    inputs = {
-        "dynamics": Settings(dynamics),
-        "potential": weights_digest(here.potential),
-        "starts": frames_digest(starts),
-        "seed": config.seed,
-    }
-
-    def make(into: Path) -> None:
-        began = time.perf_counter()
-        with progress(f"{config.name}-survival", f"{here}: survival", dynamics.n_steps, "step") as done:
-            found = explore(
-                load_committee(campaign, here),
-                starts,
-                dynamics,
-                seed=seed_for(config.seed, "survival"),
-                progress=lambda step, _: done(step),
-            ).replicas
-        found.to_csv(into / "replicas.csv", index=False)
-        summary = SurvivalSummary(
-            at=tuple(
-                Survival(
-                    temperature_K=float(str(temperature)),
-                    replicas=len(mine),
-                    survived=int(mine["survived"].sum()),
-                    mean_time_fs=float(mine["time_fs"].mean()),
-                )
-                for temperature, mine in found.groupby("bath_temperature_K")
-            ),
-            length_fs=dynamics.n_steps * dynamics.timestep_fs,
-            seconds=round(time.perf_counter() - began, 3),
-        )
-        write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
-
-    SURVIVE.run(here.survive, inputs, make)
-    summary = SurvivalSummary.model_validate_json((here.survive / "summary.json").read_text())
-    lines = (
-        f"{at.survived} of {at.replicas} at {at.temperature_K:g} K ({at.mean_time_fs:.0f} fs)"
-        for at in summary.at
-    )
-    say(f"  survival of {summary.length_fs:g} fs: {', '.join(lines)}")
     return summary
 
 
