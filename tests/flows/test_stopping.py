@@ -35,36 +35,32 @@ def changed(path: Path, **stop: object) -> Path:
 
 
 @pytest.mark.usefixtures("prefect_url")
-def test_a_label_budget_is_kept_to_the_label_and_can_be_raised(tmp_path: Path, write_lj_campaign: Writer):
+def test_converged_it_ends_and_goes_on_under_a_budget(tmp_path: Path, write_lj_campaign: Writer):
     from flows.campaign.loop import run_campaign
 
     path = write_lj_campaign(tmp_path, rounds=5, survival=SURVIVAL)
     content = yaml.safe_load(path.read_text())
     content["exploration"] |= {"restart_share": 0.5, "bias": {"strength": 0.1}}
+    content["selection"] = {"frames_per_round": 2}
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    folder = run_campaign(changed(path, max_labels=8))
-    first, last = folder.results()  # six at the start, two of the strategy's, and a last training
-    assert (first.n_labels, first.selection.n_selected, first.labels.n_labelled) == (6, 2, 2)
-    assert (last.n_labels, last.exploration, last.labels) == (8, None, None)
-    assert last.stop.ended == "the budget of 8 labels is spent"
-    assert ending(folder) == "round 1: the budget of 8 labels is spent"
-    assert "It has ended, the budget of 8 labels is spent." in verdict(folder.results())
-    before = sorted((p, p.stat().st_mtime_ns) for p in folder.path.rglob("manifest.json"))
-    run_campaign(path)
-    assert sorted((p, p.stat().st_mtime_ns) for p in folder.path.rglob("manifest.json")) == before
+    folder = run_campaign(changed(path, candidate_share=1.0))
+    (only,) = folder.results()
+    assert only.stop.ended.startswith("converged: candidates")
+    assert only.exploration is not None
+    assert only.selection is None
+    assert ending(folder).startswith("round 0: converged")
+    assert len(LabelStore(folder.label_store)) == 4 + 6
 
-    folder = run_campaign(changed(path, max_labels=9))
+    folder = run_campaign(changed(path, max_labels=9))  # and it goes on
     assert [r.n_labels for r in folder.results()] == [6, 8, 9]
+    assert [r.selection.n_selected for r in folder.results()[:2]] == [2, 1]
+    last = folder.results()[-1]
+    assert (last.exploration, last.labels) == (None, None)
+    assert last.stop.ended == "the budget of 9 labels is spent"
+    assert ending(folder) == "round 2: the budget of 9 labels is spent"
+    assert "It has ended, the budget of 9 labels is spent." in verdict(folder.results())
     assert len(LabelStore(folder.label_store)) == 4 + 9
     _the_dynamics_are_as_asked_for(folder)
-    # a target that an earlier round met does not undo the rounds after it, nor does a budget that is gone
-    folder = run_campaign(changed(path, candidate_share=1.0))
-    assert [r.n_labels for r in folder.results()] == [6, 8, 9]
-    last = folder.results()[-1]
-    assert last.stop.ended.startswith("converged: candidates")
-    assert last.exploration is not None
-    assert last.selection is None
-    assert ending(folder).startswith("round 2: converged")
 
 
 def _the_dynamics_are_as_asked_for(folder: CampaignFolder) -> None:
