@@ -141,7 +141,7 @@ def _as_they_come(
 
 def _key(config: LabelingConfig) -> tuple[int, LabelingConfig]:
     """The store is not the workers' business."""
-    return os.getpid(), config.model_copy(update={"store": None})
+    return os.getpid(), config.model_copy(update={"store": None, "workers": config.workers_here})
 
 
 atexit.register(close_workers)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
 
 from prefect import flow
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from exploration.diversity import near_duplicate_share
 from flows.campaign.finish import finish, pause
@@ -42,7 +40,6 @@ from flows.tracking.tracker import Tracker
 from flows.views.console import say
 from labeling.store import LabelStore
 from labeling.task import open_workers
-from labeling.workers import available_cores
 from potential.data.frame import Frame
 
 
@@ -59,19 +56,12 @@ def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> Campaign
     """
     folder = CampaignFolder.open(source)
     start_frames(folder)
-    at_once = folder.config.labeling.workers or available_cores()
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=at_once)
     with campaign_lock(folder.path), sigterm_interrupts():
-        campaign.with_options(task_runner=runner)(str(source), rounds_per_run)
+        campaign(str(source), rounds_per_run)
     return folder
 
 
-@flow(
-    name="campaign",
-    flow_run_name=lambda: Path(flow_run.parameters["source"]).stem,
-    task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner()),
-    persist_result=False,
-)
+@flow(name="campaign", flow_run_name=lambda: Path(flow_run.parameters["source"]).stem, persist_result=False)
 def campaign(source: str, rounds_per_run: int | None = None) -> str:
     """Active learning of a NequIP committee, as the YAML file (or campaign folder) `source` says."""
     folder = CampaignFolder.open(Path(source))
@@ -89,7 +79,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
         ConfigError, CampaignError, KeyboardInterrupt: as `run_campaign`.
     """
     structures = start_frames(folder)
-    with campaign_lock(folder.path), open_workers(folder.config.labeling):
+    with campaign_lock(folder.path), open_workers(folder.config.labeling.on_a_node):
         take_over(folder.path)
         folder.write_config()
         store, config = LabelStore(folder.label_store), folder.config

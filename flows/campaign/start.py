@@ -67,6 +67,7 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
         check_start(config, frames)
     except ValueError as error:
         raise ConfigError(f"campaign {config.name}", [str(error)]) from error
+    config.labeling.engine.dry_run(config.labeling, folder.path)  # raises where it cannot be opened
     if config.labeling.backend == "gpu":
         try:
             require_gpu4pyscf()

@@ -99,6 +99,18 @@ def deploy(
 
 
 @app.command(group=CAMPAIGNS)
+def engine(
+    campaign: Source,
+    *,
+    dry_run: Annotated[bool, Parameter(help="print what would be started", negative=())] = False,
+) -> None:
+    """Compute one label of a campaign where its engine computes, to see that it works."""
+    from flows.cli.engine import print_dry_run, try_engine
+
+    (print_dry_run if dry_run else try_engine)(campaign)
+
+
+@app.command(group=CAMPAIGNS)
 def status(campaign: Source) -> None:
     """Show how far a campaign is: a table of its rounds, the stage it is in, the verdict."""
     from flows.views.status import print_status

@@ -7,11 +7,10 @@ to do is decided before torch is imported, so that a schedule may go on firing a
 # Without `from __future__ import annotations`: Prefect makes the form of the annotations' values.
 import os
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 from prefect import State, flow
 from prefect.states import Completed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.engine.openmp import let_waiting_threads_sleep
@@ -19,18 +18,12 @@ from flows.errors import CampaignLockedError, ConfigError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
-from labeling.workers import available_cores
 
 NOTHING_TO_DO = "Nothing to do"
 BUSY = "Busy"
 
 
-@flow(
-    name="campaign-step",
-    flow_run_name="{campaign}",
-    task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=available_cores())),
-    persist_result=False,
-)
+@flow(name="campaign-step", flow_run_name="{campaign}", persist_result=False)
 def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000)] = 1) -> State:
     """Go on with a campaign of active learning for some rounds, from where it stands.
 

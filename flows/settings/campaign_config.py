@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from exploration.settings import ExplorationConfig, FramesConfig, SurvivalTest
 from exploration.strategies import Strategy
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
+from flows.engines import AnyEngine, Threads
 from flows.settings.pretraining import AutomaticPretraining, Pretraining
 from flows.settings.stop_config import StopConfig
 from labeling.level import LevelOfTheory
@@ -83,6 +84,23 @@ class FrameSetConfig(Config):
     source: Annotated[FramesConfig, Field(description="how they are made")]
 
 
+class LabelingSettings(LabelingConfig):
+    """How and where a campaign's labels are computed; none of it changes their numbers."""
+
+    engine: Annotated[
+        AnyEngine,
+        Field(
+            description="where: threads, local_cluster, {dask: ADDRESS}, {slurm: SITE FILE} or "
+            "{kubernetes: SITE FILE}"
+        ),
+    ] = Threads()
+
+    @property
+    def on_a_node(self) -> LabelingConfig:
+        """What a process that computes labels has to know."""
+        return LabelingConfig(**{name: getattr(self, name) for name in LabelingConfig.model_fields})
+
+
 class CampaignConfig(Config):
     """One active-learning campaign. Paths are relative to the YAML file; units are in the names."""
 
@@ -115,7 +133,7 @@ class CampaignConfig(Config):
         ),
     ] = None
     level: Annotated[LevelOfTheory, Field(description="level of theory of the reference labels")]
-    labeling: Annotated[LabelingConfig, Field(description="how labels are computed")] = LabelingConfig()
+    labeling: Annotated[LabelingSettings, Field(description="how labels are computed")] = LabelingSettings()
     model: Annotated[ModelConfig, Field(description="the NequIP committee")] = ModelConfig()
     training: Annotated[TrainingConfig, Field(description="its training, anew in each round")] = (
         TrainingConfig()

@@ -27,7 +27,7 @@ def _lines(model: BaseModel, indent: int, of: FieldInfo | None = None) -> Iterat
     shown = model.model_dump(mode="json")  # without passwords
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, BaseModel) and isinstance(shown[name], dict):
             if indent == 0:
                 yield ""
             yield _commented(f"{' ' * indent}{name}:", field)

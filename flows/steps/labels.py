@@ -1,4 +1,4 @@
-"""Labels of a set of frames: one Prefect task each, written into the store the moment they arrive."""
+"""Labels of a set of frames, written into the store the moment they arrive."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from prefect import State
-from prefect.futures import as_completed
-from prefect.states import Completed, Failed
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
@@ -17,43 +14,17 @@ from flows.record.rounds import OUTCOMES_FILE, read_outcomes
 from flows.record.stages import Stage, is_finished
 from flows.steps.confirming import expectations
 from flows.steps.explore import frames_digest
-from flows.steps.step import step
-from flows.views.console import say, warn
+from flows.steps.label_tasks import label_in_tasks
+from flows.views.console import say
 from flows.views.progress import progress
 from flows.views.summary import duration
-from labeling.confirming import Expectation
 from labeling.cost import STAGES, stage_seconds
-from labeling.failure import CannotLabelError
 from labeling.level import LevelOfTheory, settings
 from labeling.spool import Spool, StoreAwayError
 from labeling.store import LabelStore
-from labeling.task import label
-from labeling.workers import LabelingConfig
-from potential.data.dataset import Dataset, Label
+from potential.data.dataset import Dataset
 from potential.data.frame import Frame
 from potential.evaluator import Evaluator
-
-
-@step("label", "label {frame.formula} {frame.id:.4}…")
-def label_frame(
-    frame: Frame,
-    level: LevelOfTheory,
-    config: LabelingConfig,
-    store: LabelStore,
-    spool: Spool,
-    expected: Expectation | None = None,
-) -> State:
-    """Label one frame and store the label, or the failure, before Prefect hears of it.
-
-    While the store cannot be written, it waits in the spool.
-    """
-    outcome = label(frame, level, config, expected)
-    was_waiting = spool.is_waiting
-    if not spool.record(store, frame, outcome) and not was_waiting:
-        warn(f"the label store cannot be written; labels wait in {spool.path}")
-    if isinstance(outcome, Label):
-        return Completed(message=f"{outcome.energy:.6f} eV")
-    return Failed(name="No label", message=f"{outcome.kind}: {outcome.message} {outcome.advice}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +49,7 @@ def label_frames(
     """Label all frames that the store does not know; a frame that failed before is not tried again.
 
     Each outcome is written into the store the moment it arrives, by a thread of this process and by
-    nothing else. Call it within `labeling.task.open_workers`. `outcomes.csv` has a row a frame:
+    nothing else (`label_in_tasks`). `outcomes.csv` has a row a frame:
     frame_id, outcome (labelled or failed), seconds, in all and by stage, and of failures the kind,
     message and advice.
 
@@ -97,14 +68,10 @@ def label_frames(
             done(len(frames) - len(missing))
             judge = committee if missing and level.can.second_guess else None
             expected = expectations(judge(), missing) if judge else {}
-            config = campaign.config.labeling
-            futures = [
-                label_frame.submit(frame, level, config, store, spool, expected.get(frame.id))
-                for frame in missing
-            ]
-            for count, future in enumerate(as_completed(futures), start=len(frames) - len(missing) + 1):
-                _raise_unless_recorded(future.state)
-                done(count)
+            asked = [(frame, expected.get(frame.id)) for frame in missing]
+            if asked:
+                for left in label_in_tasks(asked, campaign, store, spool):
+                    done(len(frames) - left)
             _empty(spool, store)
         _outcomes(store, frames, level).to_csv(into / OUTCOMES_FILE, index=False)
 
@@ -170,15 +137,6 @@ def _empty(spool: Spool, store: LabelStore) -> None:
 
 def _known(store: LabelStore, frame: Frame, level: LevelOfTheory) -> bool:
     return store.get(frame.id, level.key) is not None or store.failure(frame.id, level.key) is not None
-
-
-def _raise_unless_recorded(state: State) -> None:
-    """A label that failed is on record; any other failure of its task is an error of ours."""
-    if (state.is_failed() and state.name != "No label") or state.is_crashed() or state.is_cancelled():
-        try:
-            state.result(raise_on_failure=True)
-        except CannotLabelError as error:
-            raise CampaignError(str(error)) from error
 
 
 def _outcomes(store: LabelStore, frames: Sequence[Frame], level: LevelOfTheory) -> pd.DataFrame:

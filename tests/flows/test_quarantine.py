@@ -177,7 +177,7 @@ def test_a_stage_whose_store_is_locked_keeps_its_labels(
 
     @flow
     def stage() -> int:
-        with open_workers(campaign.config.labeling):
+        with open_workers(campaign.config.labeling.on_a_node):
             take_in_spool(campaign, store)
             tally = label_frames(
                 campaign, FIRST_LABELS, campaign.first_labels, frames, store=store, description="labels"

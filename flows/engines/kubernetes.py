@@ -1,0 +1,198 @@
+"""`engine: {kubernetes: SITE}`: pods of a cluster, each with a Dask worker.
+
+A Job of a fixed number of pods is applied by `kubectl` for as long as labels are computed, with a Secret that
+holds keys made anew for it. The flow, with the Dask scheduler in its process, must be reachable from the
+pods, which is easiest in a pod of its own with a headless service.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, final, get_args
+
+from pydantic import Field
+
+from flows.engines.dask_client import OnDask, own_scheduler, require
+from flows.engines.engine import Engine, Running, Stage
+from flows.engines.site import Line, Resources, Site, Word, read_site
+from flows.errors import CampaignError, ConfigError
+from labeling.workers import LabelingConfig
+
+if TYPE_CHECKING:
+    from distributed import Security
+
+KEYS = "/run/alnico-tls"
+
+
+class KubernetesResources(Resources):
+    """What one pod of a stage asks for."""
+
+    walltime_s: Annotated[
+        int, Field(ge=60, le=10_000_000, description="time limit of the job, after which its pods are ended")
+    ] = 86_400
+    node_selector: Annotated[
+        dict[str, str], Field(description="labels of the nodes that may run it, e.g. of those with GPUs")
+    ] = {}  # noqa: RUF012 (pydantic copies it)
+
+
+class KubernetesSite(Site[KubernetesResources]):
+    """How a Kubernetes cluster takes jobs."""
+
+    image: Annotated[
+        Line, Field(min_length=1, description="image with alnico and Dask, as the flow has them")
+    ]
+    namespace: Annotated[Word, Field(description="namespace of the jobs")] = "default"
+    host: Annotated[Word, Field(description="name or address by which pods reach the flow")]
+    port: Annotated[int, Field(ge=1024, le=65535, description="port of the flow's Dask scheduler")] = 8786
+    claim: Annotated[
+        Word | None, Field(description="volume claim with the campaigns, for trainings and explorations")
+    ] = None
+    mount: Annotated[Line, Field(description="where it is mounted: at the flow's path")] = "/campaigns"
+
+
+@final
+class Kubernetes(Engine):
+    """Pods as a site file says."""
+
+    kubernetes: Annotated[Path, Field(description="site file: image, namespace, host, resources per stage")]
+
+    @contextmanager
+    def open(self, labeling: LabelingConfig, folder: Path) -> Iterator[Running]:
+        site = self._site(labeling)
+        with self._pods(site, site.label) as running:
+            yield running
+
+    def open_job(self, stage: Stage, folder: Path) -> AbstractContextManager[Running] | None:
+        site = read_site(self.kubernetes, KubernetesSite)
+        resources = site.of(stage)
+        if resources is None:
+            return None
+        return self._pods(site, resources.model_copy(update={"jobs": 1}))
+
+    def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
+        site = self._site(labeling)
+        keys = {"ca.pem": "...", "cert.pem": "...", "key.pem": "..."}
+        said = []
+        for stage in get_args(Stage):
+            resources = site.of(stage)
+            if resources is None:
+                said.append(f"# {stage}: in the campaign's own process")
+                continue
+            made = manifest(site, resources, "alnico-NAME", keys)
+            said.append(f"# {stage}: kubectl apply -f -\n{json.dumps(made, indent=2)}")
+        return "\n".join(said)
+
+    def _site(self, labeling: LabelingConfig) -> KubernetesSite:
+        site = read_site(self.kubernetes, KubernetesSite)
+        site.check_memory(labeling.memory_GB, self.kubernetes)
+        return site
+
+    @contextmanager
+    def _pods(self, site: KubernetesSite, resources: KubernetesResources) -> Iterator[Running]:
+        require("distributed")
+        if shutil.which("kubectl") is None:
+            raise ConfigError("labeling.engine", ["there is no `kubectl` here to apply the jobs with"])
+        from distributed import Client, Security, SpecCluster
+        from distributed.scheduler import Scheduler
+
+        security = Security.temporary()
+        scheduler = {
+            "cls": Scheduler,
+            "options": {"protocol": "tls://", "port": site.port, "dashboard": False, "security": security},
+        }
+        name = f"alnico-{secrets.token_hex(4)}"
+        made = json.dumps(manifest(site, resources, name, keys_of(security)))
+        with (
+            own_scheduler(),
+            SpecCluster(workers={}, scheduler=scheduler, security=security) as cluster,
+            Client(cluster) as client,
+        ):
+            _kubectl("apply", made)
+            try:
+                yield OnDask(client, resources.jobs * resources.cores)
+            finally:
+                _kubectl("delete", made)
+
+
+def manifest(
+    site: KubernetesSite, resources: KubernetesResources, name: str, keys: dict[str, str]
+) -> dict[str, Any]:
+    """The Secret with the keys and the Job whose pods are Dask workers, as one list."""
+    labels = {"app.kubernetes.io/name": "alnico", "app.kubernetes.io/instance": name}
+    about = {"name": name, "namespace": site.namespace, "labels": labels}
+    memory = f"{round(resources.memory_GB * 1000)}M"
+    limits: dict[str, str | int] = {"memory": memory}
+    if resources.gpus:
+        limits["nvidia.com/gpu"] = resources.gpus
+    volumes: list[dict[str, Any]] = [
+        {"name": "tls", "secret": {"secretName": name, "defaultMode": 0o440}},
+        {"name": "scratch", "emptyDir": {}},
+    ]
+    mounts: list[dict[str, Any]] = [
+        {"name": "tls", "mountPath": KEYS, "readOnly": True},
+        {"name": "scratch", "mountPath": "/tmp"},
+    ]
+    if site.claim is not None:
+        volumes.append({"name": "campaigns", "persistentVolumeClaim": {"claimName": site.claim}})
+        mounts.append({"name": "campaigns", "mountPath": site.mount})
+    container = {
+        "name": "worker",
+        "image": site.image,
+        "command": worker_command(f"tls://{site.host}:{site.port}", resources.cores, KEYS),
+        "resources": {"requests": {"cpu": str(resources.cores), "memory": memory}, "limits": limits},
+        "volumeMounts": mounts,
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "fsGroup": 1000},
+        "nodeSelector": resources.node_selector,
+        "containers": [container],
+        "volumes": volumes,
+    }
+    job = {
+        "parallelism": resources.jobs,
+        "completions": resources.jobs,
+        "backoffLimit": 3 * resources.jobs,  # a pod that died is replaced
+        "activeDeadlineSeconds": resources.walltime_s,
+        "ttlSecondsAfterFinished": 600,
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [
+            {"apiVersion": "v1", "kind": "Secret", "metadata": about, "type": "Opaque", "stringData": keys},
+            {"apiVersion": "batch/v1", "kind": "Job", "metadata": about, "spec": job},
+        ],
+    }
+
+
+def worker_command(scheduler: str, cores: int, keys: str) -> list[str]:
+    """The command of a Dask worker with so many threads, which finds its keys in the folder `keys`."""
+    return [
+        *("python", "-m", "distributed.cli.dask_worker", scheduler, "--protocol", "tls"),
+        *("--nthreads", str(cores), "--no-dashboard", "--memory-limit", "0", "--death-timeout", "60"),
+        *("--local-directory", "/tmp", "--tls-ca-file", f"{keys}/ca.pem"),
+        *("--tls-cert", f"{keys}/cert.pem", "--tls-key", f"{keys}/key.pem"),
+    ]
+
+
+def keys_of(security: Security) -> dict[str, str]:
+    """What a worker needs of temporary credentials, by file name."""
+    role = security.get_tls_config_for_role("worker")
+    return {"ca.pem": role["ca_file"], "cert.pem": role["cert"], "key.pem": role["key"]}
+
+
+def _kubectl(verb: str, made: str) -> None:
+    arguments = ["kubectl", verb, "-f", "-", *(["--ignore-not-found"] if verb == "delete" else [])]
+    done = subprocess.run(arguments, input=made, capture_output=True, text=True)
+    if done.returncode:
+        raise CampaignError(f"`kubectl {verb}` failed with code {done.returncode}:\n{done.stderr.strip()}")

@@ -1,0 +1,94 @@
+"""A site file: how a cluster takes jobs. It is apart from the campaign, which may run at any site.
+
+account: chem-123
+prologue: [module load gcc, source ~/alnico/.venv/bin/activate]
+label: {queue: cpu, cores: 32, memory_GB: 128, walltime: "08:00:00", jobs: 10}
+train: {queue: gpu, cores: 8, memory_GB: 32, gpus: 1, walltime: "04:00:00"}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import yaml
+from pydantic import Field, ValidationError
+
+from flows.engines.engine import Stage
+from flows.errors import ConfigError
+from potential.data.config import Config
+
+Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$", max_length=2000)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:-]*$", max_length=100)]
+
+
+class Resources(Config):
+    """What one job of a stage asks for."""
+
+    cores: Annotated[
+        int, Field(ge=1, le=4096, description="cores of a job; of a label job: labels at once, a core each")
+    ] = 1
+    memory_GB: Annotated[
+        float,
+        Field(ge=0.2, le=1e5, description="memory of a job, GB; a label job has `cores` labels"),
+    ] = 4.0
+    gpus: Annotated[int, Field(ge=0, le=64, description="GPUs of a job")] = 0
+    jobs: Annotated[
+        int, Field(ge=1, le=10_000, description="jobs at once, at most; a training or exploration is one job")
+    ] = 1
+
+
+R = TypeVar("R", bound=Resources)
+S = TypeVar("S", bound=Config)
+
+
+class Site(Config, Generic[R]):
+    """What every site says: resources of each stage's jobs. A stage without runs in the flow's process."""
+
+    label: Annotated[R, Field(description="jobs that compute labels")]
+    train: Annotated[R | None, Field(description="the job of a training; null: in the flow's process")] = None
+    explore: Annotated[
+        R | None, Field(description="the job of an exploration; null: in the flow's process")
+    ] = None
+
+    def of(self, stage: Stage) -> R | None:
+        """What a stage's jobs ask for."""
+        match stage:
+            case "label":
+                return self.label
+            case "train":
+                return self.train
+            case "explore":
+                return self.explore
+
+    def check_memory(self, labels_GB: float, path: Path) -> None:
+        """Raise ConfigError where a label job's memory does not hold the labels that it computes at once."""
+        need = self.label.cores * labels_GB
+        if not self.label.memory_GB >= need:
+            problem = (
+                f"label.memory_GB: {self.label.memory_GB:g} GB for {self.label.cores} labels at once, up "
+                f"to {labels_GB:g} GB (labeling.memory_GB of the campaign); write {need:g}, or fewer cores"
+            )
+            raise ConfigError(path, [problem])
+
+
+def read_site(path: Path, kind: type[S]) -> S:
+    """Read and check a site file.
+
+    Raises:
+        ConfigError: with all that is wrong.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(path, ["there is no such site file; `labeling.engine` names it"]) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(path, [f"cannot be read: {error}"]) from error
+    try:
+        return kind.model_validate({} if content is None else content)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}, got {item['input']!r:.80}"
+            for item in error.errors()
+        ]
+        raise ConfigError(path, problems) from None

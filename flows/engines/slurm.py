@@ -1,0 +1,151 @@
+"""`engine: {slurm: SITE}`: jobs of a SLURM cluster, each with a Dask worker; as many as there is work for.
+
+The flow runs where `sbatch` is (a login or service node), with the Dask scheduler in its process. Jobs come
+when labels wait, go when nothing is left, and are replaced when they end; TLS, with keys that are made anew
+each time and lie in the campaign's folder, keeps other users of the cluster out.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, final, get_args
+
+from pydantic import Field
+
+from flows.engines.dask_client import OnDask, own_scheduler, require
+from flows.engines.engine import Engine, Running, Stage
+from flows.engines.site import Line, Resources, Site, Word, read_site
+from flows.errors import ConfigError
+from labeling.workers import LabelingConfig
+
+LOGS = "jobs"
+
+
+class SlurmResources(Resources):
+    """What one job of a stage asks SLURM for."""
+
+    queue: Annotated[Word | None, Field(description="partition; null: the cluster's default")] = None
+    walltime: Annotated[
+        str,
+        Field(
+            pattern=r"^(\d{1,3}-)?\d{1,3}:\d\d:\d\d$",
+            description="time limit of a job, [days-]hours:minutes:seconds; longer than the longest label",
+        ),
+    ] = "01:00:00"
+    directives: Annotated[
+        tuple[Line, ...], Field(description="further #SBATCH lines, such as --constraint=avx512")
+    ] = ()
+
+
+class SlurmSite(Site[SlurmResources]):
+    """How a SLURM cluster takes jobs."""
+
+    account: Annotated[Word | None, Field(description="account that pays")] = None
+    interface: Annotated[
+        Word | None,
+        Field(description="network interface by which jobs reach the flow, e.g. ib0; null: what Dask finds"),
+    ] = None
+    python: Annotated[
+        Line | None, Field(description="Python of the jobs; null: the flow's, on a shared file system")
+    ] = None
+    prologue: Annotated[
+        tuple[Line, ...],
+        Field(description="shell lines before the worker starts, e.g. module load, source .../activate"),
+    ] = ()
+
+
+@final
+class Slurm(Engine):
+    """Jobs as a site file says."""
+
+    slurm: Annotated[Path, Field(description="site file: account, queues, prologue, resources per stage")]
+
+    @contextmanager
+    def open(self, labeling: LabelingConfig, folder: Path) -> Iterator[Running]:
+        site = self._site()
+        site.check_memory(labeling.memory_GB, self.slurm)
+        with self._cluster(site, site.label, folder) as running:
+            yield running
+
+    def open_job(self, stage: Stage, folder: Path) -> AbstractContextManager[Running] | None:
+        site = self._site()
+        resources = site.of(stage)
+        if resources is None:
+            return None
+        return self._cluster(site, resources.model_copy(update={"jobs": 1}), folder)
+
+    def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
+        require("distributed", "dask_jobqueue")
+        from dask_jobqueue.slurm import SLURMJob
+
+        site = self._site()
+        site.check_memory(labeling.memory_GB, self.slurm)
+        said = []
+        for stage in get_args(Stage):
+            resources = site.of(stage)
+            if resources is None:
+                said.append(f"# {stage}: in the campaign's own process\n")
+                continue
+            options = _options(site, resources, folder / LOGS)
+            script = SLURMJob(scheduler="tls://FLOW:PORT", name="NAME", **options).job_script()
+            jobs = f"up to {resources.jobs} jobs" if stage == "label" else "one job"
+            said.append(f"# {stage}: {jobs} by sbatch\n{script}")
+        return "\n".join(said)
+
+    def _site(self) -> SlurmSite:
+        return read_site(self.slurm, SlurmSite)
+
+    @contextmanager
+    def _cluster(self, site: SlurmSite, resources: SlurmResources, folder: Path) -> Iterator[Running]:
+        require("distributed", "dask_jobqueue")
+        if shutil.which("sbatch") is None:
+            raise ConfigError(
+                "labeling.engine",
+                ["there is no `sbatch` here; start the campaign on a node from which jobs are submitted"],
+            )
+        import dask
+        from dask_jobqueue.slurm import SLURMCluster
+        from distributed import Client, Security
+
+        logs = folder / LOGS
+        logs.mkdir(parents=True, exist_ok=True)
+        # a label's duration is not known: as many jobs as labels wait, at once
+        eager = dask.config.set({"distributed.scheduler.unknown-task-duration": "1h"})
+        with (
+            own_scheduler(),
+            eager,
+            SLURMCluster(
+                security=Security.temporary(),
+                protocol="tls://",
+                shared_temp_directory=str(logs),
+                scheduler_options={"dashboard_address": None},
+                **_options(site, resources, logs),
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            cluster.adapt(minimum_jobs=0, maximum_jobs=resources.jobs, interval="1s", target_duration="1s")
+            yield OnDask(client, resources.jobs * resources.cores)
+
+
+def _options(site: SlurmSite, resources: SlurmResources, logs: Path) -> dict[str, Any]:
+    """What dask-jobqueue wants for jobs with one worker process, a thread a core."""
+    gpus = [f"--gres=gpu:{resources.gpus}"] if resources.gpus else []
+    return {
+        "cores": resources.cores,
+        "processes": 1,
+        "memory": f"{resources.memory_GB:g}GB",
+        "queue": resources.queue,
+        "account": site.account,
+        "walltime": resources.walltime,
+        "interface": site.interface,
+        "python": site.python,
+        "job_name": "alnico",
+        "job_script_prologue": list(site.prologue),
+        "job_extra_directives": [*gpus, *resources.directives],
+        "worker_extra_args": ["--no-dashboard"],
+        "local_directory": "${TMPDIR:-/tmp}",
+        "log_directory": str(logs),
+    }
