@@ -37,7 +37,7 @@ class LocalCluster(Word, Engine):
                 host="127.0.0.1",
                 protocol="tls://",
                 security=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 memory_limit=0,  # labels are computed in children of the workers, with limits of their own
             ) as cluster,
             Client(cluster) as client,

@@ -121,7 +121,7 @@ class Slurm(Engine):
                 security=Security.temporary(),
                 protocol="tls://",
                 shared_temp_directory=str(logs),
-                scheduler_options={"dashboard_address": None},
+                scheduler_options={"dashboard_address": "127.0.0.1:0"},
                 **_options(site, resources, logs),
             ) as cluster,
             Client(cluster) as client,
