@@ -5,9 +5,9 @@
 
 The labels are real ones of the Lennard-Jones labeler, in child processes that sleep for `--seconds` first. A
 label stage is run with a Prefect server of its own in a folder of its own, then again as a resume would find
-it, and `alnico status` is asked. With `dask` two Dask workers with half the threads each are started beside it,
-and the scheduler, in a process of its own. CPU seconds per label do not depend on what else the machine does;
-wall seconds do. `--at-once 32` needs about 3 GB for the label processes.
+it, and `alnico status` is asked. With `dask` two Dask workers with half the threads each are started beside
+it, and the scheduler, in a process of its own. CPU seconds per label hardly depend on what else the
+machine does; wall seconds do. `--at-once 32` needs about 3 GB for the label processes.
 """
 
 from __future__ import annotations
@@ -90,15 +90,15 @@ def measure(kind: str, labels: int, seconds: float, at_once: int, folder: Path) 
         server = child_named("flows.engine.prefect_server")
         found: dict[str, Any] = {"engine": kind, "labels": labels, "at_once": at_once, "seconds": seconds}
         sizes = {
-            "prefect_MB": lambda: size_MB(folder / "prefect"),
-            "labels_MB": lambda: size_MB(campaign.path, "labels.db*"),
+            "prefect_MB": lambda: disk_MB(folder / "prefect"),
+            "labels_MB": lambda: disk_MB(campaign.path, "labels.db*"),
         }
         before = {name: of() for name, of in sizes.items()}
-        memory = [rss_MB()]
+        memory = [memory_MB()]
         cpu, cpu_server, began = time.process_time(), cpu_s(server), time.perf_counter()
         done = stage()
         wall = time.perf_counter() - began
-        memory.append(rss_MB())
+        memory.append(memory_MB())
         assert done == labels, f"{done} of {labels} labelled"
         found |= {
             "wall_s": wall,
@@ -112,7 +112,7 @@ def measure(kind: str, labels: int, seconds: float, at_once: int, folder: Path) 
         began = time.perf_counter()
         stage()
         found["resume_of_the_stage_s"] = time.perf_counter() - began
-        memory.append(rss_MB())
+        memory.append(memory_MB())
         (campaign.first_labels / "manifest.json").unlink()
         began = time.perf_counter()
         stage()
@@ -135,17 +135,10 @@ def dask(at_once: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         address = Path(folder) / "scheduler.json"
         file = ["--scheduler-file", str(address)]
-        quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        scheduler = [
-            *module,
-            "distributed.cli.dask_scheduler",
-            *file,
-            "--host",
-            "127.0.0.1",
-            "--no-dashboard",
-        ]
+        quiet: Any = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        scheduler = [*module, "distributed.cli.dask_scheduler", *file, "--host", "127.0.0.1"]
         worker = [*module, "distributed.cli.dask_worker", *file, "--nthreads", str(at_once // 2)]
-        started = [subprocess.Popen([*scheduler, "--port", "0"], **quiet)]
+        started = [subprocess.Popen([*scheduler, "--port", "0", "--no-dashboard"], **quiet)]
         started += [
             subprocess.Popen([*worker, "--no-dashboard", "--memory-limit", "0"], **quiet) for _ in (0, 1)
         ]
@@ -176,11 +169,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def rss_MB() -> float:
+def memory_MB() -> float:  # noqa: N802
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def size_MB(folder: Path, pattern: str = "**/*.db*") -> float:
+def disk_MB(folder: Path, pattern: str = "**/*.db*") -> float:  # noqa: N802
     return sum(path.stat().st_size for path in folder.glob(pattern)) / 1e6
 
 

@@ -11,14 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from flows.errors import CampaignError
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
 
 R = TypeVar("R")
-Stage = Literal["label", "train", "explore"]
 
 
 class NodeDiedError(Exception):
@@ -75,14 +74,6 @@ class Engine(Config, ABC):
 
         Args:
             folder: the campaign's, in which an engine may write logs.
-
-        Raises:
-            ConfigError: if it cannot be opened here.
-        """
-
-    @abstractmethod
-    def open_job(self, stage: Stage, folder: Path) -> AbstractContextManager[Running] | None:
-        """One job for a training or an exploration; None: it runs in the flow's process.
 
         Raises:
             ConfigError: if it cannot be opened here.

@@ -12,14 +12,14 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, final, get_args
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from pydantic import Field
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
-from flows.engines.engine import Engine, Running, Stage
+from flows.engines.engine import Engine, Running
 from flows.engines.site import Line, Resources, Site, Word, read_site
 from flows.errors import CampaignError, ConfigError
 from labeling.workers import LabelingConfig
@@ -31,7 +31,7 @@ KEYS = "/run/alnico-tls"
 
 
 class KubernetesResources(Resources):
-    """What one pod of a stage asks for."""
+    """What one pod asks for."""
 
     walltime_s: Annotated[
         int, Field(ge=60, le=10_000_000, description="time limit of the job, after which its pods are ended")
@@ -50,10 +50,6 @@ class KubernetesSite(Site[KubernetesResources]):
     namespace: Annotated[Word, Field(description="namespace of the jobs")] = "default"
     host: Annotated[Word, Field(description="name or address by which pods reach the flow")]
     port: Annotated[int, Field(ge=1024, le=65535, description="port of the flow's Dask scheduler")] = 8786
-    claim: Annotated[
-        Word | None, Field(description="volume claim with the campaigns, for trainings and explorations")
-    ] = None
-    mount: Annotated[Line, Field(description="where it is mounted: at the flow's path")] = "/campaigns"
 
 
 @final
@@ -68,25 +64,10 @@ class Kubernetes(Engine):
         with self._pods(site, site.label) as running:
             yield running
 
-    def open_job(self, stage: Stage, folder: Path) -> AbstractContextManager[Running] | None:
-        site = read_site(self.kubernetes, KubernetesSite)
-        resources = site.of(stage)
-        if resources is None:
-            return None
-        return self._pods(site, resources.model_copy(update={"jobs": 1}))
-
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         site = self._site(labeling)
         keys = {"ca.pem": "...", "cert.pem": "...", "key.pem": "..."}
-        said = []
-        for stage in get_args(Stage):
-            resources = site.of(stage)
-            if resources is None:
-                said.append(f"# {stage}: in the campaign's own process")
-                continue
-            made = manifest(site, resources, "alnico-NAME", keys)
-            said.append(f"# {stage}: kubectl apply -f -\n{json.dumps(made, indent=2)}")
-        return "\n".join(said)
+        return json.dumps(manifest(site, site.label, "alnico-NAME", keys), indent=2)
 
     def _site(self, labeling: LabelingConfig) -> KubernetesSite:
         site = read_site(self.kubernetes, KubernetesSite)
@@ -138,9 +119,6 @@ def manifest(
         {"name": "tls", "mountPath": KEYS, "readOnly": True},
         {"name": "scratch", "mountPath": "/tmp"},
     ]
-    if site.claim is not None:
-        volumes.append({"name": "campaigns", "persistentVolumeClaim": {"claimName": site.claim}})
-        mounts.append({"name": "campaigns", "mountPath": site.mount})
     container = {
         "name": "worker",
         "image": site.image,

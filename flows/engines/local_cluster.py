@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import final
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
-from flows.engines.engine import Engine, Running, Stage
+from flows.engines.engine import Engine, Running
 from flows.engines.word import Word
 from labeling.workers import LabelingConfig
 
@@ -44,12 +44,9 @@ class LocalCluster(Word, Engine):
         ):
             yield OnDask(client, workers)
 
-    def open_job(self, stage: Stage, folder: Path) -> None:
-        return None
-
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         require("distributed")
         return (
             f"local_cluster: {labeling.workers_here} Dask workers on this machine, each with one label of up "
-            f"to {labeling.memory_GB:g} GB; training and exploration in the campaign's own process"
+            f"to {labeling.memory_GB:g} GB"
         )

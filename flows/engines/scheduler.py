@@ -10,7 +10,7 @@ from typing import Annotated, final
 from pydantic import Field
 
 from flows.engines.dask_client import OnDask, require
-from flows.engines.engine import Engine, Running, Stage
+from flows.engines.engine import Engine, Running
 from flows.errors import ConfigError
 from labeling.workers import LabelingConfig
 
@@ -50,9 +50,6 @@ class DaskScheduler(Engine):
             ) from error
         with client:
             yield OnDask(client)
-
-    def open_job(self, stage: Stage, folder: Path) -> None:
-        return None
 
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         with self.open(labeling, folder) as running:

@@ -3,7 +3,6 @@
 account: chem-123
 prologue: [module load gcc, source ~/alnico/.venv/bin/activate]
 label: {queue: cpu, cores: 32, memory_GB: 128, walltime: "08:00:00", jobs: 10}
-train: {queue: gpu, cores: 8, memory_GB: 32, gpus: 1, walltime: "04:00:00"}
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Annotated, Generic, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
-from flows.engines.engine import Stage
 from flows.errors import ConfigError
 from potential.data.config import Config
 
@@ -23,19 +21,15 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:-]*$", max_lengt
 
 
 class Resources(Config):
-    """What one job of a stage asks for."""
+    """What one job asks for."""
 
-    cores: Annotated[
-        int, Field(ge=1, le=4096, description="cores of a job; of a label job: labels at once, a core each")
-    ] = 1
+    cores: Annotated[int, Field(ge=1, le=4096, description="labels at once in a job, a core each")] = 1
     memory_GB: Annotated[
         float,
-        Field(ge=0.2, le=1e5, description="memory of a job, GB; a label job has `cores` labels"),
+        Field(ge=0.2, le=1e5, description="memory of a job, for `cores` labels"),
     ] = 4.0
     gpus: Annotated[int, Field(ge=0, le=64, description="GPUs of a job")] = 0
-    jobs: Annotated[
-        int, Field(ge=1, le=10_000, description="jobs at once, at most; a training or exploration is one job")
-    ] = 1
+    jobs: Annotated[int, Field(ge=1, le=10_000, description="jobs at once, at most")] = 1
 
 
 R = TypeVar("R", bound=Resources)
@@ -43,23 +37,9 @@ S = TypeVar("S", bound=Config)
 
 
 class Site(Config, Generic[R]):
-    """What every site says: resources of each stage's jobs. A stage without runs in the flow's process."""
+    """What every site says: what the jobs that compute labels ask for."""
 
     label: Annotated[R, Field(description="jobs that compute labels")]
-    train: Annotated[R | None, Field(description="the job of a training; null: in the flow's process")] = None
-    explore: Annotated[
-        R | None, Field(description="the job of an exploration; null: in the flow's process")
-    ] = None
-
-    def of(self, stage: Stage) -> R | None:
-        """What a stage's jobs ask for."""
-        match stage:
-            case "label":
-                return self.label
-            case "train":
-                return self.train
-            case "explore":
-                return self.explore
 
     def check_memory(self, labels_GB: float, path: Path) -> None:
         """Raise ConfigError where a label job's memory does not hold the labels that it computes at once."""

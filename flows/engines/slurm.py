@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, final, get_args
+from typing import Annotated, Any, final
 
 from pydantic import Field
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
-from flows.engines.engine import Engine, Running, Stage
+from flows.engines.engine import Engine, Running
 from flows.engines.site import Line, Resources, Site, Word, read_site
 from flows.errors import ConfigError
 from labeling.workers import LabelingConfig
@@ -25,7 +25,7 @@ LOGS = "jobs"
 
 
 class SlurmResources(Resources):
-    """What one job of a stage asks SLURM for."""
+    """What one job asks SLURM for."""
 
     queue: Annotated[Word | None, Field(description="partition; null: the cluster's default")] = None
     walltime: Annotated[
@@ -70,30 +70,15 @@ class Slurm(Engine):
         with self._cluster(site, site.label, folder) as running:
             yield running
 
-    def open_job(self, stage: Stage, folder: Path) -> AbstractContextManager[Running] | None:
-        site = self._site()
-        resources = site.of(stage)
-        if resources is None:
-            return None
-        return self._cluster(site, resources.model_copy(update={"jobs": 1}), folder)
-
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         require("distributed", "dask_jobqueue")
         from dask_jobqueue.slurm import SLURMJob
 
         site = self._site()
         site.check_memory(labeling.memory_GB, self.slurm)
-        said = []
-        for stage in get_args(Stage):
-            resources = site.of(stage)
-            if resources is None:
-                said.append(f"# {stage}: in the campaign's own process\n")
-                continue
-            options = _options(site, resources, folder / LOGS)
-            script = SLURMJob(scheduler="tls://FLOW:PORT", name="NAME", **options).job_script()
-            jobs = f"up to {resources.jobs} jobs" if stage == "label" else "one job"
-            said.append(f"# {stage}: {jobs} by sbatch\n{script}")
-        return "\n".join(said)
+        options = _options(site, site.label, folder / LOGS)
+        script = SLURMJob(scheduler="tls://FLOW:PORT", name="NAME", **options).job_script()
+        return f"# up to {site.label.jobs} jobs by sbatch\n{script}"
 
     def _site(self) -> SlurmSite:
         return read_site(self.slurm, SlurmSite)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, final
 
-from flows.engines.engine import Engine, Running, Stage
+from flows.engines.engine import Engine, Running
 from flows.engines.word import Word
 from labeling.task import close_workers, open_workers
 from labeling.workers import LabelingConfig
@@ -26,13 +26,10 @@ class Threads(Word, Engine):
         with open_workers(labeling):
             yield InThisProcess(labeling.workers_here)
 
-    def open_job(self, stage: Stage, folder: Path) -> None:
-        return None
-
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         return (
             f"threads: {labeling.workers_here} label processes on this machine, each with one core and up to "
-            f"{labeling.memory_GB:g} GB; training and exploration in the campaign's own process"
+            f"{labeling.memory_GB:g} GB"
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any, final
 from uuid import UUID
 
 from prefect import State
+from prefect.context import TagsContext
 from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -55,7 +56,8 @@ def label_in_tasks(
     under_way, left = dict[UUID, int](), len(asked)
     config = labeling.on_a_node
     runner: ThreadPoolTaskRunner[State] = ThreadPoolTaskRunner()
-    with runner, labeling.engine.open(config, campaign.path) as engine:
+    # The flow's tags are not its labels': for each tag of a task the server would be asked for a slot.
+    with TagsContext(current_tags=set()), runner, labeling.engine.open(config, campaign.path) as engine:
         desk = Desk(engine, campaign.config.level, engine.on_node(config), store, spool)
         try:
             while left:

@@ -13,13 +13,13 @@ R = TypeVar("R")
 
 
 def step(name: str, run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """Make a function a Prefect task: named and tagged, never cached, its result never kept by Prefect.
+    """Make a function a Prefect task: named, never cached, its result never kept by Prefect.
 
     What a step made is in the campaign's folder or in the label store, where a step that is called again
     finds it.
 
     Args:
-        name: names the task and is its tag.
+        name: names the task. It has no tags, for each of which Prefect would ask the server for a slot.
         run_name: names its runs; arguments of the function stand in braces.
     """
-    return task(name=name, task_run_name=run_name, tags=[name], cache_policy=NO_CACHE, persist_result=False)
+    return task(name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
