@@ -82,7 +82,16 @@ def slurm(folder: Path, cpus: int = 2) -> Iterator[Path]:
         subprocess.run(["scancel", "--user", "root"], env=environment, capture_output=True)
         for pid_file in (folder / "slurmd.pid", folder / "slurmctld.pid", munge / "pid-file"):
             with suppress(OSError, ValueError):
-                os.kill(int(pid_file.read_text()), signal.SIGTERM)
+                end(int(pid_file.read_text()))
+
+
+def end(pid: int) -> None:
+    """Ask a daemon to end, and make it: slurmd waits for steps whose jobs are gone."""
+    os.kill(pid, signal.SIGTERM)
+    for _ in range(50):
+        time.sleep(0.1)
+        os.kill(pid, 0)  # raises once it has gone
+    os.kill(pid, signal.SIGKILL)
 
 
 def wait_for_node(environment: dict[str, str], folder: Path) -> None:
