@@ -169,4 +169,5 @@ def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(runs: Runs)
     assert {computed[frame_id] for frame_id in stored} == {1}
     assert computed.keys() == runs.labelled()
     assert len(computed) == 10 + results[0].labels.n_labelled
-    assert computed.total() - len(computed) <= WORKERS
+    # the task that waits for a free worker may begin before the label that freed it is stored
+    assert computed.total() - len(computed) <= WORKERS + 1

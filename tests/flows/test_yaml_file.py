@@ -134,7 +134,7 @@ def test_commented_yaml_reads_back_to_the_same(tmp_path: Path):
         "cutoff radius, Angstrom",
         "cosine or plateau or constant",
         "frozen test set",
-        "uncertain_and_diverse or diverse or random",
+        "uncertain_and_diverse or uncertain or lcmd or kmeans_pp or point_of_failure or diverse or random",
     ):
         assert comment in text
 
@@ -167,6 +167,10 @@ def test_the_schema_is_json_and_names_every_key():
     selection = schema["properties"]["selection"]
     assert [model["$ref"].rpartition("/")[2] for model in selection["anyOf"]] == [
         "UncertainAndDiverse",
+        "Uncertain",
+        "LargestCluster",
+        "WeightedKMeans",
+        "PointOfFailure",
         "Diverse",
         "RandomDraw",
     ]
