@@ -19,7 +19,7 @@ from flows.record.rounds import RoundFolder
 from flows.views.calibration import calibration_table
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
-from flows.views.pretraining import pretraining_facts
+from flows.views.pretraining import pretraining_facts, read_pretrain, read_teach
 from flows.views.selection import selection_table
 from flows.views.summary import best_round, duration, more_metrics, round_table, verdict
 from potential.data.atomic_write import write_atomically
@@ -59,7 +59,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         verdict=verdict(results),
         table=round_table(results),
         best=best_round(results).round if results else None,
-        totals=_totals(results, costs),
+        totals=_totals(folder, results, costs),
         learning_curve=overall.pop("learning_curve", None),
         overall=overall,
         rounds={n: {k: _figure(f) for k, f in round_figures(p).items()} for n, p in rounds.items()},
@@ -90,14 +90,17 @@ def _figure(figure: Figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(drawing.getvalue()).decode()}"
 
 
-def _totals(results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
+def _totals(folder: CampaignFolder, results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
     if not results:
         return {}
-    last = results[-1]
+    last, learned, made = results[-1], read_pretrain(folder), read_teach(folder)
+    before = sum(stage.seconds for stage in (learned, made) if stage is not None)
+    taught = {"time in pretraining": duration(before)} if learned is not None else {}
     return {
         "labels to learn from": f"{last.n_labels}",
         "frozen test frames": f"{last.test.n_frames}",
         "label failures": f"{sum(r.labels.n_failed for r in results if r.labels)}",
+        **taught,
         "time in labelling": duration(float(costs["total"].sum())),
         "time in training": duration(sum(r.training.seconds for r in results)),
     }

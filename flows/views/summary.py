@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from flows.record.results import EvaluationSummary, RoundResult, StopVerdict
@@ -71,7 +72,13 @@ def more_metrics(results: Sequence[RoundResult]) -> list[dict[str, str]]:
 
 
 def _shown(metric: Metric, value: float | None) -> str:
-    return "–" if value is None else f"{metric.factor * value:#.3g}"
+    return "–" if value is None else three_digits(metric.factor * value)
+
+
+def three_digits(value: float) -> str:
+    """To three significant digits, without exponents: `0.280`, `87.5`, `1549`."""
+    decimals = 0 if value == 0 or not math.isfinite(value) else 2 - math.floor(math.log10(abs(value)))
+    return f"{value:.{max(0, decimals)}f}"
 
 
 def markdown_table(rows: Sequence[dict[str, str]]) -> str:
@@ -131,7 +138,7 @@ def _worth(results: Sequence[RoundResult]) -> list[str]:
     hours = None if before.stop is None else stop.hours - before.stop.hours
     gained = 1000 * (before.test.force_mae - last.test.force_mae)
     per_hour = "" if not hours or hours <= 0 else f" and {gained / hours:.3g} per hour"
-    per_label = f"{gained / labels:.3g} meV/Å per label" if labels > 0 else f"{gained:.3g} meV/Å"
+    per_label = f"{gained / labels:.2g} meV/Å per label" if labels > 0 else f"{gained:.2g} meV/Å"
     return [
         f"The last round gained {per_label}{per_hour} ({stop.gain:.0%} of the error, 95 % interval "
         f"{stop.gain_low:.0%} to {stop.gain_high:.0%} over the test frames)."

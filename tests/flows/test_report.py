@@ -62,7 +62,7 @@ def test_report_of_a_finished_campaign(html: str):
     assert cells[at + 1] == "20"
     assert "over the budget of the round" in cells
     at = cells.index("force error of the worst 1% of the atoms")
-    assert cells[at : at + 6][1:] == ["meV/Å", "1.55e+03", "1.10e+03", "875.", "745."]
+    assert cells[at : at + 6][1:] == ["meV/Å", "1550", "1100", "875", "745"]
     assert any("Potential.load" in code and "ethanol/potential" in code for code in page.text["code"])
 
 

@@ -19,7 +19,7 @@ from flows.record.results import (
     UncertaintyMetrics,
 )
 from flows.record.rounds import Arm
-from flows.views.summary import best_round, duration, markdown_table, round_table, verdict
+from flows.views.summary import best_round, duration, markdown_table, round_table, three_digits, verdict
 
 
 def result(number: int, force_mae: float, **changes) -> RoundResult:
@@ -175,3 +175,10 @@ def test_best_round_is_the_champion_on_the_test_set():
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.28, "0.280"), (87.46, "87.5"), (1549.2, "1549"), (0.0, "0"), (-3.14159, "-3.14")]
+)
+def test_three_digits_have_no_exponent(value: float, shown: str) -> None:
+    assert three_digits(value) == shown
