@@ -137,8 +137,8 @@ def _worth(results: Sequence[RoundResult]) -> list[str]:
     stop, labels = results[-1].stop, last.n_labels - before.n_labels
     hours = None if before.stop is None else stop.hours - before.stop.hours
     gained = 1000 * (before.test.force_mae - last.test.force_mae)
-    per_hour = "" if not hours or hours <= 0 else f" and {gained / hours:.3g} per hour"
-    per_label = f"{gained / labels:.2g} meV/Å per label" if labels > 0 else f"{gained:.2g} meV/Å"
+    per_hour = "" if not hours or hours <= 0 else f" and {three_digits(gained / hours)} per hour"
+    per_label = f"{three_digits(gained / labels)} meV/Å per label" if labels > 0 else f"{gained:.2g} meV/Å"
     return [
         f"The last round gained {per_label}{per_hour} ({stop.gain:.0%} of the error, 95 % interval "
         f"{stop.gain_low:.0%} to {stop.gain_high:.0%} over the test frames)."
