@@ -2,6 +2,7 @@
 
 A strategy is a frozen config with a tag `strategy`, `frames_per_round` and one function,
 `decide(pool, *, seed) -> Decided`, that says selected or rejected, and why, of every row of the ledger.
+Those that choose among the candidates say only how they pick (`AmongCandidates`).
 """
 
 from __future__ import annotations
