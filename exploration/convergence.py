@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-RESAMPLES = 1000
+from potential.bootstrap import Estimate, bootstrapped
+
 MIN_POINTS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain:
-    """1 - error after / error before, with the 95 % interval of a bootstrap over the test frames."""
-
-    gain: float
-    low: float
-    high: float
 
 
 def gain_of(
@@ -27,11 +18,11 @@ def gain_of(
     n_atoms: Int64[np.ndarray, "frames"],
     *,
     seed: int = 0,
-) -> Gain:
-    """What a round gained on a frozen test, paired: both errors of a frame are drawn together.
+) -> Estimate:
+    """What a round gained on a frozen test, 1 - error after / error before, paired.
 
-    Percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap (1993), ch. 13). It says
-    how much the test frames leave open, not how much another training of the same labels would differ.
+    The interval says how much the test frames leave open, not how much another training of the same
+    labels would differ.
 
     Args:
         before, after: mean absolute error of each test frame in the two rounds, eV/Angstrom.
@@ -42,12 +33,12 @@ def gain_of(
     """
     if not len(before) or not (before * n_atoms).sum() > 0:
         raise ValueError(f"no gain can be measured on {len(before)} frames without an error before")
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(before), (RESAMPLES, len(before)))
     old, new = before * n_atoms, after * n_atoms
-    ratios = 1 - new[drawn].sum(axis=1) / np.maximum(old[drawn].sum(axis=1), 1e-300)
-    low, high = np.quantile(ratios, [0.025, 0.975]).tolist()
-    return Gain(gain=float(1 - new.sum() / old.sum()), low=low, high=high)
+
+    def gain(rows: np.ndarray) -> float:
+        return float(1 - new[rows].sum() / max(old[rows].sum(), 1e-300))
+
+    return bootstrapped(len(old), gain, seed=seed)
 
 
 def labels_to_reach(

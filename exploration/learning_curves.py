@@ -12,22 +12,10 @@ are rough, and rather too narrow than too wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float64
 
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
-    """A number with its 95 % interval over the seeds; NaN bounds for a single seed."""
-
-    value: float
-    low: float
-    high: float
+from potential.bootstrap import Estimate, bootstrapped
 
 
 def over_seeds(values: Float64[np.ndarray, "seeds"], *, seed: int = 0) -> Estimate:
@@ -36,7 +24,7 @@ def over_seeds(values: Float64[np.ndarray, "seeds"], *, seed: int = 0) -> Estima
     Raises:
         ValueError: for no seeds.
     """
-    return _bootstrapped(len(values), lambda rows: float(values[rows].mean()), seed)
+    return bootstrapped(len(values), lambda rows: float(values[rows].mean()), seed=seed)
 
 
 def slope(
@@ -106,7 +94,7 @@ def labels_saved(
         theirs = labels_at(n_labels, np.exp(np.log(control[rows]).mean(axis=0)), target)
         return 1 - mine / theirs
 
-    found = _bootstrapped(len(errors), saved, seed)
+    found = bootstrapped(len(errors), saved, seed=seed)
     return None if np.isnan(found.value) else found
 
 
@@ -122,18 +110,3 @@ def statement(saved: Estimate | None, target: str, *, than: str) -> str:
     if np.isnan(saved.low):
         return f"{target}: {saved.value:.0%} fewer labels than {than}, of one seed, which proves nothing"
     return f"{target}: no difference from {than} seen ({interval})"
-
-
-def _bootstrapped(n_seeds: int, statistic: Callable[[np.ndarray], float], seed: int) -> Estimate:
-    if n_seeds < 1:
-        raise ValueError("an estimate over seeds needs at least one")
-    value = statistic(np.arange(n_seeds))
-    if n_seeds == 1:
-        return Estimate(value=value, low=float("nan"), high=float("nan"))
-    rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(rng.integers(0, n_seeds, n_seeds)) for _ in range(RESAMPLES)])
-    drawn = drawn[~np.isnan(drawn)]
-    if len(drawn) < RESAMPLES / 2:
-        return Estimate(value=float("nan"), low=float("nan"), high=float("nan"))
-    low, high = np.quantile(drawn, [0.025, 0.975]).tolist()
-    return Estimate(value=value, low=low, high=high)

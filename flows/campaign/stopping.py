@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from exploration.convergence import Gain, gain_of, labels_to_reach
+from exploration.convergence import gain_of, labels_to_reach
 from flows.record.folder import CampaignFolder
 from flows.record.results import Condition, RoundResult, StopVerdict
 from flows.record.rounds import RoundFolder, read_outcomes
 from flows.settings.stop_config import StopConfig
+from potential.bootstrap import Estimate
 from potential.calibration.calibration import EXPECTED_COMPONENT, EXPECTED_LENGTH
 
 EXPECTED_MAE_OF_LENGTH = EXPECTED_COMPONENT / EXPECTED_LENGTH
@@ -31,7 +32,7 @@ def judge(folder: CampaignFolder, here: RoundFolder, results: Sequence[RoundResu
         or _converged(conditions),
         hours=spent,
         cost=None if stop.price_per_hour is None else spent * stop.price_per_hour,
-        gain=None if gain is None else gain.gain,
+        gain=None if gain is None else gain.value,
         gain_low=None if gain is None else gain.low,
         gain_high=None if gain is None else gain.high,
         advice=_advice(stop, results, conditions, gain),
@@ -72,14 +73,14 @@ def _seconds_per_label(folder: CampaignFolder, results: Sequence[RoundResult]) -
     return seconds / tried if tried else 0.0
 
 
-def _gain(here: RoundFolder) -> Gain | None:
+def _gain(here: RoundFolder) -> Estimate | None:
     """What the round gained on the frozen test; None where the tables are not (any more) there."""
     files = [place.evaluate / "test_frames.csv" for place in (here.previous, here)]
     if not all(file.exists() for file in files):
         return None
     before, after = (pd.read_csv(file, dtype={"frame_id": str}).set_index("frame_id") for file in files)
     both = before.index.intersection(after.index)
-    if not len(both) or not before.loc[both, "force_mae"].sum() > 0:
+    if len(both) < 2 or not before.loc[both, "force_mae"].sum() > 0:
         return None
     n_atoms = before.loc[both, "n_atoms"].to_numpy(np.int64)
     return gain_of(
@@ -87,7 +88,7 @@ def _gain(here: RoundFolder) -> Gain | None:
     )
 
 
-def _conditions(stop: StopConfig, last: RoundResult, gain: Gain | None) -> tuple[Condition, ...]:
+def _conditions(stop: StopConfig, last: RoundResult, gain: Estimate | None) -> tuple[Condition, ...]:
     found = []
     if stop.force_error_meV_per_A is not None:
         found.append(_at_most("test force MAE", 1000 * last.test.force_mae, stop.force_error_meV_per_A))
@@ -139,7 +140,7 @@ def _budget_spent(stop: StopConfig, n_labels: int, spent: float, affordable: int
 
 
 def _advice(
-    stop: StopConfig, results: Sequence[RoundResult], conditions: Sequence[Condition], gain: Gain | None
+    stop: StopConfig, results: Sequence[RoundResult], conditions: Sequence[Condition], gain: Estimate | None
 ) -> str:
     """What to do next, from what is measured; empty where nothing follows."""
     last = results[-1]

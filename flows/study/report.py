@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from exploration.learning_curves import (
-    Estimate,
     labels_saved,
     relative_area,
     slope,
@@ -16,6 +15,7 @@ from exploration.learning_curves import (
 from flows.settings.study_config import CONTROL, StudyConfig
 from flows.study.curves import folder_of
 from flows.views.summary import markdown_table
+from potential.bootstrap import Estimate
 from potential.data.atomic_write import write_atomically
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#24292F")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from flows.record.ending import ending
@@ -57,6 +58,8 @@ def _interval(arm: Arm, best: RoundResult) -> str:
     if not table.exists():
         return ""
     found = mae_interval(frame_errors(pd.read_csv(table, dtype={"frame_id": str})))
+    if np.isnan(found.low):  # of a single frame
+        return ""
     return f"; 95 % interval {1000 * found.low:.1f} to {1000 * found.high:.1f}"
 
 

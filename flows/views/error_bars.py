@@ -6,30 +6,17 @@
     e_f      force_mae            eV/Å; mean over the force components of frame f
     n_f      n_atoms
 
-Frames are drawn with replacement, as often as there are frames; the middle 95 % of the errors found so are
-the interval (B. Efron, R. Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3). Frames and not
-atoms are drawn, for the atoms of a frame err together. Two committees are compared on the same draws: what
-makes a frame hard for both cancels in the difference.
+Intervals are those of `potential.bootstrap`, in eV/Å. Frames and not atoms are drawn, for the atoms of a
+frame err together. Two committees are compared on the same draws: what makes a frame hard for both cancels
+in the difference.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
-DRAWS = 2000
-INSIDE_PERCENT = (2.5, 97.5)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A force error, or a difference of two, with its 95 % interval; eV/Å."""
-
-    value: float
-    low: float
-    high: float
+from potential.bootstrap import Estimate, bootstrapped
 
 
 def frame_errors(atoms: pd.DataFrame) -> pd.DataFrame:
@@ -41,12 +28,12 @@ def frame_errors(atoms: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mae_interval(errors: pd.DataFrame) -> Interval:
+def mae_interval(errors: pd.DataFrame) -> Estimate:
     """The force MAE over the frames of `frame_errors`."""
     return _interval(errors["n_atoms"].to_numpy(), errors["force_mae"].to_numpy())
 
 
-def mae_difference(one: pd.DataFrame, other: pd.DataFrame) -> Interval | None:
+def mae_difference(one: pd.DataFrame, other: pd.DataFrame) -> Estimate | None:
     """Force MAE of `one` less that of `other`; None where they were not measured on the same frames."""
     both = one.merge(other, on="frame_id", suffixes=("", "_other"), validate="one_to_one")
     if not len(both) == len(one) == len(other):
@@ -54,9 +41,5 @@ def mae_difference(one: pd.DataFrame, other: pd.DataFrame) -> Interval | None:
     return _interval(both["n_atoms"].to_numpy(), (both["force_mae"] - both["force_mae_other"]).to_numpy())
 
 
-def _interval(weights: np.ndarray, values: np.ndarray) -> Interval:
-    rng, n = np.random.default_rng(0), len(values)
-    drawn = (rng.integers(n, size=n) for _ in range(DRAWS))
-    means = [np.average(values[rows], weights=weights[rows]) for rows in drawn]
-    low, high = np.percentile(means, INSIDE_PERCENT)
-    return Interval(value=float(np.average(values, weights=weights)), low=float(low), high=float(high))
+def _interval(weights: np.ndarray, values: np.ndarray) -> Estimate:
+    return bootstrapped(len(values), lambda rows: float(np.average(values[rows], weights=weights[rows])))

@@ -14,7 +14,7 @@ def test_the_interval_holds_the_true_gain_as_often_as_it_says():
         before = rng.lognormal(0.0, 0.5, 60)
         after = 0.9 * before * rng.lognormal(-0.02, 0.2, 60)  # a mean factor of exp(-0.02 + 0.2^2/2) = 1
         found = gain_of(before, after, np.full(60, 9), seed=seed)
-        assert found.low <= found.gain <= found.high
+        assert found.low <= found.value <= found.high
         held += found.low <= 0.1 <= found.high
     assert held > 200 * 0.88  # 190 expected, standard deviation 3.1; percentile intervals are a little short
 
@@ -22,12 +22,12 @@ def test_the_interval_holds_the_true_gain_as_often_as_it_says():
 def test_pairing_makes_a_steady_gain_certain():
     before = np.random.default_rng(1).lognormal(0.0, 2.0, 20)
     found = gain_of(before, 0.8 * before, np.full(20, 9))
-    assert (found.low, found.gain, found.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert (found.low, found.value, found.high) == pytest.approx((0.2, 0.2, 0.2))
 
 
 def test_a_frame_counts_with_its_atoms():
     found = gain_of(np.array([1.0, 1.0]), np.array([0.5, 1.0]), np.array([30, 10]))
-    assert found.gain == pytest.approx(1 - 25 / 40)
+    assert found.value == pytest.approx(1 - 25 / 40)
     with pytest.raises(ValueError, match="no gain can be measured on 0 frames"):
         gain_of(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64))
 

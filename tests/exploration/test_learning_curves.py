@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from exploration.learning_curves import (
-    Estimate,
     labels_at,
     labels_saved,
     over_seeds,
@@ -12,6 +11,7 @@ from exploration.learning_curves import (
     slope,
     statement,
 )
+from potential.bootstrap import Estimate
 
 N = np.array([20.0, 40.0, 80.0, 160.0])
 
