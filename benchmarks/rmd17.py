@@ -18,13 +18,13 @@ import argparse
 import hashlib
 import json
 import statistics
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.cli.pretrain import taught_potential
+from flows.record.results import PretrainSummary, TeachSummary
 from flows.settings.pretraining import FromTeacher
-from flows.steps import teacher
-from flows.views.console import counted
+from flows.steps.teacher import SUMMARY
 from potential.data.dataset import Dataset
 from potential.data.structure_files import read_dataset
 from potential.evaluation import evaluate
@@ -111,28 +111,18 @@ def _taught(
     """Pretrained from one structure of the training split, which labels nothing."""
     name = _digest(source.model_dump(mode="json"), model.model_dump(), seed)
     folder = arguments.output / f"{arguments.molecule}-taught-{name}"
-    frames, percent = (
-        partial(counted, n, text, "")
-        for n, text in ((source.frames, "teacher's frames"), (100, "pretraining, %"))
+    taught = taught_potential(
+        [train.frames[0]], source, model=model, training=training, seed=seed, folder=folder
     )
-    made = teacher.gather(folder / "teach", [train.frames[0]], source, seed=seed, counting=frames)
-    learned = teacher.learn(
-        folder / "pretrain",
-        teacher.taught(folder / "teach")[0],
-        source,
-        model=model,
-        rounds=training,
-        elements=sorted({int(z) for z in train.frames[0].numbers}),
-        seed=seed,
-        counting=percent,
-    )
+    made = TeachSummary.model_validate_json((folder / "teach" / SUMMARY).read_text())
+    learned = PretrainSummary.model_validate_json((folder / "pretrain" / SUMMARY).read_text())
     facts = {
         "teacher_frames": made.n_frames,
         "teacher_seconds": made.seconds,
         "teacher_force_mae": learned.force_mae,
         "pretraining_seconds": learned.seconds,
     }
-    return load_potential(folder / "pretrain" / "potential"), facts
+    return load_potential(taught), facts
 
 
 def _trained(
