@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.pretrain import taught_potential
-from flows.record.results import PretrainSummary, TeachSummary
+from flows.record.results import SUMMARY_FILE, PretrainSummary, TeachSummary
 from flows.settings.pretraining import FromTeacher
-from flows.steps.teacher import SUMMARY
 from potential.data.dataset import Dataset
 from potential.data.structure_files import read_dataset
 from potential.evaluation import evaluate
@@ -114,8 +113,8 @@ def _taught(
     taught = taught_potential(
         [train.frames[0]], source, model=model, training=training, seed=seed, folder=folder
     )
-    made = TeachSummary.model_validate_json((folder / "teach" / SUMMARY).read_text())
-    learned = PretrainSummary.model_validate_json((folder / "pretrain" / SUMMARY).read_text())
+    made = TeachSummary.model_validate_json((folder / "teach" / SUMMARY_FILE).read_text())
+    learned = PretrainSummary.model_validate_json((folder / "pretrain" / SUMMARY_FILE).read_text())
     facts = {
         "teacher_frames": made.n_frames,
         "teacher_seconds": made.seconds,

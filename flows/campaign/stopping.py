@@ -11,7 +11,7 @@ import pandas as pd
 from exploration.convergence import gain_of, labels_to_reach
 from flows.record.folder import CampaignFolder
 from flows.record.results import Condition, RoundResult, StopVerdict
-from flows.record.rounds import RoundFolder, read_outcomes
+from flows.record.rounds import OUTCOMES_FILE, RoundFolder, read_outcomes
 from flows.settings.stop_config import StopConfig
 from potential.bootstrap import Estimate
 from potential.calibration.calibration import EXPECTED_COMPONENT, EXPECTED_LENGTH
@@ -61,7 +61,7 @@ def _start_seconds(folder: CampaignFolder) -> float:
 
 def _start_outcomes(folder: CampaignFolder) -> list[Path]:
     stages = (folder.first_labels, folder.broad_labels, folder.isolated_atoms)
-    return [path for stage in stages if (path := stage / "outcomes.csv").exists()]
+    return [path for stage in stages if (path := stage / OUTCOMES_FILE).exists()]
 
 
 def _seconds_per_label(folder: CampaignFolder, results: Sequence[RoundResult]) -> float:
@@ -75,7 +75,7 @@ def _seconds_per_label(folder: CampaignFolder, results: Sequence[RoundResult]) -
 
 def _gain(here: RoundFolder) -> Estimate | None:
     """What the round gained on the frozen test; None where the tables are not (any more) there."""
-    files = [place.evaluate / "test_frames.csv" for place in (here.previous, here)]
+    files = [place.test_errors for place in (here.previous, here)]
     if not all(file.exists() for file in files):
         return None
     before, after = (pd.read_csv(file, dtype={"frame_id": str}).set_index("frame_id") for file in files)

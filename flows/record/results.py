@@ -13,6 +13,8 @@ from potential.calibration.calibration import Calibration, CalibrationScores
 from potential.data.config import Config
 
 RESULT_FILE = "result.json"
+SUMMARY_FILE = "summary.json"
+"""What a stage says of itself, in its folder."""
 
 
 class ErrorMetrics(Config):

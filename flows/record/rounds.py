@@ -114,6 +114,11 @@ class RoundFolder:
         return self.evaluate / "test_atoms.csv"
 
     @property
+    def test_errors(self) -> Path:
+        """Number of atoms and errors of every test frame."""
+        return self.evaluate / "test_frames.csv"
+
+    @property
     def evaluate_broad(self) -> Path:
         return self._learned / EVALUATE_BROAD.name
 

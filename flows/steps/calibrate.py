@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from flows.record.folder import CampaignFolder
-from flows.record.results import ArrivedSummary, CalibrationSummary, ErrorMetrics
+from flows.record.results import SUMMARY_FILE, ArrivedSummary, CalibrationSummary, ErrorMetrics
 from flows.record.rounds import RoundFolder
 from flows.record.stages import read_manifest
 from flows.record.table import ARRIVED, CALIBRATE
@@ -23,7 +23,7 @@ from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.evaluation import evaluate
 
-SUMMARY, ATOMS = "summary.json", "atoms.csv"
+ATOMS = "atoms.csv"
 
 
 @step("calibrate", "calibrate {here}")
@@ -67,10 +67,10 @@ def calibrate(campaign: CampaignFolder, here: RoundFolder, held_out: Dataset) ->
         )
         atoms = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["frame_id"])
         atoms.to_csv(into / ATOMS, index=False)
-        write_atomically(into / SUMMARY, summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
     CALIBRATE.run(here.calibrate, inputs, make)
-    summary = CalibrationSummary.model_validate_json((here.calibrate / SUMMARY).read_text())
+    summary = CalibrationSummary.model_validate_json((here.calibrate / SUMMARY_FILE).read_text())
     say(f"  {calibration_line(summary)}")
     return summary
 
@@ -98,10 +98,10 @@ def score_arrived(
                 calibration, pairs, bound_eV_per_A=campaign.config.exploration.telling_error
             ),
         )
-        write_atomically(into / SUMMARY, summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
     ARRIVED.run(here.arrived, inputs, make)
-    summary = ArrivedSummary.model_validate_json((here.arrived / SUMMARY).read_text())
+    summary = ArrivedSummary.model_validate_json((here.arrived / SUMMARY_FILE).read_text())
     say(f"  {arrived_line(summary)}")
     return summary
 

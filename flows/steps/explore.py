@@ -20,7 +20,7 @@ from exploration.settings import ExplorationConfig
 from exploration.strategies import Strategy
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import ExplorationSummary, LedgerCounts
+from flows.record.results import SUMMARY_FILE, ExplorationSummary, LedgerCounts
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings, read_manifest
@@ -144,10 +144,10 @@ def explore_with_committee(
             expected_error=found.expected_error,
             seconds=round(time.perf_counter() - began, 3),
         )
-        write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
     EXPLORE.run(here.explore, inputs, make)
-    summary = ExplorationSummary.model_validate_json((here.explore / "summary.json").read_text())
+    summary = ExplorationSummary.model_validate_json((here.explore / SUMMARY_FILE).read_text())
     counts = summary.ledger
     say(
         f"  exploration: {counts.accurate} accurate, {counts.candidate} candidate, {counts.failed} failed "

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import GuardSummary, PretrainSummary
+from flows.record.results import SUMMARY_FILE, GuardSummary, PretrainSummary
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings
 from flows.record.table import GUARD, PRETRAIN
@@ -152,7 +152,7 @@ def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Datase
             scratch=error(into / "without", "without pretraining", training, None),
             seconds=time.perf_counter() - began,
         )
-        write_atomically(into / teacher.SUMMARY, summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
         for checkpoints in (into / "with", into / "without"):
             shutil.rmtree(checkpoints)
 
@@ -163,7 +163,7 @@ def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Datase
         "seed": config.seed,
     }
     GUARD.run(campaign.guard, inputs, make)
-    found = GuardSummary.model_validate_json((campaign.guard / teacher.SUMMARY).read_text())
+    found = GuardSummary.model_validate_json((campaign.guard / SUMMARY_FILE).read_text())
     say(
         f"  on {found.n_held_out} labels held out: {1000 * found.pretrained:.1f} meV/Å with pretraining, "
         f"{1000 * found.scratch:.1f} without; it is {'kept' if found.keep else 'left out'}"
@@ -199,7 +199,7 @@ def take_over_weights(campaign: CampaignFolder, source: FromPotential, elements:
             energy_mae=None,
             seconds=0.0,
         )
-        write_atomically(into / teacher.SUMMARY, summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
     inputs = {
         "source": hashlib.sha256((source.path / "weights.safetensors").read_bytes()).hexdigest(),

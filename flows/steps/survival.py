@@ -9,7 +9,7 @@ from pathlib import Path
 from exploration.explore import explore
 from exploration.settings import SurvivalTest
 from flows.record.folder import CampaignFolder
-from flows.record.results import Survival, SurvivalSummary
+from flows.record.results import SUMMARY_FILE, Survival, SurvivalSummary
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings
@@ -61,10 +61,10 @@ def measure_survival(
             length_fs=dynamics.n_steps * dynamics.timestep_fs,
             seconds=round(time.perf_counter() - began, 3),
         )
-        write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
     SURVIVE.run(here.survive, inputs, make)
-    summary = SurvivalSummary.model_validate_json((here.survive / "summary.json").read_text())
+    summary = SurvivalSummary.model_validate_json((here.survive / SUMMARY_FILE).read_text())
     lines = (
         f"{at.survived} of {at.replicas} at {at.temperature_K:g} K ({at.mean_time_fs:.0f} fs)"
         for at in summary.at

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from exploration.teacher_md import Taught, Walk, Walked, distinct, walk, walks
 from flows.errors import CampaignError
-from flows.record.results import PretrainSummary, TeachSummary
+from flows.record.results import SUMMARY_FILE, PretrainSummary, TeachSummary
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings
 from flows.record.table import PRETRAIN, TEACH
@@ -38,7 +38,6 @@ from potential.training.train import train_committee
 from potential.training.training_config import TrainingConfig
 
 STORE = "teacher.db"
-SUMMARY = "summary.json"
 HELD_OUT = 20
 """The last of so many frames, in the order of the walks, is held out."""
 
@@ -78,7 +77,7 @@ def gather(
             _gather(into, structures, source, seed_for(seed, "teach"), count)
 
     TEACH.run(folder, inputs, make)
-    return TeachSummary.model_validate_json((folder / SUMMARY).read_text())
+    return TeachSummary.model_validate_json((folder / SUMMARY_FILE).read_text())
 
 
 def _gather(
@@ -110,7 +109,7 @@ def _gather(
     summary = TeachSummary(
         n_frames=len(data), n_alike=n_alike, n_walks=len(every), broken=tuple(broken), seconds=seconds
     )
-    write_atomically(into / SUMMARY, summary.model_dump_json(indent=2))
+    write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
 
 def taught(folder: Path) -> tuple[Dataset, int]:
@@ -154,7 +153,7 @@ def learn(
             _learn(into, data, source, model, training, elements, seed_for(seed, "pretrain"), count)
 
     PRETRAIN.run(folder, inputs, make)
-    return PretrainSummary.model_validate_json((folder / SUMMARY).read_text())
+    return PretrainSummary.model_validate_json((folder / SUMMARY_FILE).read_text())
 
 
 def _learn(
@@ -195,7 +194,7 @@ def _learn(
         energy_mae=found.energy_mae,
         seconds=trained.seconds,
     )
-    write_atomically(into / SUMMARY, summary.model_dump_json(indent=2))
+    write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
     for checkpoint in into.glob("checkpoint*"):  # as large as three models, and of no more use
         checkpoint.unlink()
 

@@ -13,7 +13,13 @@ from pathlib import Path
 import pandas as pd
 
 from flows.record.folder import CampaignFolder
-from flows.record.results import ErrorMetrics, EvaluationSummary, TrainingSummary, UncertaintyMetrics
+from flows.record.results import (
+    SUMMARY_FILE,
+    ErrorMetrics,
+    EvaluationSummary,
+    TrainingSummary,
+    UncertaintyMetrics,
+)
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings, Stage, read_manifest
@@ -105,12 +111,12 @@ def train(
             fingerprint=dataset.fingerprint,
             backend=trained.backend,
         )
-        write_atomically(into / "summary.json", summary.model_dump_json(indent=2))
+        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
         for checkpoint in into.glob("checkpoint*"):  # as large as three models, and of no more use
             checkpoint.unlink()
 
     TRAIN.run(here.train, inputs, make)
-    summary = TrainingSummary.model_validate_json((here.train / "summary.json").read_text())
+    summary = TrainingSummary.model_validate_json((here.train / SUMMARY_FILE).read_text())
     say(
         f"  training on {summary.n_train} frames, {summary.n_validation} held out: "
         f"{summary.epochs} epochs in {duration(summary.seconds)}"
@@ -138,7 +144,7 @@ def _evaluated(
     def make(into: Path) -> None:
         found = evaluate(load_committee(campaign, here), test)
         found.atoms.to_csv(into / here.test_atoms.name, index=False)
-        found.frames.to_csv(into / "test_frames.csv", index=False)
+        found.frames.to_csv(into / here.test_errors.name, index=False)
         summary = EvaluationSummary(
             test=ErrorMetrics(**{name: getattr(found, name) for name in ErrorMetrics.model_fields}),
             uncertainty=UncertaintyMetrics(

@@ -15,7 +15,7 @@ import pandas as pd
 from exploration.labelled_pool import select_from_pool
 from exploration.strategies import Strategy
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings, Stage
+from flows.record.stages import Settings, Stage, is_finished
 from flows.settings.study_config import LabelledFile, StudyConfig
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
@@ -219,7 +219,7 @@ def finished_points(config: StudyConfig) -> pd.DataFrame:
     for curve in curves_of(config):
         for i, size in enumerate(config.sizes):
             here = _place(config, curve, i, size)
-            if not (here / "manifest.json").exists():
+            if not is_finished(here):
                 break
             names = {"model": curve.model, "strategy": curve.strategy, "seed": curve.seed, "size": size}
             rows.append({**names, **_metrics(here)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.record.folder import CampaignFolder
-from flows.record.results import GuardSummary, PretrainSummary, TeachSummary
+from flows.record.results import SUMMARY_FILE, GuardSummary, PretrainSummary, TeachSummary
 from flows.record.stages import is_finished
 from flows.views.summary import duration
 
@@ -50,4 +50,4 @@ def pretraining_line(folder: CampaignFolder) -> str | None:
 
 
 def _summary(stage: Path) -> bytes:
-    return (stage / "summary.json").read_bytes()
+    return (stage / SUMMARY_FILE).read_bytes()
