@@ -54,9 +54,8 @@ def test_a_killed_worker_costs_one_attempt_and_a_deadly_frame_ends_in_quarantine
     campaign = CampaignFolder.open(write_lj_campaign(tmp_path, labeling=labeling))
     store = LabelStore(campaign.label_store)
     frames = [argon(seed) for seed in range(12)]
-    (tmp_path / "deadly" / frames[0].id).write_text(
-        "1"
-    )  # its worker dies once. It is among the first, which are tasks of their own
+    # Its worker dies once. It is among the first, which are tasks of their own.
+    (tmp_path / "deadly" / frames[0].id).write_text("1")
     (tmp_path / "deadly" / frames[7].id).write_text("1000")
 
     @flow

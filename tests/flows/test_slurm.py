@@ -1,4 +1,4 @@
-"""Labels, a training and an exploration through a real SLURM: one node, on the loopback address."""
+"""Labels through a real SLURM: one node, on the loopback address."""
 
 import os
 import subprocess
@@ -62,7 +62,8 @@ def test_pyscf_labels_come_out_of_jobs_of_which_one_is_cancelled(
         tmp_path,
         write_lj_campaign,
         rounds=0,
-        level={"labeler": "pyscf", "xc": "PBE", "basis": "def2-QZVP", "density_fit": False, "grid_level": 1},
+        level={"labeler": "pyscf", "xc": "PBE", "basis": "def2-TZVP", "density_fit": False, "grid_level": 3},
+        pretraining=False,
     )
     path.write_text(path.read_text().replace(str(argon_file()), str(tmp_path / "water.xyz")))
     (tmp_path / "water.xyz").write_text(WATER)
