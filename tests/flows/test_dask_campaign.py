@@ -77,5 +77,7 @@ def test_a_killed_worker_costs_one_attempt_and_a_deadly_frame_ends_in_quarantine
             assert found[frame.id].energy == compute(frame, LennardJonesLevel()).energy
     assert found[frames[0].id].provenance["attempts"] == 2
     others = [label for id, label in found.items() if id != frames[0].id]
-    # at most the labels that were on the same worker, or in the same batch
-    assert sum(label.provenance.get("attempts", 1) > 1 for label in others) == 0
+    # A label that Dask had put on the same worker dies with it; there were three deaths, of two workers.
+    charged = [label.provenance.get("attempts", 1) - 1 for label in others]
+    assert max(charged) <= 1
+    assert sum(charged) <= 3
