@@ -16,6 +16,7 @@ any host name but this machine's (which keeps out pages that rebind theirs).
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -30,13 +31,17 @@ from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from flows.engine.prefect_home import mend_database, require_writable_home
 from flows.engine.prefect_settings import DASHBOARD
 from flows.errors import CampaignError
+from labeling.location import without_passwords
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 10.0
 LAST_WORD_S = 20.0
 """After which a campaign without a server is ended, where Prefect does not let it end by itself."""
+ERROR = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception)\b.*", re.MULTILINE)
+"""The last line of a traceback."""
 OWN_HOSTS = ["127.0.0.1", "localhost"]
 
 
@@ -47,8 +52,8 @@ def embedded_api() -> Iterator[Callable[[], None]]:
     Gives a function that waits until it answers; call it before the first flow.
 
     Raises:
-        CampaignError: (from that function) if the server does not come up; (from the context) if it
-            died twice.
+        CampaignError: if it cannot keep its runs; (from that function) if the server does not come up;
+            (from the context) if it died twice.
     """
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,
@@ -58,6 +63,7 @@ def embedded_api() -> Iterator[Callable[[], None]]:
         temporary_settings,
     )
 
+    require_writable_home()
     credential = f"alnico:{secrets.token_urlsafe(32)}"
     with (
         socket.create_server(("127.0.0.1", 0), backlog=128) as listening,
@@ -104,8 +110,7 @@ class Server:
     def last_words(self) -> str:
         """Why the campaign ends."""
         return (
-            f"the embedded Prefect server ended twice, the last time {self._how_it_ended()}:\n"
-            f"{self._tail()}\n"
+            f"the embedded Prefect server ended twice, the last time {self._how_it_ended()}{self._said()}\n"
             "The same command goes on from here. For a server of your own: `prefect server start`, and "
             "PREFECT_API_URL=http://127.0.0.1:4200/api."
         )
@@ -125,10 +130,7 @@ class Server:
             except (URLError, OSError):
                 time.sleep(0.1)
         how = "did not answer in time" if self.process.poll() is None else f"ended {self._how_it_ended()}"
-        raise CampaignError(
-            f"the embedded Prefect server {how}.\n{self._tail()}\n"
-            f"It keeps its database in {_home()}, which must be writable; PREFECT_HOME names another folder."
-        )
+        raise CampaignError(f"the embedded Prefect server {how}{self._said()}\n{mend_database()}")
 
     def __enter__(self) -> Server:
         self.process = self._start()
@@ -180,16 +182,16 @@ class Server:
         code = self.process.returncode
         return f"by signal {-code}" if code is not None and code < 0 else f"with code {code}"
 
-    def _tail(self) -> str:
+    def _said(self) -> str:
+        """The error that it ended with, in a line, and where the rest is."""
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()[-8:]
-        return "\n".join(line[:150] for line in lines) or "(it said nothing)"
-
-
-def _home() -> str:
-    from prefect.settings import PREFECT_HOME
-
-    return str(PREFECT_HOME.value())
+        said = without_passwords(self._log.read().decode(errors="replace"))
+        errors = ERROR.findall(said)
+        if not errors:
+            return "."
+        with tempfile.NamedTemporaryFile(prefix="prefect-server-", suffix=".log", delete=False) as kept:
+            kept.write(said.encode())
+        return f": {errors[-1][:300]} (all that it said: {kept.name})"
 
 
 def _send_what_is_left() -> None:

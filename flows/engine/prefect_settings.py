@@ -6,6 +6,7 @@ Settings of the user (environment, profile, prefect.toml) go before these.
 from __future__ import annotations
 
 import os
+import warnings
 
 DASHBOARD = "http://127.0.0.1:4200"
 """Where `prefect server start` shows the runs that the embedded API kept."""
@@ -27,3 +28,5 @@ def use_embedded_prefect() -> None:
     """Set the environment; Prefect reads it when it is imported, so call this before."""
     for name, value in EMBEDDED.items():
         os.environ.setdefault(name, value)
+    # `flows.engine.prefect_home` says it where it matters, with a remedy
+    warnings.filterwarnings("ignore", "Failed to create the Prefect home directory")

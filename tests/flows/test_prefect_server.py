@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -150,3 +151,44 @@ def test_a_server_that_does_not_take_our_credential(
     with temporary_settings({PREFECT_API_AUTH_STRING: "me:wrong"}):
         assert run_command(["run", str(path)]) == 1
     assert "Set PREFECT_API_AUTH_STRING=user:password" in capsys.readouterr().err
+
+
+def run_in_home(folder: Path, write: Callable[..., Path], **environment: str) -> str:
+    """What `alnico run` says that must fail."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "alnico", "run", str(write(folder))],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (1, ""), ended
+    assert ended.stderr.count("\n") <= 3, ended.stderr
+    return ended.stderr
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path, write_lj_campaign: Callable[..., Path]):
+    home = tmp_path / "home"
+    home.touch()  # a file: root may write wherever a mode forbids it
+    said = run_in_home(tmp_path, write_lj_campaign, HOME=str(home))
+    assert f"Prefect keeps its runs in {home}/.prefect, which cannot be written" in said
+    assert "export PREFECT_HOME=" in said
+
+
+@pytest.mark.slow
+def test_a_database_of_prefect_that_is_none(tmp_path: Path, write_lj_campaign: Callable[..., Path]):
+    (tmp_path / "prefect.db").write_bytes(b"no database" * 1000)
+    said = run_in_home(tmp_path, write_lj_campaign, PREFECT_HOME=str(tmp_path))
+    assert "the embedded Prefect server ended with code 3: " in said
+    assert "file is not a database" in said
+    assert f"Its database is {tmp_path}/prefect.db. Move it away" in said
+
+
+@pytest.mark.slow
+def test_a_database_server_of_prefect_that_is_away(tmp_path: Path, write_lj_campaign: Callable[..., Path]):
+    away = "postgresql+asyncpg://me:secret@127.0.0.1:9/prefect"
+    said = run_in_home(tmp_path, write_lj_campaign, PREFECT_SERVER_DATABASE_CONNECTION_URL=away)
+    assert "postgresql+asyncpg://me@127.0.0.1:9/prefect" in said
+    assert "secret" not in said
