@@ -24,32 +24,15 @@ import ase.db
 import ase.io
 from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression, string2index
 
-from potential.data import mol_file, xyz_file
+from potential.data import charge_in_files, mol_file, xyz_file
 
 XYZ, MOL = (".xyz", ".extxyz", ".exyz"), (".mol", ".sdf", ".mdl")
 PYMATGEN = ("*.cssr", "*.mcif", "*chgcar*", "*locpot*", "*aeccar*")
 COMPRESSED = (".gz", ".bz2", ".xz")
 PICKLED = ("bundletrajectory", "gpw", "mysql", "postgresql")
 ULM = b"- of Ulm"
-CHARGE_IN_OUTPUT = {
-    "gaussian-out": r"Charge\s*=\s*([+-]?\d+)\s+Multiplicity",
-    "orca-output": r"Total Charge\s+Charge\s+\.+\s*([+-]?\d+)",
-    "nwchem-in": r"(?im)^\s*charge\s+([+-]?\d+)(?=\.?0*\s*$)",
-    "nwchem-out": r"(?im)^\s*charge\s*[:=]\s*([+-]?\d+)(?=\.?0*\s*$)",
-}
-MULTIPLICITY_IN_OUTPUT = {
-    "gaussian-out": r"Multiplicity\s*=\s*(\d+)",
-    "orca-output": r"Multiplicity\s+Mult\s+\.+\s*(\d+)",
-    "nwchem-in": r"(?im)^\s*mult\s+(\d+)\s*$",
-    "nwchem-out": r"(?im)^\s*spin multiplicity\s*:\s*(\d+)\s*$",
-}
-UNPAIRED_IN_OUTPUT = {  # NWChem's SCF
-    "nwchem-in": r"(?im)^\s*nopen\s+(\d+)\s*$",
-    "nwchem-out": r"(?im)^\s*open shells\s*=\s*(\d+)\s*$",
-}
-SPIN_WORDS = ("singlet", "doublet", "triplet", "quartet", "quintet", "sextet", "septet", "octet")
-SPIN_WORD = re.compile(rf"(?im)^\s*({'|'.join(SPIN_WORDS)})(?=\s*(?:;|$))")
 COMMA_CHARGE = re.compile(r"(?m)^([ \t]*[+-]?\d+)[ \t]*,[ \t]*(\d+)[ \t]*$")
+SHELX_ATOM = re.compile(r"(?m)^ *([A-Za-z]+)\w* +\d+(?: +[+-]?[\d.]+){3} +([+-]?[\d.]+)")
 NEGATIVE_LENGTH = re.compile(r"(?im)^\s*(_cell_length_[abc])\s+['\"]?(-\S*?)['\"]?\s*$")
 PDB_CHARGE = re.compile(r"^(?:ATOM  |HETATM).{72}(\d)([+-])", re.M)
 
@@ -117,6 +100,8 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             return [row.toatoms(add_additional_information=True) for row in database.select()][wanted]
     if kind == "cif":
         _refuse_negative_lengths(_text(path))
+    if kind == "res":
+        _refuse_shared_sites(_text(path))
     more: dict[str, Any] = {}
     source: str | io.StringIO = str(path)
     if kind == "gaussian-in":
@@ -134,8 +119,8 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             said = atoms.calc.parameters
             atoms.info.update(charge=said.get("charge"), multiplicity=said.get("mult"))
             atoms.calc = None
-    if kind in CHARGE_IN_OUTPUT:
-        said = _charge_and_spin(_text(path), kind)
+    if kind in charge_in_files.KINDS:
+        said = charge_in_files.charge_and_spin(_text(path), kind)
         for atoms in found:
             atoms.info.update(said)
     if kind == "proteindatabank" and (charges := PDB_CHARGE.findall(_text(path))):
@@ -145,21 +130,12 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
     return found
 
 
-def _charge_and_spin(text: str, kind: str) -> dict[str, int]:
-    """What an input or output says of charge, multiplicity and unpaired electrons, which ASE leaves out."""
-    patterns = {
-        "charge": CHARGE_IN_OUTPUT,
-        "multiplicity": MULTIPLICITY_IN_OUTPUT,
-        "spin": UNPAIRED_IN_OUTPUT,
-    }
-    said = {
-        key: int(found[1])
-        for key, of_kind in patterns.items()
-        if kind in of_kind and (found := re.search(of_kind[kind], text))
-    }
-    if kind == "nwchem-in" and (word := SPIN_WORD.search(text)):
-        said["spin"] = SPIN_WORDS.index(word[1].lower())
-    return said
+def _refuse_shared_sites(shelx: str) -> None:
+    """Raise ValueError for an occupancy (the number after the position) that is not 1, or 11: fixed at 1."""
+    elements = {word.upper() for line in re.findall(r"(?im)^SFAC(.*)$", shelx) for word in line.split()}
+    for name, occupancy in SHELX_ATOM.findall(shelx):
+        if name.upper() in elements and abs(abs(float(occupancy)) % 10 - 1) > 1e-3:
+            raise ValueError(f"{name} has the occupancy {occupancy}; make an ordered structure of it first")
 
 
 def _refuse_negative_lengths(cif: str) -> None:

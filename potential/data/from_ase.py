@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,22 +30,38 @@ OURS = (
 ASES = ("key_value_pairs", "data", "unique_id", "spacegroup", "unit_cell", "occupancy", "calculator")
 LABELS = (*all_properties, "virial", "virials", "stress", "energy", "forces")
 ISOTOPE_AMU = 0.5
+OCCUPANCY = re.compile(r"(?i)(site_?)?occ(upanc(y|ies))?")
+HELD = re.compile(r"(?i)(is_?)?(fix|fixed|frozen|freeze|constrain(ed|ts?)|selective_?dynamics)(_?atoms?)?")
+FORMAL_CHARGES = re.compile(r"(?i)formal_?charges?")
 
 
 def refuse_partial_occupancy(atoms: Atoms) -> None:
     """Raise ValueError where a site is not occupied by exactly one atom, as CIF and PDB can say."""
     sites = atoms.info.get("occupancy")
-    shared = [s for s in sites.values() if len(s) > 1 or not abs(sum(s.values()) - 1) < 1e-3] if sites else []
-    column = np.asarray(atoms.arrays.get("occupancy", np.ones(len(atoms))), dtype=float)
+    shared = [s for s in sites.values() if not _is_one_atom(s)] if isinstance(sites, Mapping) else []
+    columns = [np.asarray(a, float) for name, a in atoms.arrays.items() if OCCUPANCY.fullmatch(name)]
     # 0 throughout is a column that nobody filled in
-    partial = column.any() and not (np.abs(column - 1) < 1e-3).all()
+    partial = [c for c in columns if c.any() and not (np.abs(c - 1) < 1e-3).all()]
     if shared or partial:
-        what = ", ".join(map(str, shared[:3])) or f"occupancies {sorted(set(column.tolist()))[:4]}"
+        what = ", ".join(map(str, shared[:3])) or f"occupancies {sorted({*partial[0].ravel().tolist()})[:4]}"
         raise ValueError(
             f"{atoms.get_chemical_formula()} has partially occupied sites ({what}); make an ordered "
             "structure of it first "
             "(pymatgen.transformations.standard_transformations.OrderDisorderedStructureTransformation)"
         )
+
+
+def _is_one_atom(site: Mapping[str, Any]) -> bool:
+    """CIF writes `?` or `.` where nobody knows, and then means 1."""
+    known = [share for share in site.values() if not isinstance(share, str)]
+    return len(site) == 1 and all(abs(share - 1) < 1e-3 for share in known)
+
+
+def charges_of_atoms(atoms: Atoms) -> np.ndarray:
+    """ASE's initial charges, or a column of formal charges, in elementary charges."""
+    columns = [a for name, a in atoms.arrays.items() if FORMAL_CHARGES.fullmatch(name) and a.ndim == 1]
+    given: np.ndarray = columns[0] if columns else atoms.get_initial_charges()
+    return given
 
 
 def refuse_isotopes(numbers: np.ndarray, masses: np.ndarray) -> None:
@@ -60,12 +77,23 @@ def refuse_isotopes(numbers: np.ndarray, masses: np.ndarray) -> None:
         )
 
 
+def held_columns(atoms: Atoms) -> list[str]:
+    """Columns that seem to say which atoms may not move, in no spelling of ASE's."""
+    return [name for name in atoms.arrays if HELD.fullmatch(name)]
+
+
 def fixed_atoms(atoms: Atoms) -> tuple[int, ...]:
     """Indices of the atoms that may not move, by FixAtoms or in all three directions.
 
     Raises:
-        ValueError: for constraints of another kind, which a frame cannot keep.
+        ValueError: for constraints of another kind, which a frame cannot keep, and for columns that seem to
+            hold atoms in a spelling of their own.
     """
+    if held := held_columns(atoms):
+        raise ValueError(
+            f"the column {held[0]} is not read, and seems to hold atoms; say so with the column "
+            "move_mask:L:1 (F for an atom that may not move), or remove it"
+        )
     fixed: set[int] = set()
     for constraint in atoms.constraints:
         if not fixes_wholly(constraint):

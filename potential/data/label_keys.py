@@ -18,7 +18,13 @@ ENERGY, FORCES = "energy", "forces"
 STRESS, VIRIAL = ("stress", "stresses"), ("virial", "virials")
 # A stress computed twice, or written with six digits, is the same stress.
 SAME_STRESS = 1e-3
-OTHER_UNITS = re.compile(r"hartree|bohr|kcal|kj|ry|gpa|kbar|a\.u", re.I)
+UNITS_KEY = re.compile(r"(\w+_)?units?(_\w+)?", re.I)
+OTHER_UNITS = re.compile(
+    r"hartree|bohr|kcal|kj|\bry|rydberg|gpa|kbar|\ba\.?u\b|\bha\b|ev/atom|mev|nm\b|j/mol", re.I
+)
+OTHER_LABEL = re.compile(
+    r"\w+_(energy|forces?|stress|virials?)|(energy|forces?|stress|virials?)_(?!weight|scale|unit)\w+", re.I
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,7 @@ class LabelKeys:
         energy: e.g. "REF_energy".
         forces: e.g. "REF_forces".
         stress: e.g. "REF_stress", or of a virial, e.g. "REF_virial"; None: `stress` or `virial`, in any
-            case, or with what `energy` has before "energy" (`REF_stress` beside `REF_energy`).
+            case, or with what `energy` has around "energy" (`REF_stress` beside `REF_energy`).
     """
 
     energy: str = ENERGY
@@ -60,7 +66,7 @@ def labels_of(atoms: Atoms, frame: Frame, keys: LabelKeys) -> Found:
         raise ValueError(
             f"no {' and no '.join(missing)}; it has {sorted(map(str, entries))}; {_remedy(entries, keys)}"
         )
-    _refuse_other_units(entries.get("units"))
+    _refuse_other_units(entries)
     energy, forces = _number(keys.energy, entries), _array(keys.forces, entries, len(frame))
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         raise ValueError(
@@ -79,8 +85,10 @@ def everything_of(atoms: Atoms) -> dict[str, Any]:
 
 def _remedy(entries: Mapping[str, Any], keys: LabelKeys) -> str:
     def candidate(word: str, wanted: str) -> str:
-        near = [key for key in entries if word in str(key).lower() and "free" not in str(key).lower()]
-        return wanted if wanted in entries else min(near, key=len, default="")
+        near = [str(key) for key in entries if word in str(key).lower()]
+        return (
+            wanted if wanted in entries else min(near, key=lambda key: ("free" in key, len(key)), default="")
+        )
 
     if not (candidate("energy", keys.energy) and candidate("force", keys.forces)):
         return "label it first, with `alnico label`"
@@ -104,9 +112,12 @@ def _array(key: str, entries: Mapping[str, Any], n_atoms: int) -> np.ndarray:
     return value.astype(np.float64).reshape(n_atoms, 3)
 
 
-def _refuse_other_units(units: Any) -> None:
-    if isinstance(units, str) and OTHER_UNITS.search(units):
-        raise ValueError(f"its units are {units!r}; convert it to eV, eV/Å and eV/Å^3, and remove `units`")
+def _refuse_other_units(entries: Mapping[str, Any]) -> None:
+    for key, said in entries.items():
+        if isinstance(said, str) and UNITS_KEY.fullmatch(str(key)) and OTHER_UNITS.search(said):
+            raise ValueError(
+                f"its {key} says {said!r}; convert it to eV, eV/Å and eV/Å^3, and remove `{key}`"
+            )
 
 
 def _stress(
@@ -140,9 +151,9 @@ def _stress_names(entries: Mapping[str, Any], keys: LabelKeys) -> list[str]:
     """Stresses before virials."""
     if keys.stress is not None:
         return [keys.stress] if keys.stress in entries else []
-    prefix = keys.energy.lower().partition("energy")[0] if "energy" in keys.energy.lower() else ""
-    for before in dict.fromkeys((prefix, "")):
-        wanted = [before + word for word in (*STRESS, *VIRIAL)]
+    before, named, after = keys.energy.lower().partition("energy")
+    for first, last in dict.fromkeys(((before, after) if named else ("", ""), ("", ""))):
+        wanted = [first + word + last for word in (*STRESS, *VIRIAL)]
         if found := [key for word in wanted for key in entries if str(key).lower() == word]:
             # ASE names per-atom stresses `stresses`
             return [key for key in found if np.size(entries[key]) in (6, 9) or key.lower() != "stresses"]
@@ -175,7 +186,7 @@ def _left_alone(entries: Mapping[str, Any], keys: LabelKeys) -> list[str]:
     others = [
         key
         for key in entries
-        if str(key) not in used and re.fullmatch(r"\w+_(energy|forces?|stress|virials?)", str(key))
+        if str(key) not in used and OTHER_LABEL.fullmatch(str(key))
         if not str(key).startswith("free_") and np.asarray(entries[key]).dtype.kind in "if"
         if keys.stress is not None or key not in _stress_names(entries, keys)
     ]

@@ -13,7 +13,13 @@ from ase.collections import g2
 from ase.data import atomic_masses
 
 from potential.data.frame import Frame
-from potential.data.from_ase import fixed_atoms, refuse_isotopes, refuse_partial_occupancy, user_info
+from potential.data.from_ase import (
+    charges_of_atoms,
+    fixed_atoms,
+    refuse_isotopes,
+    refuse_partial_occupancy,
+    user_info,
+)
 from potential.data.plausibility import check_frame, lowest_spin
 from potential.data.said import said_of
 from potential.data.xyz_file import COMMENT
@@ -106,7 +112,7 @@ def frame_of(
     if charge is None:
         charge = said.charge
     if charge is None:
-        charge = _integer("charge", structure.get_initial_charges().sum())
+        charge = _integer("charge", charges_of_atoms(structure).sum())
     if spin is None:
         spin = said.spin
     if spin is None:

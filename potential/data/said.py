@@ -2,7 +2,7 @@
 
 | said | spellings (any case, `_`, `-` and spaces ignored) | read as |
 |---|---|---|
-| charge | `charge`, `total_charge`, `net_charge`, `tot_charge`, ..., `q` | elementary charges |
+| charge | `charge`, `total_charge`, `net_charge`, `tot_charge`, ..., `q`, `chrg` | elementary charges |
 | spin | `spin`, `unpaired_electrons`, `n_unpaired`, `uhf` | unpaired electrons, 2S |
 | multiplicity | `multiplicity`, `spin_multiplicity`, `mult` | 2S + 1 |
 | either | `total_spin` | whichever the number of electrons allows: 2S and 2S + 1 are never both possible |
@@ -19,7 +19,7 @@ import numpy as np
 
 CHARGE = re.compile(
     r"(total|tot|net|system|sys|mol|molecular|molecule|molecules|overall|formal|cell|frame|ion|ionic)?"
-    r"charge(total|tot|net)?|q|qtot|qtotal|totalq"
+    r"charge(total|tot|net)?|q|qtot|qtotal|totalq|i?ch(a)?rg|chg"
 )
 SPIN = re.compile(r"spin|(n|num|number)?(of)?unpaired(electrons)?|uhf|twos|2s")
 MULTIPLICITY = re.compile(r"(total)?(spin)?mult(iplicity)?")
@@ -27,11 +27,12 @@ EITHER = re.compile(r"(total|net)spin|spin(total|net)")
 
 IN_TEXT = {
     "charge": re.compile(
-        r"(?<![a-z_])(?:charge|q(?=\s*[:=]))\s*(?:is)?\s*[:=]?\s*([+-]?\d+|\d+[+-])(?![\w.])", re.I
+        r"(?<![a-z_])(?:charge|chrg|q(?=\"?\s*[:=]))\"?\s*(?:is|of)?\s*[:=]?\s*([+-]?\d+|\d+[+-])(?![\w.])",
+        re.I,
     ),
-    "multiplicity": re.compile(r"(?<![a-z])mult(?:iplicity)?\s*(?:is)?\s*[:=]?\s*(\d+)(?![\w.])", re.I),
+    "multiplicity": re.compile(r"(?<![a-z])mult(?:iplicity)?\"?\s*(?:is|of)?\s*[:=]?\s*(\d+)(?![\w.])", re.I),
 }
-TWO_INTEGERS = re.compile(r"\s*([+-]?\d+)\s+(\d+)\s*")
+TWO_INTEGERS = re.compile(r"\s*([+-]?\d+)(?:\s+|\s*,\s*)(\d+)\s*")
 MOST = 20  # beyond this charge or multiplicity, two integers in a comment are something else
 
 

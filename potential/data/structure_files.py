@@ -7,6 +7,7 @@ Objects and molecules by name are in `potential.data.molecules`, the physical ch
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.formats import read_objects
 from potential.data.frame import Frame
-from potential.data.from_ase import fixes_wholly, user_info
+from potential.data.from_ase import fixes_wholly, held_columns, user_info
 from potential.data.json_text import decode_json, encode_json
 from potential.data.label_keys import LabelKeys, labels_of
 from potential.data.molecules import frame_of, molecule
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 KEY_DIGITS = 12
+LEVEL = re.compile(r"(?i)(level|theory|level_?of_?theory|lot|xc|functional|xc_?functional|basis(_?set)?)")
+"""What other programs call a level of theory, or a part of it."""
 UNITS = "energy eV, forces eV/Angstrom, stress eV/Angstrom^3, positions Angstrom"
 
 
@@ -112,6 +115,9 @@ def read_dataset(
         if len(kept) < len(atoms.constraints):
             notes.append("constraints that hold atoms only partly are left out")
         atoms.set_constraint(kept)
+        for column in held_columns(atoms):
+            del atoms.arrays[column]
+            notes.append(f"the column {column} is left out")
     frames = list(_frames(objects, path, charge=charge, spin=spin, check=True, notes=notes))
     for atoms in objects:
         atoms.set_constraint()  # ASE would set the forces of fixed atoms to zero
@@ -131,7 +137,9 @@ def read_dataset(
             provenance={"file": str(path), "structure": i},
         )
         items.append(LabelledFrame(frame=frame, label=label))
-    _refuse_mixed_levels(path, [_level_key(atoms) for atoms in objects])
+    _refuse_mixed_levels(path, "level_key", [_level_key(atoms) for atoms in objects])
+    for word in dict.fromkeys(key for atoms in objects for key in atoms.info if LEVEL.fullmatch(str(key))):
+        _refuse_mixed_levels(path, word, [_words(atoms.info.get(word)) for atoms in objects])
     try:
         dataset = Dataset.of(items)
     except ValueError as error:
@@ -170,12 +178,16 @@ def _level_key(atoms: Any) -> str | None:
     return f"{key:0{KEY_DIGITS}d}" if isinstance(key, int | np.integer) else str(key).removeprefix("level-")
 
 
-def _refuse_mixed_levels(path: Path, keys: Sequence[str | None]) -> None:
+def _words(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _refuse_mixed_levels(path: Path, what: str, keys: Sequence[str | None]) -> None:
     first = {key: keys.index(key) for key in dict.fromkeys(keys)}
     if len(first) > 1:
         said = ", ".join(f"{key or 'none'} (structure {i})" for key, i in first.items())
         raise ValueError(
-            f"{path} mixes labels of {len(first)} levels of theory: level_key {said}; a potential learns "
+            f"{path} mixes labels of {len(first)} levels of theory: {what} {said}; a potential learns "
             "from one level: write one file for each (`alnico labels export` of one level)"
         )
 

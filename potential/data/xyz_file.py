@@ -20,6 +20,7 @@ from potential.data.notes import StructureWarning
 
 COMMENT = "comment"
 SIX = re.compile(r"(?<!\S)(virial|stress)=")
+IDS = re.compile(r"(?<!\S)(level_key|frame_id)=\"?([0-9a-zA-Z.+-]+)\"?(?!\S)")
 LATTICE_LIKE = ("lattice", "cell", "unitcell", "box")
 
 
@@ -94,7 +95,11 @@ def _parse(part: _Part) -> Atoms:
 
 
 def _key_values(line: str) -> dict[str, object]:
-    """As ASE's, which refuses a virial or stress of 6 components."""
+    """As ASE's, which takes some of our ids for numbers and refuses a virial or stress of 6 components."""
+    return {**_by_ase(line), **{key: text for key, text in IDS.findall(line)}}
+
+
+def _by_ase(line: str) -> dict[str, object]:
     try:
         return dict(key_val_str_to_dict(line))
     except ValueError as error:

@@ -125,6 +125,25 @@ def test_occupancies_as_a_column_are_looked_at():
         frame_of(atoms)
 
 
+@pytest.mark.parametrize("unknown", ["?", "."])
+def test_an_occupancy_that_nobody_knows_is_one(tmp_path, unknown):
+    (tmp_path / "f.cif").write_text(CIF + f"Na1 Na 0 0 0 {unknown}\n")
+    assert len(read_frames(tmp_path / "f.cif")[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("occupancy", "whole"), [("1.0", True), ("11.0", True), ("0.5", False), ("10.5", False)]
+)
+def test_occupancies_of_shelx_are_looked_at(tmp_path, occupancy, whole):
+    header = "TITL x\nCELL 0.7 5 5 5 90 90 90\nZERR 4 0.001 0.001 0.001 0.5 0 0\nLATT -1\nSFAC Na\n"
+    (tmp_path / "f.res").write_text(f"{header}Na 1 0 0 0 {occupancy}\nEND\n")
+    if whole:
+        assert len(read_frames(tmp_path / "f.res")[0]) == 1
+    else:
+        with pytest.raises(ValueError, match=rf"Na has the occupancy {occupancy}"):
+            read_frames(tmp_path / "f.res")
+
+
 def test_isotopes_are_refused_in_objects_too():
     from pymatgen.core import Molecule
 

@@ -57,7 +57,10 @@ def test_stress_and_virial_must_agree(tmp_path):
         ('Virial="1 2 3"', "Virial has 3 components, expected 6"),
         ('stress="1 2 3"', "stress"),
         ('virial="1 5 0 0 1 0 0 0 1"', "virial is not symmetric"),
-        ('units="Hartree, Bohr"', "units are 'Hartree, Bohr'"),
+        ('units="Hartree, Bohr"', "units says 'Hartree, Bohr'"),
+        ("stress_unit=GPa", "stress_unit says 'GPa'"),
+        ("energy_units=Ha", "energy_units says 'Ha'"),
+        ("unit_energy=eV/atom", "unit_energy says 'eV/atom'"),
     ],
 )
 def test_a_stress_that_is_none_is_refused(tmp_path, extra, message):
@@ -87,6 +90,20 @@ def test_prefixes_and_other_names(tmp_path):
         read(tmp_path, "1\n\nHe 0 0 0\n")
 
 
+def test_suffixes(tmp_path):
+    text = crystal(f'virial_ref="{NINE}"', energy="energy_ref=-3", forces="forces_ref")
+    with pytest.warns(StructureWarning, match="read the stress from virial_ref"):
+        data = read(tmp_path, text, energy="energy_ref", forces="forces_ref")
+    np.testing.assert_allclose(data.labels[0].stress, -MATRIX / VOLUME)
+    with pytest.warns(StructureWarning, match="stress_voigt not read"):
+        assert read(tmp_path, crystal(f'stress_voigt="{SIX}"')).labels[0].stress is None
+
+
+def test_a_free_energy_alone_is_named(tmp_path):
+    with pytest.raises(ValueError, match="--energy free_energy --forces forces"):
+        read(tmp_path, crystal("", energy="free_energy=-1"))
+
+
 def test_a_second_set_of_labels_is_told(tmp_path):
     with pytest.warns(StructureWarning, match="REF_energy not read, but energy and forces"):
         assert read(tmp_path, crystal("REF_energy=-9")).labels[0].energy == -1
@@ -99,7 +116,13 @@ def test_an_energy_that_is_no_number_is_refused(tmp_path, energy):
 
 
 @pytest.mark.parametrize(
-    "keys", [("a559557d2110", "c9d30063694c"), ("a559557d2110", None), (123456789012, "a")]
+    "keys",
+    [
+        ("a559557d2110", "c9d30063694c"),
+        ("a559557d2110", None),
+        (123456789012, "a"),
+        ("111111e11111", "222222e22222"),  # which read as infinity
+    ],
 )
 def test_two_levels_in_one_file_are_refused(tmp_path, keys):
     texts = [
@@ -110,6 +133,14 @@ def test_two_levels_in_one_file_are_refused(tmp_path, keys):
         read(tmp_path, *texts)
     data = read(tmp_path, texts[0])
     assert data.labels[0].level_key == str(keys[0])
+
+
+@pytest.mark.parametrize("word", ["level", "theory", "xc", "Functional", "basis"])
+def test_two_levels_by_other_words_are_refused(tmp_path, word):
+    texts = [crystal(f"{word}=PBE"), crystal(f"{word}=BLYP").replace("3 -0.1", "3.1 -0.1")]
+    with pytest.raises(ValueError, match=rf"{word} PBE \(structure 0\), BLYP \(structure 1\)"):
+        read(tmp_path, *texts)
+    assert read(tmp_path, texts[0]).frames[0].info[word] == "PBE"
 
 
 def test_duplicates_are_told_and_contradictions_refused(tmp_path):
@@ -125,6 +156,15 @@ def test_constraints_do_not_matter_to_labels(tmp_path):
     with pytest.warns(StructureWarning, match="hold atoms only partly are left out"):
         assert len(read(tmp_path, text)) == 1
     with pytest.raises(ValueError, match="FixCartesian"):
+        read_frames(tmp_path / "f.xyz")
+
+
+def test_a_column_that_seems_to_hold_atoms_is_refused_in_a_start_and_left_out_of_labels(tmp_path):
+    text = crystal("").replace("forces:R:3", "forces:R:3:fixed:L:1")
+    text = text.replace("0.1 0 0\n", "0.1 0 0 T\n")
+    with pytest.warns(StructureWarning, match="the column fixed is left out"):
+        assert len(read(tmp_path, text.replace("-0.1 0 0\n", "-0.1 0 0 F\n"))) == 1
+    with pytest.raises(ValueError, match=r"the column fixed is not read.*move_mask"):
         read_frames(tmp_path / "f.xyz")
 
 

@@ -150,8 +150,63 @@ end
 task {name} energy
 """
 
+ESPRESSO = """&system
+ ibrav=0, nat=2, ntyp=2, ecutwfc=30
+ ! tot_charge = 5
+ tot_charge = {charge}.d0, tot_magnetization={unpaired}
+/
+ATOMIC_SPECIES
+O 16 O.upf
+H 1 H.upf
+ATOMIC_POSITIONS angstrom
+O 0 0 0
+H 0.97 0 0
+CELL_PARAMETERS angstrom
+10 0 0
+0 10 0
+0 0 10
+"""
+
+CP2K = """&FORCE_EVAL
+ &MM
+  &FORCEFIELD
+   &CHARGE
+    CHARGE -0.8
+   &END CHARGE
+  &END FORCEFIELD
+ &END MM
+ &DFT
+  CHARGE {charge}
+  MULTIPLICITY {multiplicity}
+ &END DFT
+ &SUBSYS
+  &CELL
+   A 10 0 0
+   B 0 10 0
+   C 0 0 10
+  &END CELL
+  &COORD
+O 0 0 0
+H 0.97 0 0
+  &END COORD
+ &END SUBSYS
+&END FORCE_EVAL
+"""
+
+TURBOMOLE = "$coord\n 0 0 0 o\n 1.83303433 0 0 h\n$eht charge={charge} unpaired={unpaired}\n$end\n"
+XTB = "$coord\n 0 0 0 o\n 1.83303433 0 0 h\n$chrg {charge}\n$spin {unpaired}\n$end\n"
+
 STATES = [(-1, 0), (0, 1), (1, 2), (-1, 2)]
-OUTPUTS = {"oh.log": GAUSSIAN, "oh.out": ORCA, "dft.nwo": NWCHEM_DFT, "scf.nwo": NWCHEM_SCF}
+OUTPUTS = {
+    "oh.log": GAUSSIAN,
+    "oh.out": ORCA,
+    "dft.nwo": NWCHEM_DFT,
+    "scf.nwo": NWCHEM_SCF,
+    "oh.pwi": ESPRESSO,
+    "oh.restart": CP2K,
+    "coord": TURBOMOLE,
+    "oh.tmol": XTB,
+}
 
 
 @pytest.mark.filterwarnings("ignore::potential.data.notes.StructureWarning")
@@ -190,3 +245,10 @@ def test_labels_of_an_output_are_of_its_charge(tmp_path: Path):
     assert item.frame.charge == -1
     assert item.label.energy == pytest.approx(-75.6254171630 * Hartree, abs=1e-4)
     assert item.label.forces[0, 0] == pytest.approx(-0.01 * 51.4220675, rel=1e-5)
+
+
+def test_a_charge_that_is_no_integer_is_refused(tmp_path: Path):
+    path = tmp_path / "oh.pwi"
+    path.write_text(ESPRESSO.format(charge=0, unpaired=1).replace("0.d0", "-0.5"))
+    with pytest.raises(ValueError, match=r"charge is -0\.5, expected an integer"):
+        read_frames(path)

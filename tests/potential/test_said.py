@@ -41,6 +41,12 @@ MOL = """hydroxide
         "hydroxide, charge = -1",
         "-1 1",
         "charge=-1 total_charge=-1 uhf=0",
+        "chrg=-1",
+        "ICHARG=-1 mult=1",
+        "-1,1",
+        "$chrg -1",
+        "net charge of -1",
+        '{"charge": -1, "multiplicity": 1}',
     ],
 )
 def test_spellings_of_hydroxide(tmp_path, comment):
@@ -139,6 +145,14 @@ def test_a_charge_of_none_is_no_charge():
     assert (frame_of(atoms).charge, frame_of(atoms).spin) == (0, 0)
     pair = Atoms("He2", [[0, 0, 0], [0, 0, 3]], info={"charge": np.array([0.1, -0.1])})
     assert frame_of(pair).charge == 0  # of each atom, not the total
+
+
+@pytest.mark.parametrize("column", ["initial_charges:R:1", "formal_charge:I:1", "FormalCharges:I:1"])
+def test_a_column_of_charges_adds_up(tmp_path, column):
+    header = f"Properties=species:S:1:pos:R:3:{column}"
+    (tmp_path / "f.extxyz").write_text(f"2\n{header}\nO 0 0 0 -1\nH 0.97 0 0 0\n")
+    (frame,) = read_frames(tmp_path / "f.extxyz")
+    assert (frame.charge, frame.spin) == (-1, 0)
 
 
 def test_a_charge_column_of_ase_db(tmp_path):
