@@ -22,8 +22,8 @@ from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import Campaign, State
 from flows.campaign.stopping import judge, labels_affordable
 from flows.engine.events import announce
-from flows.engine.interrupts import sigterm_interrupts
 from flows.engine.prefect_runs import page_of_run, take_over
+from flows.interrupts import interrupts
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
@@ -56,7 +56,7 @@ def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> Campaign
     """
     folder = CampaignFolder.open(source)
     start_frames(folder)
-    with campaign_lock(folder.path), sigterm_interrupts():
+    with campaign_lock(folder.path), interrupts():
         campaign(str(source), rounds_per_run)
     return folder
 

@@ -19,9 +19,9 @@ from flows.cli.border import DEBUG, INTERRUPTED, WRONG_USAGE, end_with
 from flows.cli.remarks import remarks_on_terminal
 from flows.cli.store_commands import CAMPAIGNS, TOOLS, labels, quarantine
 from flows.cli.tool_commands import COMMANDS
-from flows.engine.interrupts import sigterm_interrupts
 from flows.engine.openmp import let_waiting_threads_sleep
 from flows.errors import ConfigError
+from flows.interrupts import interrupts
 from flows.version import version
 
 app = App(
@@ -215,7 +215,7 @@ def run_command(tokens: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if tokens is None else tokens
     tokens = [token for token in given if token != DEBUG]
     try:
-        with sigterm_interrupts(), remarks_on_terminal():
+        with interrupts(), remarks_on_terminal():
             app(tokens, exit_on_error=False)
     except CycloptsError:  # which has printed itself
         return WRONG_USAGE

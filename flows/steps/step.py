@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
+
+from flows.interrupts import raise_if_interrupted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,4 +25,14 @@ def step(name: str, run_name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
         name: names the task. It has no tags, for each of which Prefect would ask the server for a slot.
         run_name: names its runs; arguments of the function stand in braces.
     """
-    return task(name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
+
+    def made(work: Callable[P, R]) -> Task[P, R]:
+        @wraps(work)
+        def unless_interrupted(*args: P.args, **kwargs: P.kwargs) -> R:
+            raise_if_interrupted()
+            return work(*args, **kwargs)
+
+        as_task = task(name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
+        return as_task(unless_interrupted)
+
+    return made

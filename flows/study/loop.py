@@ -9,8 +9,8 @@ from typing import Any, cast
 from prefect import flow
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.engine.interrupts import sigterm_interrupts
 from flows.errors import ConfigError
+from flows.interrupts import interrupts
 from flows.record.lock import campaign_lock
 from flows.settings.study_config import StudyConfig, load_study
 from flows.steps.step import step
@@ -30,7 +30,7 @@ def run_study(source: Path) -> StudyConfig:
     config = load_study(source)
     folder_of(config).mkdir(parents=True, exist_ok=True)
     runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=config.workers)
-    with campaign_lock(folder_of(config)), sigterm_interrupts():
+    with campaign_lock(folder_of(config)), interrupts():
         study.with_options(task_runner=runner)(str(source))
     return config
 

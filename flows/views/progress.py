@@ -11,6 +11,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from flows.interrupts import raise_if_interrupted
 from flows.views.console import bar, say
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -26,7 +27,7 @@ def artifact_key(name: str) -> str:
 def progress(
     key: str, description: str, total: int, unit: str, *, own_bar: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with how many are done.
+    """Give a function to call with how many are done; there an interrupt that was lost is heard.
 
     Args:
         own_bar: the stage shows a bar of its own on terminals.
@@ -38,6 +39,7 @@ def progress(
 
         def done(count: int) -> None:
             nonlocal updated, said
+            raise_if_interrupted()
             shown.update(count - shown.n)
             now = time.monotonic()
             if now - updated > SECONDS_BETWEEN_UPDATES:

@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from flows.cli.app import run_command
-from flows.engine.interrupts import sigterm_interrupts
+from flows.interrupts import interrupts, raise_if_interrupted
+from flows.steps.step import step
 from potential.data.frame import Frame
 from potential.data.structure_files import frames_as_they_come, read_frames, write_frames
 from potential.nequip.model import NequIP
@@ -70,10 +73,39 @@ def test_other_threads_leave_signals_alone():
     before, seen = signal.getsignal(signal.SIGTERM), []
 
     def work() -> None:
-        with sigterm_interrupts():
+        with interrupts():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_an_interrupt_that_a_library_swallows_is_heard_at_the_next_step():
+    begun: list[int] = []
+
+    @step("begin", "begin {number}")
+    def begin(number: int) -> None:
+        begun.append(number)
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt), interrupts():  # noqa: PT012
+        begin.fn(0)
+        begin.fn(1)
+    assert begun == [0]
+    raise_if_interrupted()  # what is over is forgotten
+
+
+def test_an_ignored_interrupt_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            raise_if_interrupted()
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
