@@ -16,7 +16,7 @@ from torch import Tensor
 
 from potential.backends.backend import Backend, EnergyAndSlope, Loss
 from potential.backends.dual import weighted_energy_and_derivative
-from potential.backends.packed import PackedWeights
+from potential.backends.packed import PackedWeights, layouts_of
 from potential.kernels.arguments import Packed
 from potential.kernels.block import block_functions, pack_graph
 from potential.nequip.graph import Graph
@@ -35,27 +35,28 @@ class Compiled(Backend):
 
     def __init__(self, model: NequIP) -> None:
         self.model = model
+        self._layouts = layouts_of(model)
         self.refresh()
 
     def refresh(self) -> None:
         with torch.no_grad():
-            weights = PackedWeights.of(self.model)
+            weights = PackedWeights.of(self.model, self._layouts)
             self._blocks = CompiledBlocks(replace(weights, embedding=weights.embedding.clone()))
 
     def energy_and_slope(self, graph: Graph) -> EnergyAndSlope:
-        return self._blocks.energy_and_slope(graph)
+        return self._blocks.energy_and_slope(graph, pack_graph(graph))
 
     def features(self, graph: Graph) -> Float[Tensor, "members atoms channels"]:
         return self._blocks.features(graph)
 
     def add_gradient(self, graph: Graph, loss: Loss) -> Float[Tensor, "members"]:
-        packed = PackedWeights.of(self.model)
+        weights, packed = PackedWeights.of(self.model, self._layouts), pack_graph(graph)
         with torch.no_grad():
-            energy, slope = CompiledBlocks(packed).energy_and_slope(graph)
+            energy, slope = CompiledBlocks(weights).energy_and_slope(graph, packed)
         energy.requires_grad_(), slope.requires_grad_()
         losses = loss(energy, slope)
         by_energy, by_slope = torch.autograd.grad(losses.sum(), (energy, slope))
-        weighted_energy_and_derivative(packed, graph, by_energy, by_slope).backward()
+        weighted_energy_and_derivative(weights, graph.species, packed, by_energy, by_slope).backward()
         return losses.detach()
 
 
@@ -77,8 +78,8 @@ class CompiledBlocks:
         self.weights = weights
         self._passes = [block_functions("evaluate", b.layout, b.linear.dtype) for b in weights.blocks]
 
-    def energy_and_slope(self, graph: Graph) -> EnergyAndSlope:
-        packed = pack_graph(graph)
+    def energy_and_slope(self, graph: Graph, packed: Packed) -> EnergyAndSlope:
+        """Of a graph, given as compiled functions want it, too."""
         features, kept = self._forward(graph.species, packed)
         readout = self.weights.readout.detach()
         scale = self.weights.scales.index_select(0, graph.species)

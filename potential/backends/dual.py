@@ -16,26 +16,25 @@ from math import gcd
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from potential.backends.packed import PackedBlock, PackedWeights
 from potential.kernels.arguments import Packed
-from potential.kernels.block import BlockFunctions, block_functions, pack_graph
-from potential.nequip.graph import Graph
+from potential.kernels.block import BlockFunctions, block_functions
 
 
 def weighted_energy_and_derivative(
     weights: PackedWeights,
-    graph: Graph,
+    species: Int[Tensor, "atoms"],
+    graph: Packed,
     energy_weight: Float[Tensor, "members atoms"],
     direction: Float[Tensor, "members edges 3"],
 ) -> Float[Tensor, ""]:
     """sum c E + D_v E, for c = `energy_weight` and v = `direction`; differentiable by the weights."""
-    species = graph.species
     x = weights.embedding.index_select(1, species).unsqueeze(2)
     tangent = torch.zeros_like(x)
-    packed, direction = pack_graph(graph), direction.contiguous()
+    direction = direction.contiguous()
     for block in weights.blocks:
         x, tangent = _DualBlock.apply(
             x,
@@ -44,7 +43,7 @@ def weighted_energy_and_derivative(
             block.update,
             block.coefficients,
             block,
-            packed,
+            graph,
             direction,
         )
     scale = weights.scales.index_select(0, species)

@@ -35,8 +35,7 @@ class PackedBlock:
     coefficients: Float[Tensor, "members knots columns"]
 
     @classmethod
-    def of(cls, block: Interaction, n_species: int) -> PackedBlock:
-        layout = BlockLayout(block.table, block.channels, n_species)
+    def of(cls, block: Interaction, layout: BlockLayout) -> PackedBlock:
         linear = _placed([block.linear.weight * block.linear.scale], [layout.linear])
         update = _placed(block.update.scaled_weights(), layout.update)
         return cls(
@@ -72,13 +71,23 @@ class PackedWeights:
     scales: Float[Tensor, "species"]
 
     @classmethod
-    def of(cls, model: NequIP) -> PackedWeights:
+    def of(cls, model: NequIP, layouts: Sequence[BlockLayout]) -> PackedWeights:
+        """The weights as they are now; `layouts` are those of the model (`layouts_of`), made once."""
         return cls(
             embedding=model.embedding,
-            blocks=tuple(PackedBlock.of(block, len(model.numbers)) for block in model.interactions()),
+            blocks=tuple(
+                PackedBlock.of(block, layout)
+                for block, layout in zip(model.interactions(), layouts, strict=True)
+            ),
             readout=(model.readout.weight * model.readout.scale).squeeze(2),
             scales=model.energy_scales.to(model.dtype),
         )
+
+
+def layouts_of(model: NequIP) -> tuple[BlockLayout, ...]:
+    """Of its interaction blocks."""
+    n_species = len(model.numbers)
+    return tuple(BlockLayout(block.table, block.channels, n_species) for block in model.interactions())
 
 
 def _placed(

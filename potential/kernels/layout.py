@@ -84,6 +84,14 @@ class BlockLayout:
     channels: int
     n_species: int
 
+    def __hash__(self) -> int:
+        """Counted once: compiled functions are looked up by their layout in every training step."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.table, self.channels, self.n_species))
+
     @cached_property
     def gated(self) -> tuple[Irrep, ...]:
         return tuple(ir for ir in self.table.irreps_out if ir.l > 0)
