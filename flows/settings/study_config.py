@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from exploration.strategies import Strategy
 from flows.errors import ConfigError
+from flows.settings.pretraining import FineTuningRate
 from flows.settings.yaml_text import read_yaml
 from potential.data.config import Config
 from potential.nequip.model_config import ModelConfig
@@ -49,7 +50,16 @@ class StudyConfig(Config):
         Field(min_length=1, description="by name; `random` is what the others are compared with"),
     ]
     models: Annotated[dict[str, ModelConfig], Field(min_length=1, description="by name, e.g. l0, l1, l2")]
+    weights: Annotated[
+        dict[str, Path],
+        Field(
+            default_factory=dict,
+            description="for models that do not begin at random: by a model's name, a potential of the same "
+            "architecture, e.g. what `alnico pretrain` made; relative to the study's YAML file",
+        ),
+    ]
     training: TrainingConfig = TrainingConfig()
+    fine_tuning_rate: FineTuningRate = 0.005
     candidate_share: Annotated[
         float, Field(gt=0, le=1, description="the most uncertain share of the pool counts as candidates")
     ] = 0.5
@@ -65,6 +75,12 @@ class StudyConfig(Config):
             if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", name):
                 raise ValueError(f"{name!r} cannot name a folder; write lower-case letters, digits or _")
         return named
+
+    @model_validator(mode="after")
+    def _weights_of_models(self) -> StudyConfig:
+        if unknown := sorted(self.weights.keys() - self.models.keys()):
+            raise ValueError(f"weights: {unknown} are none of the models {sorted(self.models)}")
+        return self
 
     @model_validator(mode="after")
     def _sizes_rise(self) -> StudyConfig:
@@ -97,5 +113,6 @@ def load_study(path: Path) -> StudyConfig:
             "folder": root / config.folder.expanduser(),
             "pool": absolute(config.pool),
             "tests": {name: absolute(file) for name, file in config.tests.items()},
+            "weights": {name: root / path.expanduser() for name, path in config.weights.items()},
         }
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from ase.data import chemical_symbols
 
 from exploration.labelled_pool import select_from_pool
 from exploration.strategies import Strategy
@@ -23,16 +24,17 @@ from potential.data.structure_files import read_dataset
 from potential.evaluation import Evaluation, evaluate
 from potential.evaluator import Evaluator
 from potential.metrics import METRICS
-from potential.nequip.model_config import ModelConfig
+from potential.nequip.model import NequIP
 from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
 
 POINT = Stage(
     name="point",
     title="a point of a learning curve",
-    inputs=("model", "training", "data", "tests", "seed"),
+    inputs=("model", "training", "weights", "data", "tests", "seed"),
     outputs=("potential/weights.safetensors", "metrics.json"),
     half_done="go on",  # the training, from its checkpoint
+    later={"weights": None},
 )
 
 
@@ -50,10 +52,15 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Data:
-    """What a study learns from and is tested on."""
+    """What a study learns from, is tested on, and begins from.
+
+    Attributes:
+        weights: of models that do not begin at random, by name.
+    """
 
     pool: Dataset
     tests: Mapping[str, Dataset]
+    weights: Mapping[str, NequIP]
 
     @classmethod
     def of(cls, config: StudyConfig) -> Data:
@@ -61,7 +68,7 @@ class Data:
 
         Raises:
             ValueError, FileNotFoundError: for a file that cannot be read, a pool that is smaller than the
-                study's largest size, or a test frame that is in the pool.
+                study's largest size, a test frame that is in the pool, or weights of another model.
         """
         pool = _read(config.pool)
         if len(pool) < config.sizes[-1]:
@@ -73,7 +80,8 @@ class Data:
         for name, test in tests.items():
             if shared := known & {frame.id for frame in test.frames}:
                 raise ValueError(f"tests.{name}: {len(shared)} of its frames are in the pool, too")
-        return cls(pool=pool, tests=tests)
+        weights = {name: _weights(config, name, pool) for name in config.weights}
+        return cls(pool=pool, tests=tests, weights=weights)
 
 
 def _read(file: LabelledFile) -> Dataset:
@@ -82,6 +90,18 @@ def _read(file: LabelledFile) -> Dataset:
         return dataset
     _, drawn = dataset.split(file.frames, seed=0)
     return drawn
+
+
+def _weights(config: StudyConfig, name: str, pool: Dataset) -> NequIP:
+    path, wanted = config.weights[name], config.models[name]
+    model = load_potential(path, device=config.training.device)
+    if model.config != wanted:
+        raise ValueError(f"weights.{name}: {path} is {model.config}, and models.{name} is {wanted}")
+    unseen = {int(z) for frame in pool.frames for z in frame.numbers} - set(model.numbers.tolist())
+    if unseen:
+        symbols = ", ".join(chemical_symbols[z] for z in sorted(unseen))
+        raise ValueError(f"weights.{name}: {path} has never seen {symbols}; pretrain on it too")
+    return model
 
 
 def curves_of(config: StudyConfig) -> list[Curve]:
@@ -101,14 +121,14 @@ def draw_curve(config: StudyConfig, curve: Curve, data: Data) -> Iterator[dict[s
 
     Every strategy begins with the same frames for the same seed, and so with the same committee.
     """
-    model, strategy = config.models[curve.model], config.strategies[curve.strategy]
+    strategy = config.strategies[curve.strategy]
     rng = np.random.default_rng(seed_for(curve.seed, "start"))
     order = rng.permutation(len(data.pool))[: config.sizes[0]]
     learned = Dataset.of(data.pool.items[i] for i in sorted(order.tolist()))
     labels = {item.frame.id: item for item in data.pool}
     for i, size in enumerate(config.sizes):
         here = _place(config, curve, i, size)
-        _make_point(config, model, curve, learned, data.tests, here)
+        _make_point(config, curve, learned, data, here)
         yield {"model": curve.model, "strategy": curve.strategy, "seed": curve.seed, **_metrics(here)}
         if i + 1 < len(config.sizes):
             picked = _pick(config, curve, strategy, here, data.pool, learned, config.sizes[i + 1] - size)
@@ -121,21 +141,19 @@ def _place(config: StudyConfig, curve: Curve, i: int, size: int) -> Path:
     return folder_of(config) / "curves" / name / f"{size:05d}"
 
 
-def _make_point(
-    config: StudyConfig,
-    model: ModelConfig,
-    curve: Curve,
-    learned: Dataset,
-    tests: Mapping[str, Dataset],
-    here: Path,
-) -> None:
+def _make_point(config: StudyConfig, curve: Curve, learned: Dataset, data: Data, here: Path) -> None:
+    model, weights = config.models[curve.model], data.weights.get(curve.model)
+    training = config.training
+    if weights is not None:
+        training = training.model_copy(update={"learning_rate": config.fine_tuning_rate})
     n_held_out = round(config.training.validation_fraction * len(learned))
     train, held_out = learned.split(n_held_out, seed=seed_for(curve.seed, "split", len(learned)))
     inputs = {
         "model": Settings(model),
-        "training": Settings(config.training, frozenset({"device", "checkpoint_every_epochs"})),
+        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs"})),
+        "weights": None if weights is None else _digest(config.weights[curve.model]),
         "data": learned.fingerprint,
-        "tests": {name: test.fingerprint for name, test in tests.items()},
+        "tests": {name: test.fingerprint for name, test in data.tests.items()},
         "seed": curve.seed,
     }
 
@@ -144,20 +162,26 @@ def _make_point(
             train,
             held_out,
             model=model,
-            training=config.training,
+            training=training,
             seed=seed_for(curve.seed, "train", len(learned)),
             folder=into,
+            numbers=None if weights is None else weights.numbers.tolist(),
+            warm_start=weights,
             description=f"  {curve}, {len(learned)} labels",
         )
         save_potential(into / "potential", trained.model, {"name": f"{config.name}, {curve}"})
         committee = Evaluator(trained.model)
-        found = {name: _numbers(evaluate(committee, test)) for name, test in tests.items()}
+        found = {name: _numbers(evaluate(committee, test)) for name, test in data.tests.items()}
         content = {"n_labels": len(learned), "train_seconds": trained.seconds, "tests": found}
         write_atomically(into / "metrics.json", json.dumps(content, indent=2))
         for checkpoint in into.glob("checkpoint*"):
             checkpoint.unlink()
 
     POINT.run(here, inputs, make)
+
+
+def _digest(potential: Path) -> str:
+    return hashlib.sha256((potential / "weights.safetensors").read_bytes()).hexdigest()
 
 
 def _pick(

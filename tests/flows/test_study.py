@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from mlflow import MlflowClient
 
@@ -14,13 +15,15 @@ from exploration.strategies.uncertain import Uncertain
 from flows.cli.app import run_command
 from flows.errors import ConfigError
 from flows.settings.study_config import load_study
-from flows.study.curves import curves_of, finished_points
+from flows.study.curves import Data, curves_of, draw_curve, finished_points, folder_of
 from flows.study.report import learning_curves, statements, table
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.structure_files import molecule, read_frames, write_frames
 from potential.evaluator import Evaluator
 from potential.nequip.batch import Structures
-from potential.package import load_potential
+from potential.nequip.model import NequIP
+from potential.nequip.model_config import ModelConfig
+from potential.package import load_potential, save_potential
 
 WATER = molecule("H2O")
 
@@ -140,3 +143,44 @@ def test_what_a_study_refuses(study: Path, tmp_path: Path):
     leak = content | {"tests": {"same": {"path": "pool.extxyz"}}, "name": "leak"}
     (study / "leak.yaml").write_text(yaml.safe_dump(leak))
     assert run_command(["study", str(study / "leak.yaml")]) == 2
+
+
+def test_a_model_may_begin_from_a_potential(study: Path):
+    source = yaml.safe_load((study / "study.yaml").read_text())
+    source |= {
+        "name": "taught",
+        "models": {"small": source["models"]["small"], "taught": source["models"]["small"]},
+        "strategies": {"random": {"strategy": "random"}},
+        "sizes": [4],
+        "training": {"max_steps": 1, "validation_fraction": 0.0},
+        "fine_tuning_rate": 1e-9,
+        "weights": {"taught": "taught"},
+    }
+    (study / "taught.yaml").write_text(yaml.safe_dump(source))
+    settings = ModelConfig.model_validate(source["models"]["small"])
+    taught = NequIP(settings, [1, 8], seed=5, avg_num_neighbors=2.0)
+    save_potential(study / "taught", taught, {})
+    config = load_study(study / "taught.yaml")
+    data = Data.of(config)
+    for curve in curves_of(config):
+        list(draw_curve(config, curve, data))
+    learned = load_potential(folder_of(config) / "curves/taught-start-0/00004/potential")
+    scratch = load_potential(folder_of(config) / "curves/small-start-0/00004/potential")
+    torch.testing.assert_close(learned.embedding, taught.embedding)  # hardly moved at such a rate
+    assert not torch.allclose(scratch.embedding, taught.embedding)
+
+
+def test_weights_of_another_model_or_element_are_refused(study: Path, tmp_path: Path):
+    config = load_study(study / "study.yaml").model_copy(update={"weights": {"small": tmp_path / "taught"}})
+    settings = config.models["small"]
+    save_potential(tmp_path / "taught", NequIP(settings, [1, 6], seed=0, avg_num_neighbors=2.0), {})
+    with pytest.raises(ValueError, match=r"weights.small: .* has never seen O; pretrain on it too"):
+        Data.of(config)
+    larger = settings.model_copy(update={"num_features": 8})
+    save_potential(tmp_path / "taught", NequIP(larger, [1, 8], seed=0, avg_num_neighbors=2.0), {})
+    with pytest.raises(ValueError, match=r"num_features=8.*, and models.small is .*num_features=4"):
+        Data.of(config)
+    content = yaml.safe_load((study / "study.yaml").read_text()) | {"weights": {"large": "taught"}}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match=r"weights: \['large'\] are none of the models \['small'\]"):
+        load_study(tmp_path / "study.yaml")
