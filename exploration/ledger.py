@@ -12,14 +12,13 @@ from jaxtyping import Bool
 from exploration.verdict import Outcome
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
+from potential.data.tables import read_table
 
 _FILES = {
     Outcome.ACCURATE: "accurate.extxyz",
     Outcome.CANDIDATE: "candidates.extxyz",
     Outcome.FAILED: "failed.extxyz",
 }
-
-_TEXT = ("frame_id", "start_frame_id", "formula", "verdict", "reason", "stop_reason", "decision", "stage")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +85,7 @@ class Exploration:
             ValueError: where the ledger names a frame that no file holds.
         """
         folder = Path(folder)
-        records = read_table(folder / "ledger.csv")
+        records = read_table(folder / "ledger.csv", needs=("frame_id", "verdict"))
         held = {frame.id: frame for name in _FILES.values() for frame in _read(folder / name)}
         missing = [frame_id for frame_id in records["frame_id"] if frame_id not in held]
         if missing:
@@ -99,13 +98,6 @@ class Exploration:
             frames=tuple(held[frame_id] for frame_id in records["frame_id"]),
             replicas=read_table(folder / "replicas.csv"),
         )
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV of ours, with ids and reasons as text (an id such as 12e45... is no number)."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
-    empty = {column: "" for column in _TEXT if column in table}
-    return table.fillna(empty)
 
 
 def _read(path: Path) -> list[Frame]:

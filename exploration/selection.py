@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from exploration.decisions import Decision, picks
-from exploration.ledger import Exploration, read_table
+from exploration.ledger import Exploration
 from exploration.pool import Descriptors, Pool
 from exploration.strategies import Strategy
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
+from potential.data.tables import read_table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,7 +53,8 @@ class Selection:
         chosen = folder / "selected.extxyz"
         frames = read_frames(chosen, check=False) if chosen.stat().st_size else []
         warnings = (folder / "warnings.txt").read_text(encoding="utf-8").splitlines()
-        table = read_table(folder / "selection.csv").astype({"rank": "Int64", "distance": "float64"})
+        table = read_table(folder / "selection.csv", needs=("frame_id", "rank", "distance"))
+        table = table.astype({"rank": "Int64", "distance": "float64"})
         return cls(frames=tuple(frames), table=table, warnings=tuple(warnings))
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 ENOUGH = 1400
 """Characters of problems that are shown at once."""
@@ -29,6 +33,16 @@ class ConfigError(CampaignError):
                 break
             lines.append(f"  {_short(problem, 400)}")
         super().__init__("\n".join(lines))
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """One line for each value that does not fit, with its name."""
+    found = []
+    for each in error.errors(include_url=False):
+        name, said = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
+        shown = "" if each["type"] in ("value_error", "missing") else f", got {each['input']!r:.80}"
+        found.append(f"{name}: {said}{shown}" if name else f"{said}{shown}")
+    return found
 
 
 class DamagedFileError(CampaignError, ValueError):

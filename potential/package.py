@@ -72,9 +72,16 @@ def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
 
 
 def load_card(folder: Path) -> dict[str, Any]:
-    """The model card of a potential; empty if it has none."""
+    """The model card of a potential; empty if it has none.
+
+    Raises:
+        ValueError: where it cannot be read.
+    """
     file = Path(folder) / "model_card.json"
-    return json.loads(file.read_bytes()) if file.exists() else {}
+    try:
+        return dict(json.loads(file.read_bytes())) if file.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:

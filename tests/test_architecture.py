@@ -64,6 +64,10 @@ def test_the_science_runs_without_prefect_and_mlflow() -> None:
     assert not loaded & {"prefect", "mlflow", "flows"}
 
 
+def test_looking_into_a_label_store_waits_for_neither_prefect_nor_torch() -> None:
+    assert not loaded_by(["flows.cli.labels"]) & {"prefect", "mlflow", "torch", "pandas"}
+
+
 def test_every_import_is_a_declared_dependency() -> None:
     """What a package of a package happens to bring may be gone with its next release."""
     requirements = metadata.requires("alnico") or []

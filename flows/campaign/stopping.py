@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from exploration.convergence import gain_of, labels_to_reach
 from flows.record.folder import CampaignFolder
@@ -15,6 +14,7 @@ from flows.record.rounds import OUTCOMES_FILE, RoundFolder, read_outcomes
 from flows.settings.stop_config import StopConfig
 from potential.bootstrap import Estimate
 from potential.calibration.calibration import EXPECTED_COMPONENT, EXPECTED_LENGTH
+from potential.data.tables import read_table
 
 EXPECTED_MAE_OF_LENGTH = EXPECTED_COMPONENT / EXPECTED_LENGTH
 """Mean absolute error of components over mean length of the error."""
@@ -78,7 +78,9 @@ def _gain(here: RoundFolder) -> Estimate | None:
     files = [place.test_errors for place in (here.previous, here)]
     if not all(file.exists() for file in files):
         return None
-    before, after = (pd.read_csv(file, dtype={"frame_id": str}).set_index("frame_id") for file in files)
+    before, after = (
+        read_table(file, needs=("frame_id", "n_atoms", "force_mae")).set_index("frame_id") for file in files
+    )
     both = before.index.intersection(after.index)
     if len(both) < 2 or not before.loc[both, "force_mae"].sum() > 0:
         return None

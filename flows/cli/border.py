@@ -21,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError
+from potential.data.notes import UnreadableStructureError
+from potential.data.tables import DamagedTableError
 
 DEBUG = "--debug"
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
@@ -38,6 +40,7 @@ OS_ERRORS = {
     errno.EMFILE: "too many open files{where}. `ulimit -n` tells the limit; raise it.",
     errno.ENAMETOOLONG: "a name is too long{where}. File systems take 255 bytes.",
     errno.ENOMEM: "out of memory{where}. Use a machine with more, or a smaller model or batch.",
+    errno.ENOENT: "there is no such file or folder{where}. Look at the path, and whether it was moved.",
     errno.EEXIST: "something else is in the way{where}. Move it, or use another name.",
     errno.EISDIR: "is a folder, not a file{where}.",
     errno.ENOTDIR: "is a file, not a folder{where}.",
@@ -81,6 +84,8 @@ def explanation(error: Exception) -> str | None:
     match error:
         case MemoryError():
             return OS_ERRORS[errno.ENOMEM].format(where="")
+        case UnreadableStructureError() | DamagedTableError():
+            return str(error)
         case ModuleNotFoundError(name=None):  # ours, with advice
             return str(error)
         case ModuleNotFoundError():

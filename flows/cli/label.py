@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.open_store import open_location, take_in
-from flows.cli.single_steps import reading
+from flows.cli.reading import reading
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.settings.yaml_file import load_level

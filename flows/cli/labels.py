@@ -6,10 +6,9 @@ import sqlite3
 from pathlib import Path
 
 from flows.cli.open_store import is_store, open_location, open_store
-from flows.cli.single_steps import reading
+from flows.cli.reading import reading
 from flows.errors import CampaignError, ConfigError
-from flows.record.folder import CampaignFolder
-from flows.views.summary import duration
+from flows.views.duration import duration
 from labeling.agreement import agreement
 from labeling.cost import STAGES
 from labeling.exchange import export_labels, import_labels, name_of, read_labels
@@ -39,6 +38,8 @@ def export_to(source: Path | str, file: Path, level: str | None) -> None:
 
 def _only_level(store: LabelStore, source: Path | str, asked: str | None) -> str | None:
     if asked is None and not is_store(source):
+        from flows.record.folder import CampaignFolder
+
         return CampaignFolder.open(Path(source)).config.level.key
     found = [key for key in store.levels() if key.startswith(asked or "")]
     if len(found) == 1 or (asked is None and not found):
@@ -65,6 +66,8 @@ def import_from(source: Path | str, file: Path) -> None:
             raise ConfigError(source, [f"labels of {len(keys)} levels, {sorted(keys)}; give a campaign"])
         (level_key,) = keys
     else:
+        from flows.record.folder import CampaignFolder
+
         folder = CampaignFolder.open(Path(source))
         store, level_key = open_location(folder.label_store), folder.config.level.key
     with reading(file):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError
-from flows.record.folder import CampaignFolder
 from labeling.location import is_url, without_passwords
 from labeling.spool import Spool, StoreAwayError
 from labeling.store import LabelStore, is_there
@@ -23,6 +22,8 @@ def open_store(source: Path | str) -> LabelStore:
     """
     location, folder = source, Path()
     if not is_store(source):
+        from flows.record.folder import CampaignFolder  # and with it all settings, which takes a second
+
         campaign = CampaignFolder.open(Path(source))
         location, folder = campaign.label_store, campaign.path
     if not is_there(location):

@@ -7,13 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from flows.errors import ConfigError
+from flows.cli.reading import reading
 from flows.record.folder import CampaignFolder
 from flows.settings.pretraining import FromTeacher
 from flows.views.console import counted
-from flows.views.summary import duration
+from flows.views.duration import duration
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames
 from potential.nequip.model_config import ModelConfig
@@ -36,15 +34,10 @@ def pretrain_on_file(
     config = None if campaign is None else CampaignFolder.open(campaign).config
     source = teacher_of(None if config is None else config.pretraining)
     given = {key: value for key, value in changes.items() if value is not None}
-    try:
+    with reading("alnico pretrain"):
         source = FromTeacher.model_validate(source.model_dump() | given)
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("alnico pretrain", problems) from error
-    try:
+    with reading(structures):
         frames = read_frames(structures)
-    except (ValueError, OSError) as error:
-        raise ConfigError(structures, [str(error)]) from error
     potential = taught_potential(
         frames,
         source,

@@ -1,19 +1,24 @@
-"""Remarks of the readers on a user's file, as lines on the terminal."""
+"""Remarks of the readers on a user's file, and warnings of ours, as lines on the terminal."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from potential.data.notes import StructureWarning
 
+ROOT = Path(__file__).parents[2]
+OURS = tuple(f"{ROOT / package}{os.sep}" for package in ("potential", "exploration", "labeling", "flows"))
+
 
 @contextmanager
 def remarks_on_terminal() -> Iterator[None]:
-    """Each different `StructureWarning` is printed once; other warnings go their usual way."""
+    """Each different remark and warning of ours is printed once; those of other packages go their way."""
     seen: set[str] = set()
     with warnings.catch_warnings():
         usual = warnings.showwarning
@@ -26,11 +31,12 @@ def remarks_on_terminal() -> Iterator[None]:
             file: TextIO | None = None,
             line: str | None = None,
         ) -> None:
-            if not issubclass(category, StructureWarning):
+            remark = issubclass(category, StructureWarning)
+            if not (remark or filename.startswith(OURS)):
                 usual(message, category, filename, lineno, file, line)
             elif str(message) not in seen:
                 seen.add(str(message))
-                print(f"note: {message}", file=sys.stderr, flush=True)
+                print(f"{'note' if remark else 'warning'}: {message}", file=sys.stderr, flush=True)
 
         warnings.simplefilter("always", StructureWarning)
         warnings.showwarning = show

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from ase.data import chemical_symbols
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from flows.cli.pretrain import taught_potential, teacher_of
+from flows.cli.reading import reading
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from potential.data.config import Config
@@ -34,18 +34,6 @@ class MDSettings(Config):
     friction_per_fs: Annotated[float, Field(ge=0, le=100)]
     every: Annotated[int, Field(ge=1, le=1_000_000_000, description="steps between written frames")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-
-
-@contextmanager
-def reading(source: object) -> Iterator[None]:
-    """What is wrong with a user's file or values is an error of usage."""
-    try:
-        yield
-    except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(source, problems) from error
-    except (ValueError, OSError) as error:
-        raise ConfigError(source, [str(error)]) from error
 
 
 def train_on_file(

@@ -13,7 +13,7 @@ from typing import Annotated, Generic, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
-from flows.errors import ConfigError
+from flows.errors import ConfigError, problems_of
 from potential.data.config import Config
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$", max_length=2000)]
@@ -67,8 +67,4 @@ def read_site(path: Path, kind: type[S]) -> S:
     try:
         return kind.model_validate({} if content is None else content)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}, got {item['input']!r:.80}"
-            for item in error.errors()
-        ]
-        raise ConfigError(path, problems) from None
+        raise ConfigError(path, problems_of(error)) from None

@@ -21,12 +21,12 @@ from flows.record.table import (
 )
 from flows.settings.campaign_config import MAIN_ARM
 from potential.calibration.calibration import Calibration
+from potential.data.tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 OUTCOMES_FILE = "outcomes.csv"
-_TEXT = ("frame_id", "outcome", "kind", "message", "advice")
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,5 @@ class RoundFolder:
 
 
 def read_outcomes(path: Path) -> pd.DataFrame:
-    """What became of each frame of a label stage; ids and words as text (12e45... is no number)."""
-    import pandas as pd
-
-    table = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
-    return table.fillna({column: "" for column in _TEXT if column in table})
+    """What became of each frame of a label stage."""
+    return read_table(path, needs=("frame_id", "outcome"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from exploration.settings import RandomDisplacement, XtbMD
-from flows.errors import ConfigError
+from flows.errors import ConfigError, problems_of
 from flows.settings.campaign_config import CampaignConfig, FrameSetConfig, StructureConfig
 from flows.settings.pretraining import FromTeacher, NoPretraining, why_not
 from flows.settings.template import commented_yaml
@@ -59,6 +59,8 @@ def write_new_campaign(
         level = PRESETS[preset or ("cheap_crystal" if in_cells else "cheap")]()
         for frame in frames:
             level.check(frame)
+    except ValidationError as error:
+        raise ConfigError(structure, problems_of(error)) from error
     except (ValueError, OSError) as error:
         raise ConfigError(structure, [str(error)]) from error
     frame_set = FrameSetConfig(frames=20, source=RandomDisplacement(strain_std=0.01) if in_cells else XtbMD())

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from exploration.strategies import Strategy
-from flows.errors import ConfigError
+from flows.errors import ConfigError, problems_of
 from flows.settings.pretraining import FineTuningRate
 from flows.settings.yaml_text import read_yaml
 from potential.data.config import Config
@@ -100,7 +100,7 @@ def load_study(path: Path) -> StudyConfig:
     try:
         config = StudyConfig.model_validate(content)
     except ValidationError as error:
-        said += [f"{'.'.join(map(str, e['loc'])) or 'study'}: {e['msg']}" for e in error.errors()]
+        said += problems_of(error)
     if said:
         raise ConfigError(path, said)
     root = path.resolve().parent

@@ -21,6 +21,7 @@ from potential.calibration.pairs import Pairs
 from potential.calibration.scores import score_calibration
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
+from potential.data.tables import read_table
 from potential.evaluation import evaluate
 
 ATOMS = "atoms.csv"
@@ -44,7 +45,7 @@ def calibrate(campaign: CampaignFolder, here: RoundFolder, held_out: Dataset) ->
     }
 
     def make(into: Path) -> None:
-        tables = [] if before is None or not before.exists() else [pd.read_csv(before, dtype=_TEXT)]
+        tables = [] if before is None or not before.exists() else [read_table(before, needs=("frame_id",))]
         n_arrived = tables[0]["frame_id"].nunique() if tables else 0
         if len(held_out):
             tables.append(evaluate(load_committee(campaign, here), held_out).atoms)
@@ -59,7 +60,7 @@ def calibrate(campaign: CampaignFolder, here: RoundFolder, held_out: Dataset) ->
             else {
                 name: score_calibration(
                     found,
-                    Pairs.of(pd.read_csv(path, dtype=_TEXT)),
+                    Pairs.of(read_table(path, needs=("frame_id",))),
                     bound_eV_per_A=campaign.config.exploration.telling_error,
                 )
                 for name, path in tests.items()
@@ -104,9 +105,6 @@ def score_arrived(
     summary = ArrivedSummary.model_validate_json((here.arrived / SUMMARY_FILE).read_text())
     say(f"  {arrived_line(summary)}")
     return summary
-
-
-_TEXT = {"frame_id": str, "symbol": str}
 
 
 def _digest_of(table: Path | None) -> str | None:

@@ -30,9 +30,9 @@ from flows.settings.start_checks import check_frames
 from flows.steps.step import step
 from flows.steps.train import load_committee, weights_digest
 from flows.views.console import say, warn
+from flows.views.duration import duration
 from flows.views.progress import artifact_key, progress
 from flows.views.selection import selection_markdown
-from flows.views.summary import duration
 from potential.calibration.calibration import Calibration
 from potential.data.atomic_write import write_atomically
 from potential.data.frame import Frame

@@ -16,8 +16,8 @@ from flows.steps.confirming import expectations
 from flows.steps.explore import frames_digest
 from flows.steps.label_tasks import label_in_tasks
 from flows.views.console import say
+from flows.views.duration import duration
 from flows.views.progress import progress
-from flows.views.summary import duration
 from labeling.cost import STAGES, stage_seconds
 from labeling.level import LevelOfTheory, settings
 from labeling.spool import Spool, StoreAwayError

@@ -28,8 +28,8 @@ from flows.steps import teacher
 from flows.steps.step import step
 from flows.steps.train import Pretrained, weights_digest
 from flows.views.console import say
+from flows.views.duration import duration
 from flows.views.progress import progress
-from flows.views.summary import duration
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.data.frame import Frame

@@ -26,8 +26,8 @@ from flows.record.stages import Settings, Stage, read_manifest
 from flows.record.table import EVALUATE, EVALUATE_BROAD, TRAIN
 from flows.steps.step import step
 from flows.views.console import say
+from flows.views.duration import duration
 from flows.views.progress import progress
-from flows.views.summary import duration
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.evaluation import evaluate

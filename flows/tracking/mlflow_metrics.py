@@ -16,6 +16,7 @@ from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.views.calibration import calibration_metrics
 from flows.views.label_costs import cost_metrics
+from potential.data.tables import read_table
 from potential.metrics import METRICS
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
@@ -97,7 +98,7 @@ def training_history(path: Path, timestamp_ms: int) -> list[Metric]:
         "learning_rate": ("3 training/learning_rate", 1.0),
     }
     found: list[Metric] = []
-    for row in pd.read_csv(path).to_dict("records"):
+    for row in read_table(path, needs=("epoch",)).to_dict("records"):
         values = {name: f * row[c] for c, (name, f) in columns.items() if pd.notna(row.get(c))}
         found += points(values, step=int(row["epoch"]), timestamp_ms=timestamp_ms)
     return found

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import Arm
+from flows.views.duration import duration
 from flows.views.error_bars import frame_errors, mae_interval
 from flows.views.label_costs import label_costs
-from flows.views.summary import best_round, duration, markdown_table, round_table, verdict
+from flows.views.summary import best_round, markdown_table, round_table, verdict
+from potential.data.tables import read_table
 
 COLUMNS = ("round", "labels", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy MAE (meV/atom)")
 WHAT_TO_LOOK_AT = """[Learning curve]({page}): tab *Model metrics*; the x axis (step) is the number of labels.
@@ -57,7 +58,7 @@ def _interval(arm: Arm, best: RoundResult) -> str:
     table = arm.round(best.round).test_atoms
     if not table.exists():
         return ""
-    found = mae_interval(frame_errors(pd.read_csv(table, dtype={"frame_id": str})))
+    found = mae_interval(frame_errors(read_table(table, needs=("frame_id",))))
     if np.isnan(found.low):  # of a single frame
         return ""
     return f"; 95 % interval {1000 * found.low:.1f} to {1000 * found.high:.1f}"

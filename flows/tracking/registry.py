@@ -20,6 +20,7 @@ from flows.tracking.store import default_tracking_uri
 from flows.version import version as alnico_version
 from flows.views.error_bars import frame_errors, mae_difference
 from labeling.location import without_passwords
+from potential.data.tables import read_table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -187,7 +188,7 @@ def _judgement(client: MlflowClient, champion: ModelVersion | None, new: ModelVe
         if errors[1] is None:
             return True, "the champion's errors are not known: a version of alnico before kept none"
         assert errors[0] is not None, "its errors are registered with it"
-        mine, theirs = (pd.read_csv(path, dtype={"frame_id": str}) for path in errors if path)
+        mine, theirs = (read_table(path) for path in errors if path)
         return verdict_on(mine, theirs)
 
 

@@ -45,8 +45,17 @@ def server_of(uri: str) -> str:
 
 def tracking_record(campaign: CampaignFolder) -> Mapping[str, Any]:
     """Where in MLflow the campaign is (experiment and runs); empty before anything is logged."""
-    record = json.loads(campaign.tracking.read_text()) if campaign.tracking.exists() else {}
+    record = kept_record(campaign)
     return record if "run_ids" in record else {}
+
+
+def kept_record(campaign: CampaignFolder) -> Mapping[str, Any]:
+    """What the campaign's folder says of its runs; empty where it says nothing, or is damaged there."""
+    try:
+        record = json.loads(campaign.tracking.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def run_page(experiment_id: str, run_id: str) -> str:

@@ -22,8 +22,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import Arm, RoundFolder
@@ -31,7 +29,13 @@ from flows.tracking.campaign_runs import CampaignRuns, patience
 from flows.tracking.mlflow_metrics import LAYOUT, points, round_metrics, training_history
 from flows.tracking.page import in_words, page
 from flows.tracking.registry import Candidate, register
-from flows.tracking.store import ARTIFACTS_FOLDER, address_problem, default_tracking_uri, run_page
+from flows.tracking.store import (
+    ARTIFACTS_FOLDER,
+    address_problem,
+    default_tracking_uri,
+    kept_record,
+    run_page,
+)
 from flows.views.console import say, warn
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import label_costs
@@ -39,6 +43,7 @@ from flows.views.summary import best_round, markdown_table, round_table
 from labeling.location import without_passwords
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
+from potential.data.tables import read_table
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -163,11 +168,10 @@ class Tracker:
 
     def _campaign_id(self) -> str:
         """Written before the first run is created, so that a killed campaign finds its runs by their tag."""
-        path = self.campaign.tracking
-        if path.exists():
-            return str(json.loads(path.read_text())["campaign_id"])
+        if known := kept_record(self.campaign).get("campaign_id"):
+            return str(known)
         campaign_id = uuid.uuid4().hex
-        write_atomically(path, json.dumps({"campaign_id": campaign_id}))
+        write_atomically(self.campaign.tracking, json.dumps({"campaign_id": campaign_id}))
         return campaign_id
 
     def _record(self, runs: CampaignRuns) -> None:
@@ -209,7 +213,7 @@ class Tracker:
         return Candidate(
             potential=self.campaign.potential,
             digest=_digest((self.campaign.potential / "weights.safetensors").read_bytes()),
-            atoms=pd.read_csv(here.test_atoms, dtype={"frame_id": str}),
+            atoms=read_table(here.test_atoms),
             metrics=points(found, step=best.n_labels, timestamp_ms=_modified_ms(here.result)),
             step=best.n_labels,
             description=in_words(self.campaign),

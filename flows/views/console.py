@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
 from flows.record.results import RoundResult
-from flows.views.summary import BROAD_MAE, duration, round_table, verdict
+from flows.views.duration import duration
+from flows.views.summary import BROAD_MAE, round_table, verdict
 
 
 def say(text: str) -> None:
     """Print a line, and log it to the Prefect run it belongs to."""
     tqdm.write(text)
-    with suppress(MissingContextError):
-        get_run_logger().info(text)
+    _log(logging.INFO, text)
 
 
 def warn(text: str) -> None:
     """Print a warning, and log it as one to the Prefect run it belongs to."""
     tqdm.write(f"  warning: {text}")
+    _log(logging.WARNING, text)
+
+
+def _log(level: int, text: str) -> None:
+    if "prefect" not in sys.modules:  # it takes seconds to load, and without it there is no run
+        return
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_run_logger
+
     with suppress(MissingContextError):
-        get_run_logger().warning(text)
+        get_run_logger().log(level, text)
 
 
 def bar(total: int, description: str, unit: str, *, hidden: bool = False) -> tqdm:

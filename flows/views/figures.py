@@ -29,6 +29,7 @@ from flows.views.calibration import SETS
 from potential.calibration.calibration import Calibration
 from potential.calibration.pairs import Pairs
 from potential.calibration.scores import reliability as reliability_bins
+from potential.data.tables import DamagedTableError, read_table
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A8F98", "#24292F"
@@ -61,10 +62,13 @@ def round_figures(here: RoundFolder) -> dict[str, Figure]:
     }
     figures = {}
     for name, (path, draw) in drawings.items():
-        if path.exists() and not (frame := pd.read_csv(path)).empty:
-            figures[name] = draw(frame)
+        if path.exists() and not (frame := read_table(path)).empty:
+            try:
+                figures[name] = draw(frame)
+            except KeyError as missing:
+                raise DamagedTableError(path, f"it has no column {missing}") from missing
     calibration = here.calibration()
-    tests = {name: pd.read_csv(path) for name, path in here.tests().items() if path.exists()}
+    tests = {name: read_table(path) for name, path in here.tests().items() if path.exists()}
     if calibration is not None and tests:
         figures["reliability"] = reliability(calibration, tests)
     return figures

@@ -12,7 +12,7 @@ import pandas as pd
 from flows.record.folder import FIRST, CampaignFolder
 from flows.record.rounds import RoundFolder, read_outcomes
 from flows.record.table import ISOLATED_ATOMS
-from flows.views.summary import duration
+from flows.views.duration import duration
 from labeling.cost import STAGES
 
 FAILURES = "failures"

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.record.folder import CampaignFolder
 from flows.record.results import SUMMARY_FILE, GuardSummary, PretrainSummary, TeachSummary
 from flows.record.stages import is_finished
-from flows.views.summary import duration
+from flows.views.duration import duration
 
 
 def read_teach(folder: CampaignFolder) -> TeachSummary | None:

@@ -13,16 +13,19 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from flows.errors import DamagedFileError
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.views.calibration import calibration_table
+from flows.views.duration import duration
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
 from flows.views.pretraining import pretraining_facts, read_pretrain, read_teach
 from flows.views.selection import selection_table
-from flows.views.summary import best_round, duration, more_metrics, round_table, verdict
+from flows.views.summary import best_round, more_metrics, round_table, verdict
 from potential.data.atomic_write import write_atomically
+from potential.data.tables import read_table
 
 CAPTIONS = {
     "ledger": "Exploration: frames by verdict of the committee. The share of accurate frames should grow.",
@@ -141,11 +144,16 @@ def _rows(settings: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _card(path: Path) -> dict[str, str]:
-    return _rows(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return _rows(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError, AttributeError):
+        raise DamagedFileError(
+            f"{path} is damaged; delete {path.parent}, and `alnico run` publishes the potential anew"
+        ) from None
 
 
 def _read_table(path: Path) -> pd.DataFrame:
     """All cells as text, as they are shown; empty where there is no table."""
     if not path.exists() or path.stat().st_size < 2:
         return pd.DataFrame()
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return read_table(path, as_text=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from flows.record.results import EvaluationSummary, RoundResult, StopVerdict
+from flows.views.duration import duration
 from potential.metrics import METRICS, Metric
 
 NOTICEABLE = 0.05
@@ -154,18 +155,6 @@ def _stands(stop: StopVerdict) -> list[str]:
     open_ = [c.said for c in stop.conditions if not c.holds]
     parts = ([f"met: {'; '.join(met)}"] if met else []) + ([f"not yet: {'; '.join(open_)}"] if open_ else [])
     return [f"To stop, {'. '.join(parts)}."]
-
-
-def duration(seconds: float | None) -> str:
-    """`8.2 s`, `3 min 20 s`, `2 h 05 min`; `–` for None."""
-    if seconds is None:
-        return "–"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _survival(result: RoundResult) -> str:

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that, whatever happens, readers find the old text or the new, never a part."""
+@contextmanager
+def atomically(path: Path) -> Iterator[TextIO]:
+    """A stream whose content is the file at the end of this context, whatever happens: readers find the
+    old text or the new, never a part. Its folder is made.
+
+    Raises:
+        FileExistsError: where something else than a file has its name, such as a folder or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "not a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with part.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException:  # a full disk, Ctrl-C
         part.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file `atomically`."""
+    with atomically(path) as stream:
+        stream.write(text)

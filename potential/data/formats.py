@@ -25,6 +25,7 @@ import ase.io
 from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression, string2index
 
 from potential.data import charge_in_files, mol_file, xyz_file
+from potential.data.notes import UnreadableStructureError
 
 XYZ, MOL = (".xyz", ".extxyz", ".exyz"), (".mol", ".sdf", ".mdl")
 PYMATGEN = ("*.cssr", "*.mcif", "*chgcar*", "*locpot*", "*aeccar*")
@@ -54,7 +55,7 @@ def read_objects(path: Path, index: str = ":") -> list[Any]:
     try:
         found = _read(path, wanted if isinstance(wanted, slice) else slice(None))
     except Exception as error:  # readers raise whatever they stumble over
-        raise ValueError(f"cannot read {path}: {_reason(error)}") from error
+        raise UnreadableStructureError(f"cannot read {path}: {_reason(error)}") from error
     try:
         chosen = list(found) if isinstance(wanted, slice) else [found[wanted]]
     except IndexError:

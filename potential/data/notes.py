@@ -11,6 +11,10 @@ class StructureWarning(UserWarning):
     """A remark on a structure file; the command line prints it as it is."""
 
 
+class UnreadableStructureError(ValueError):
+    """A structure file that its reader refuses; the message names it and says why."""
+
+
 def tell(path: Path, notes: Iterable[str]) -> None:
     """One warning for each different note on a file."""
     for note in dict.fromkeys(notes):

@@ -6,7 +6,6 @@ Objects and molecules by name are in `potential.data.molecules`, the physical ch
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
+from potential.data.atomic_write import atomically
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.formats import read_objects
 from potential.data.frame import Frame
@@ -198,17 +198,8 @@ def write_frames(path: str | Path, frames: Iterable[Frame | LabelledFrame]) -> N
     The file appears whole or not at all. `read_frames` gives the same frames back, with the same ids;
     `read_dataset` gives the labels (forces to 1e-8 eV/Å, as the format has them).
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            ase.io.write(file, [_annotated(frame) for frame in frames], format="extxyz")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomically(Path(path)) as file:
+        ase.io.write(file, [_annotated(frame) for frame in frames], format="extxyz")
 
 
 @contextmanager

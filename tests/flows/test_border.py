@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,41 @@ def test_what_is_no_file(tmp_path: Path, capsys: Said):
         err = capsys.readouterr().err
         assert said in err
         assert len(err) < 2000
+
+
+def test_outputs_that_cannot_be_are_told_and_devices_left_alone(tmp_path: Path, capsys: Said):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    for name, said in {
+        "/proc/x.yaml": "there is no such file or folder (/proc/",
+        f"{tmp_path}/file/x.yaml": "in the way",
+        f"{tmp_path}/folder": f"something else is in the way ({tmp_path}/folder)",
+        f"{tmp_path}/fifo": f"something else is in the way ({tmp_path}/fifo)",
+    }.items():
+        assert run_command(["init", "ethanol", "--force", "--file", name]) == 1
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+    assert (tmp_path / "fifo").is_fifo()
+
+
+def test_our_warnings_are_a_line_and_others_go_their_way(capsys: Said):
+    from flows.cli.remarks import OURS, remarks_on_terminal
+
+    said = RuntimeWarning("compiled anew")
+    with remarks_on_terminal():
+        for _ in range(2):
+            warnings.showwarning(said, RuntimeWarning, f"{OURS[0]}x.py", 7)
+    assert capsys.readouterr().err == "warning: compiled anew\n"
+    with pytest.warns(RuntimeWarning, match="compiled anew"), remarks_on_terminal():
+        warnings.showwarning(said, RuntimeWarning, "/elsewhere/x.py", 7)
+    assert capsys.readouterr().err == ""
+
+
+def test_values_on_the_command_line_are_told_with_their_names(capsys: Said):
+    assert run_command(["init", "ethanol", "--spin", "-1"]) == 2
+    assert "  spin: Input should be greater than or equal to 0, got -1\n" in capsys.readouterr().err
 
 
 def test_paths_mean_the_same_wherever_the_command_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,8 +12,12 @@ import torch
 
 from flows.cli.app import run_command
 from flows.errors import DamagedFileError
+from flows.record.folder import CampaignFolder
 from flows.record.results import read_result
+from flows.record.rounds import read_outcomes
 from flows.record.stages import read_manifest
+from flows.tracking.store import tracking_record
+from potential.data.tables import DamagedTableError
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.package import load_potential, save_potential
@@ -40,6 +44,33 @@ def test_a_damaged_result_in_status(first_round_only: Path, capsys: pytest.Captu
     err = capsys.readouterr().err
     assert f"{result} is not the result of a round" in err
     assert err.count("\n") <= 3
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a,b\n1,2\n", b'frame_id,outcome\n"cut'])
+def test_a_damaged_table_says_what_to_delete(
+    content: bytes, finished_campaign: Path, capsys: pytest.CaptureFixture[str]
+):
+    (table, *_) = finished_campaign.glob("rounds/*/label/outcomes.csv")
+    table.write_bytes(content)
+    with pytest.raises(DamagedTableError, match=rf"{table} is damaged .*delete {table.parent}"):
+        read_outcomes(table)
+    assert run_command(["report", str(finished_campaign)]) == 1
+    err = capsys.readouterr().err
+    assert f"{table} is damaged" in err
+    assert err.count("\n") == 1
+
+
+def test_a_damaged_model_card(finished_campaign: Path, capsys: pytest.CaptureFixture[str]):
+    (finished_campaign / "potential" / "model_card.json").write_bytes(b"{")
+    assert run_command(["report", str(finished_campaign)]) == 1
+    assert "model_card.json is damaged; delete " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", BAD)
+def test_a_damaged_record_of_mlflows_runs_is_as_none(content: bytes, finished_campaign: Path):
+    folder = CampaignFolder.open(finished_campaign)
+    folder.tracking.write_bytes(content)
+    assert tracking_record(folder) == {}
 
 
 def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Path):

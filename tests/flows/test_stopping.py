@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from exploration.ledger import read_table
 from flows.campaign.stopping import judge, labels_affordable
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
@@ -15,6 +14,7 @@ from flows.record.results import ExplorationSummary, LedgerCounts, RoundResult
 from flows.settings.stop_config import StopConfig
 from flows.views.summary import verdict
 from labeling.store import LabelStore
+from potential.data.tables import read_table
 
 Writer = Callable[..., Path]
 SURVIVAL = {"replicas": 2, "temperatures_K": [20.0], "n_steps": 20}

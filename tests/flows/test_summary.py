@@ -19,7 +19,8 @@ from flows.record.results import (
     UncertaintyMetrics,
 )
 from flows.record.rounds import Arm
-from flows.views.summary import best_round, duration, markdown_table, round_table, three_digits, verdict
+from flows.views.duration import duration
+from flows.views.summary import best_round, markdown_table, round_table, three_digits, verdict
 
 
 def result(number: int, force_mae: float, **changes) -> RoundResult:
