@@ -60,7 +60,8 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
     except (ValueError, OSError) as error:
         raise ConfigError(f"campaign {config.name}", [f"structure: {error}"]) from error
     try:
-        check_device(config.training.device)
+        for device in config.training.devices:
+            check_device(device)
     except ValueError as error:
         raise ConfigError(f"campaign {config.name}", [f"training.device: {error}"]) from error
     try:

@@ -38,7 +38,7 @@ from potential.evaluator import Evaluator
 from potential.nequip.model import NequIP
 from potential.package import load_card, load_potential, save_potential
 from potential.training.train import train_committee
-from potential.training.training_config import TrainingConfig
+from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 
 def source_of(
@@ -158,7 +158,7 @@ def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Datase
 
     inputs = {
         "weights": weights_digest(pretrained.potential),
-        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
+        "training": Settings(training, NOT_OF_THE_RESULT),
         "data": labels.fingerprint,
         "seed": config.seed,
     }

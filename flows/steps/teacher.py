@@ -35,7 +35,7 @@ from potential.evaluator import Evaluator
 from potential.nequip.model_config import ModelConfig
 from potential.package import save_potential
 from potential.training.train import train_committee
-from potential.training.training_config import TrainingConfig
+from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 STORE = "teacher.db"
 HELD_OUT = 20
@@ -143,7 +143,7 @@ def learn(
     inputs = {
         "source": data.fingerprint,
         "model": Settings(model),
-        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
+        "training": Settings(training, NOT_OF_THE_RESULT),
         "elements": list(elements),
         "seed": seed,
     }

@@ -35,6 +35,7 @@ from potential.evaluator import Evaluator
 from potential.metrics import METRICS
 from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
+from potential.training.training_config import NOT_OF_THE_RESULT
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def train(
     learned, held_out = learned_and_held_out(campaign, here, dataset)
     inputs = {
         "model": Settings(config.model),
-        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs", "mixed_charges"})),
+        "training": Settings(training, NOT_OF_THE_RESULT),
         "data": {"labels": len(dataset), "fingerprint": dataset.fingerprint},
         "elements": list(elements),
         "warm_start": None if begin_from is None else weights_digest(begin_from),

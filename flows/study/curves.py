@@ -27,6 +27,7 @@ from potential.metrics import METRICS
 from potential.nequip.model import NequIP
 from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
+from potential.training.training_config import NOT_OF_THE_RESULT
 
 POINT = Stage(
     name="point",
@@ -150,7 +151,7 @@ def _make_point(config: StudyConfig, curve: Curve, learned: Dataset, data: Data,
     train, held_out = learned.split(n_held_out, seed=seed_for(curve.seed, "split", len(learned)))
     inputs = {
         "model": Settings(model),
-        "training": Settings(training, frozenset({"device", "checkpoint_every_epochs"})),
+        "training": Settings(training, NOT_OF_THE_RESULT - {"mixed_charges"}),
         "weights": None if weights is None else _digest(config.weights[curve.model]),
         "data": learned.fingerprint,
         "tests": {name: test.fingerprint for name, test in data.tests.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -76,15 +77,22 @@ class Errors(NamedTuple):
     energy_mae_per_atom: float
 
 
-def errors(backend: Backend, loader: Loader, batch_size: int) -> Errors:
-    """Errors of the committee's mean on all frames of `loader`, with the model's present weights."""
+def errors(
+    backend: Backend, loader: Loader, batch_size: int, gather: Callable[[Tensor], Tensor] = lambda own: own
+) -> Errors:
+    """Errors of the committee's mean on all frames of `loader`, with the model's present weights.
+
+    Args:
+        gather: makes what the backend's members predict what the whole committee predicts.
+    """
     backend.refresh()
     n_components = 0
     force_sum = energy_sum = torch.zeros((), dtype=torch.float64, device=backend.model.device)
     for batch in loader.ordered(batch_size):
         prediction = assemble(*backend.energy_and_slope(batch.graph), batch, stress=False)
-        energy_error = (prediction.mean_energy - batch.energy).abs() / batch.structures.n_atoms
-        energy_sum = energy_sum + energy_error.sum()
-        force_sum = force_sum + (prediction.mean_forces - batch.forces).abs().sum()
+        energy = gather(prediction.energy).mean(0).to(batch.energy.device)
+        forces = gather(prediction.forces).mean(0).to(batch.forces.device)
+        energy_sum = energy_sum + ((energy - batch.energy).abs() / batch.structures.n_atoms).sum()
+        force_sum = force_sum + (forces - batch.forces).abs().sum()
         n_components += batch.forces.numel()
     return Errors(float(force_sum) / n_components, float(energy_sum) / loader.size)

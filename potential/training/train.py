@@ -4,46 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
 
-from potential.backends.choose import choose_backend
 from potential.data.charge_states import refuse_mixed_charges
 from potential.data.dataset import Dataset
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
-from potential.nequip.precision import float32_products
-from potential.training import schedule, statistics
-from potential.training.batches import Loader
-from potential.training.checkpoint import load_checkpoint, save_checkpoint
-from potential.training.gradient import clip_each_member, losses_and_gradient
-from potential.training.history import BAR, EpochRecord, postfix
-from potential.training.loss import bootstrap_weights, errors
-from potential.training.schedule import Progress
-from potential.training.training_config import TrainingConfig
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TrainedCommittee:
-    """A trained model, the history of its training and the seconds it took, earlier runs included.
-
-    `backend` names what ran it.
-    """
-
-    model: NequIP
-    history: list[EpochRecord]
-    seconds: float
-    backend: str
+from potential.training import statistics
+from potential.training.history import EpochRecord
+from potential.training.run import Run, TrainedCommittee
+from potential.training.share import Share, team
+from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 
 def train_committee(
@@ -59,6 +34,7 @@ def train_committee(
     isolated_atom_energies: Mapping[int, float] | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     description: str = "training",
+    share: Share | None = None,
 ) -> TrainedCommittee:
     """Train a committee on `train`; keep the epoch that is best on `validation` (the last if empty).
 
@@ -69,6 +45,8 @@ def train_committee(
     Args:
         numbers: elements the model must know; those of the frames if not given.
         warm_start: a model whose weights to begin from (same architecture and elements).
+        share: the members that are this process's part, in one of several (`training.processes`), all of
+            which are called with the same arguments. Only the first gives the whole committee.
 
     Raises:
         ValueError: without training frames, for a warm start of another architecture, and for frames
@@ -76,6 +54,21 @@ def train_committee(
             without stresses, no neighbours within r_max.
         FloatingPointError: if the loss is not finite.
     """
+    processes = min(training.processes, model.committee_size)
+    if share is None and processes > 1:
+        what: dict[str, Any] = {
+            "train": train,
+            "validation": validation,
+            "model": model,
+            "training": training,
+            "seed": seed,
+            "folder": folder,
+            "numbers": numbers,
+            "warm_start": warm_start,
+            "isolated_atom_energies": isolated_atom_energies,
+        }
+        with team(processes, what) as first:
+            return train_committee(**what, on_epoch=on_epoch, description=description, share=first)
     if len(train) == 0:
         raise ValueError("cannot train on no frames; label some first")
     if not training.mixed_charges:
@@ -86,7 +79,7 @@ def train_committee(
             "stress_weight: 0, or give labels of crystals with `stress` or `virial` (--stress names it)"
         )
     known = sorted({int(z) for f in train.frames + validation.frames for z in f.numbers} | set(numbers or ()))
-    network = NequIP(
+    whole = NequIP(
         model,
         known,
         seed=seed,
@@ -94,11 +87,11 @@ def train_committee(
         energy_scales=statistics.energy_scales(train, known, training.energy_scales),
         energy_shifts=statistics.energy_shifts(train, known, isolated_atom_energies),
         dtype=torch.float64 if training.dtype == "float64" else torch.float32,
-    ).to(training.device)
+    )
     if warm_start is not None:
-        copy_weights(warm_start, network)
+        copy_weights(warm_start, whole)
     identity = _identity(train, validation, known, model, training, seed, warm_start, isolated_atom_energies)
-    run = _Run(network, train, validation, training, seed, folder / "checkpoint", identity)
+    run = Run(whole, train, validation, training, seed, folder / "checkpoint", identity, share or Share())
     return run.until_done(on_epoch, description)
 
 
@@ -119,163 +112,6 @@ def copy_weights(source: NequIP, target: NequIP) -> None:
             ours.copy_(theirs)
 
 
-class _Run:
-    """One training run: model, optimiser, averaged weights and progress."""
-
-    def __init__(
-        self,
-        network: NequIP,
-        train: Dataset,
-        validation: Dataset,
-        config: TrainingConfig,
-        seed: int,
-        checkpoint: Path,
-        identity: str,
-    ) -> None:
-        self.network, self.config, self.seed = network, config, seed
-        self.checkpoint, self.identity = checkpoint, identity
-        self.loader = Loader(train, network)
-        self.validation = Loader(validation, network) if len(validation) else None
-        weights = bootstrap_weights(network.members, len(train), config, seed=seed)
-        self.weights = weights.to(network.device, network.dtype)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
-        average = get_ema_multi_avg_fn(config.ema_decay)
-        self.averaged = AveragedModel(network, multi_avg_fn=average)
-        self.backend = choose_backend(network, training=True)
-        self.validating = None if self.validation is None else choose_backend(self._average)
-        self.best = {k: v.clone() for k, v in network.state_dict().items()}
-        self.progress = Progress()
-        self.history: list[EpochRecord] = []
-
-    @property
-    def _average(self) -> NequIP:
-        """The model with the averaged weights."""
-        return cast(NequIP, self.averaged.module)
-
-    def until_done(
-        self, on_epoch: Callable[[EpochRecord], None] | None, description: str
-    ) -> TrainedCommittee:
-        self._restore()
-        saved_epoch, started = self.progress.epoch, time.perf_counter() - self.progress.seconds
-        bar = tqdm(total=100, desc=description, unit="%", disable=None, bar_format=BAR)
-        while not schedule.finished(self.config, self.progress):
-            with float32_products("tf32") if self.config.tf32 else nullcontext():
-                record = self._epoch(started)
-            self.history.append(record)
-            if on_epoch is not None:
-                on_epoch(record)
-            bar.n = round(100 * record.fraction, 1)
-            bar.set_postfix_str(postfix(record), refresh=False)
-            bar.update(0)
-            if self.progress.epoch - saved_epoch >= self.config.checkpoint_every_epochs:
-                self._save()
-                saved_epoch = self.progress.epoch
-        bar.close()
-        if self.progress.epoch > saved_epoch:
-            self._save()
-        final = self.best if self.validation is not None else self._average.state_dict()
-        self.network.load_state_dict(final)
-        self.network.eval()
-        return TrainedCommittee(
-            model=self.network,
-            history=self.history,
-            seconds=self.progress.seconds,
-            backend=self.backend.name,
-        )
-
-    def _epoch(self, started: float) -> EpochRecord:
-        config, progress = self.config, self.progress
-        losses, components = [], 0
-        # Read once, at the end of the epoch: a step must not make the device wait for the host.
-        absolute = torch.zeros((), dtype=torch.float64, device=self.network.device)
-        for batch in self.loader.shuffled(config.batch_size, seed=self.seed, epoch=progress.epoch):
-            rate = schedule.learning_rate(config, progress)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.zero_grad(set_to_none=True)
-            weights = self.weights[:, batch.index]
-            loss, prediction = losses_and_gradient(self.backend, batch, weights, config)
-            if config.max_gradient_norm is not None:
-                clip_each_member(self.network, config.max_gradient_norm)
-            self.optimizer.step()
-            self.averaged.update_parameters(self.network)
-            losses.append(loss.mean())
-            absolute = absolute + (prediction.forces.detach().mean(0) - batch.forces).abs().sum()
-            components += batch.forces.numel()
-            progress.step += 1
-        mean_loss = sum(torch.stack(losses).tolist()) / len(losses)
-        force_mae = float(absolute) / components
-        progress.epoch += 1
-        progress.seconds = time.perf_counter() - started
-        if not math.isfinite(mean_loss):
-            raise FloatingPointError(
-                f"the loss is {mean_loss} in epoch {progress.epoch}; lower learning_rate "
-                f"(now {config.learning_rate}), or set max_gradient_norm"
-            )
-        validation = self._validate()
-        schedule.watch_plateau(config, progress, mean_loss)
-        return EpochRecord(
-            epoch=progress.epoch,
-            fraction=min(schedule.fraction_done(config, progress), 1.0),
-            step=progress.step,
-            seconds=progress.seconds,
-            learning_rate=rate,
-            train_loss=mean_loss,
-            train_force_mae=force_mae,
-            validation_force_mae=None if validation is None else validation[0],
-            validation_energy_mae_per_atom=None if validation is None else validation[1],
-        )
-
-    def _validate(self) -> tuple[float, float] | None:
-        due = self.progress.epoch % self.config.validate_every_epochs == 0 or schedule.finished(
-            self.config, self.progress
-        )
-        if self.validation is None or self.validating is None or not due:
-            return None
-        found = errors(self.validating, self.validation, self.config.batch_size)
-        if found.force_mae < self.progress.best_validation:
-            self.progress.best_validation, self.progress.best_epoch = found.force_mae, self.progress.epoch
-            self.best = {k: v.clone() for k, v in self._average.state_dict().items()}
-        return found
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
-        return tensors
-
-    def _save(self) -> None:
-        facts = {
-            "identity": self.identity,
-            "progress": asdict(self.progress),
-            "history": [asdict(record) for record in self.history],
-        }
-        save_checkpoint(self.checkpoint, self._tensors(), facts)
-
-    def _restore(self) -> None:
-        found = load_checkpoint(self.checkpoint, self.identity)
-        if found is None:
-            return
-        tensors, facts = found
-        self.network.load_state_dict(_under("model.", tensors))
-        self.averaged.load_state_dict(_under("averaged.", tensors))
-        self.best = _under("best.", tensors)
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under("adam.", tensors).items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.progress = Progress(**facts["progress"])
-        self.history = [EpochRecord(**record) for record in facts["history"]]
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
 def _identity(
     train: Dataset,
     validation: Dataset,
@@ -287,7 +123,7 @@ def _identity(
     isolated_atom_energies: Mapping[int, float] | None,
 ) -> str:
     """Hash of all that determines the result; limits may be raised and training goes on."""
-    settings = training.model_dump(exclude={"checkpoint_every_epochs", "device", "mixed_charges"})
+    settings = training.model_dump(exclude=set(NOT_OF_THE_RESULT))
     parts = [
         [item.frame.id for item in train],
         train.fingerprint,

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from potential.data.config import Config
 
 YEAR_S = 3.2e7
+NOT_OF_THE_RESULT = frozenset({"device", "processes", "checkpoint_every_epochs", "mixed_charges"})
+"""Settings of a training that do not change what comes out."""
 # 1e9: what does not end in a lifetime is a mistyped number.
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 # 1e6: a weight beyond leaves nothing of the others in single precision.
@@ -74,6 +76,15 @@ class TrainingConfig(Config):
         Field(description="take several charges or spins of one composition, which the model cannot tell"),
     ] = False
     device: Annotated[str, Field(description="torch device, e.g. cpu or cuda")] = "cpu"
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="processes that share a committee's members in training, with cuda a GPU each; the "
+            "result is the same; 64 at most, as members",
+        ),
+    ] = 1
     dtype: Literal["float32", "float64"] = "float32"
     tf32: Annotated[
         bool, Field(description="on CUDA devices, train with matrix products in TF32: faster, less precise")
@@ -85,6 +96,21 @@ class TrainingConfig(Config):
             raise ValueError(
                 "energy_weight and force_weight are both 0: nothing would be learned; "
                 "write e.g. force_weight: 1"
+            )
+        return self
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The device of each process."""
+        several = self.processes > 1 and self.device == "cuda"
+        return tuple(f"cuda:{i}" if several else self.device for i in range(self.processes))
+
+    @model_validator(mode="after")
+    def _a_gpu_for_each_process(self) -> TrainingConfig:
+        if self.processes > 1 and self.device not in ("cpu", "cuda"):
+            raise ValueError(
+                f"processes: {self.processes} on device: {self.device}; write device: cuda (process 0 uses "
+                "cuda:0, process 1 cuda:1, ...; CUDA_VISIBLE_DEVICES chooses among a machine's) or cpu"
             )
         return self
 
