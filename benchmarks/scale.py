@@ -5,9 +5,10 @@
 
 The labels are real ones of the Lennard-Jones labeler, in child processes that sleep for `--seconds` first. A
 label stage is run with a Prefect server of its own in a folder of its own, then again as a resume would find
-it, and `alnico status` is asked. With `dask` two Dask workers with half the threads each are started beside
-it, and the scheduler, in a process of its own. CPU seconds per label hardly depend on what else the
-machine does; wall seconds do. `--at-once 32` needs about 3 GB for the label processes.
+it, and `alnico status` is asked. With `--folder` what was labelled is kept: the same command goes on after an
+interruption, and its figures are per label that it made itself. With `dask` two Dask workers with half the
+threads each are started beside it, and the scheduler, in a process of its own. CPU seconds a label hardly
+depend on what else the machine does; wall seconds do. `--at-once 32` needs about 3 GB for label processes.
 """
 
 from __future__ import annotations
@@ -71,12 +72,15 @@ def measure(kind: str, labels: int, seconds: float, at_once: int, folder: Path) 
         content["labeling"] = {"workers": at_once, "engine": engine, "memory_GB": 0.5}
         (folder / "campaign.yaml").write_text(yaml.safe_dump(content))
         campaign = CampaignFolder.open(folder / "campaign.yaml")
-        campaign.path.mkdir(parents=True)
+        campaign.path.mkdir(parents=True, exist_ok=True)
         campaign.write_config()
         start = campaign.config.structure.frames()[0]
         draw = np.random.default_rng(0)
         frames = [moved(start, draw) for _ in range(labels)]
         store = LabelStore(campaign.label_store)
+        new = labels - len(store)
+        if not new:
+            raise SystemExit(f"all {labels} labels are in {folder} already; name another --folder")
 
         @flow(name="scale", persist_result=False)
         def stage() -> int:
@@ -88,7 +92,7 @@ def measure(kind: str, labels: int, seconds: float, at_once: int, folder: Path) 
         wait = stack.enter_context(prefect_api())
         wait()
         server = child_named("flows.engine.prefect_server")
-        found: dict[str, Any] = {"engine": kind, "labels": labels, "at_once": at_once, "seconds": seconds}
+        found: dict[str, Any] = {"engine": kind, "labels": labels, "new": new, "at_once": at_once}
         sizes = {
             "prefect_MB": lambda: disk_MB(folder / "prefect"),
             "labels_MB": lambda: disk_MB(campaign.path, "labels.db*"),
@@ -102,10 +106,10 @@ def measure(kind: str, labels: int, seconds: float, at_once: int, folder: Path) 
         assert done == labels, f"{done} of {labels} labelled"
         found |= {
             "wall_s": wall,
-            "ideal_s": labels * seconds / at_once,
-            "wall_overhead_ms_per_label": 1000 * (wall - labels * seconds / at_once) / labels,
-            "flow_cpu_ms_per_label": 1000 * (time.process_time() - cpu) / labels,
-            "server_cpu_ms_per_label": 1000 * (cpu_s(server) - cpu_server) / labels,
+            "ideal_s": new * seconds / at_once,
+            "wall_overhead_ms_per_label": 1000 * (wall - new * seconds / at_once) / new,
+            "flow_cpu_ms_per_label": 1000 * (time.process_time() - cpu) / new,
+            "server_cpu_ms_per_label": 1000 * (cpu_s(server) - cpu_server) / new,
             "flow_memory_MB": memory,
         }
         found |= {name: of() - before[name] for name, of in sizes.items()}
@@ -183,9 +187,16 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--at-once", type=int, default=32)
+    parser.add_argument(
+        "--folder", type=Path, help="kept, to go on after an interruption; else a temporary one"
+    )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="alnico-scale-") as folder:
-        found = measure(given.engine, given.labels, given.seconds, given.at_once, Path(folder))
+    with ExitStack() as stack:
+        folder = given.folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="alnico-scale-"))
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        found = measure(given.engine, given.labels, given.seconds, given.at_once, folder.resolve())
     rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
     print(json.dumps(rounded, indent=2))
 

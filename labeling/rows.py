@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import ase.db
 import numpy as np
+from ase.constraints import FixAtoms
 from ase.db.row import AtomsRow
 from ase.io import jsonio
 
@@ -18,7 +19,7 @@ from labeling.digest import digest_of
 from labeling.failure import LabelFailure
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
-from potential.data.stress import full_stress
+from potential.data.stress import full_stress, voigt_stress
 
 LABELLED, FAILED = "labelled", "failed"
 COLUMNS = (
@@ -161,7 +162,6 @@ def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
         what = "label" if isinstance(outcome, Label) else "failure"
         raise ValueError(f"{what} belongs to frame {outcome.frame_id}, not to {frame.id}")
     label = outcome if isinstance(outcome, Label) else outcome.label
-    atoms = frame.to_atoms() if label is None else LabelledFrame(frame=frame, label=label).to_atoms()
     data: dict[str, Any] = {"origin": frame.origin}
     if frame.info:
         data["info"] = json.dumps(frame.info)  # as text, which ase.db leaves alone
@@ -172,7 +172,7 @@ def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
     if label is not None:
         data["provenance"] = label.provenance
     data = json.loads(json.dumps(data))
-    row: Any = AtomsRow(atoms)
+    row: Any = AtomsRow(_values(frame, label))
     row.unique_id = identity(frame.id, outcome.level_key)
     row.ctime, row.user = ase.db.core.now(), None
     columns = {
@@ -187,6 +187,22 @@ def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
     numbers = {name: row.get(name) for name in ("energy", "forces", "stress")}
     digest = digest_of(row.unique_id, " ".join(stated.values()), data=data, **numbers)
     return row, columns, {**data, "digest": digest}
+
+
+def _values(frame: Frame, label: Label | None) -> dict[str, Any]:
+    """What ase.db reads off `ase.Atoms` with a SinglePointCalculator; that takes as long as the writing."""
+    values: dict[str, Any] = {
+        "numbers": frame.numbers,
+        "positions": frame.positions,
+        "cell": frame.cell,
+        "pbc": np.array(frame.pbc),
+        "constraints": [FixAtoms(list(frame.fixed)).todict()] if frame.fixed else [],
+    }
+    if label is None:
+        return values
+    stress = {} if label.stress is None else {"stress": voigt_stress(label.stress)}
+    results = {"energy": label.energy, "forces": label.forces, **stress}
+    return {**values, "calculator": "unknown", "calculator_parameters": {}, **results}
 
 
 def _fits_a_column(key: str, value: Any) -> bool:

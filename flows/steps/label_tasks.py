@@ -35,7 +35,7 @@ from labeling.workers import LabelingConfig
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 
-SECONDS_A_TASK = 2.0
+SECONDS_A_TASK = 5.0
 MOST_A_TASK = 50
 Asked = tuple[Frame, Expectation | None]
 Outcome = Label | LabelFailure
