@@ -14,6 +14,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.engine.openmp import let_waiting_threads_sleep
+from flows.engine.prefect_runs import take_over
 from flows.errors import CampaignLockedError, ConfigError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
@@ -33,11 +34,12 @@ def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=1
         campaign: The campaign's YAML file or its folder, below the working folder of the deployment.
         rounds_per_run: Rounds that this run finishes at most; the next run goes on.
     """
-    folder = CampaignFolder.open(_below_working_folder(campaign))
+    folder = CampaignFolder.open(below_working_folder(campaign))
     try:
         with campaign_lock(folder.path):
             if why := ending(folder):
                 return Completed(name=NOTHING_TO_DO, message=f"The campaign has ended: {why}.")
+            take_over(folder.path)  # at once: nobody would say of a run that is killed before this that it is
             let_waiting_threads_sleep()
             from flows.campaign.loop import go_on  # imports torch
 
@@ -47,11 +49,17 @@ def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=1
     return Completed(message=_reached(folder, ended))
 
 
-def _below_working_folder(campaign: str) -> Path:
-    """A deployment's parameters come from forms: they open what lies below its working folder, only."""
+def below_working_folder(campaign: str) -> Path:
+    """A deployment's parameters come from forms: they open what lies below its working folder, only.
+
+    Links are followed: whoever can make one there has more than a form.
+
+    Raises:
+        ConfigError: for a path that leads out.
+    """
     root = Path.cwd()
     path = Path(os.path.normpath(root / campaign))
-    if not path.is_relative_to(root):
+    if not path.is_relative_to(root) or "\0" in campaign:
         raise ConfigError(
             "campaign-step",
             [f"campaign: {campaign!r} leads out of the working folder {root}; name a file in it"],

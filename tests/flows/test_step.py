@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from prefect import State
 
-from flows.deployments.step import BUSY, NOTHING_TO_DO, campaign_step
+from flows.deployments.step import BUSY, NOTHING_TO_DO, below_working_folder, campaign_step
+from flows.errors import ConfigError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
@@ -164,6 +167,20 @@ def test_a_path_out_of_the_working_folder_is_refused(
     assert state.is_failed()
     assert f"leads out of the working folder {tmp_path / 'root'}" in str(state.message)
     assert not (tmp_path / "campaigns").exists()
+
+
+@given(
+    st.lists(st.sampled_from(["..", ".", "", "a", "~", "/", "//", "\0", "a b", "..."]) | st.text(max_size=5))
+)
+def test_no_parameter_leads_out_of_the_working_folder(parts: list[str]) -> None:
+    campaign = "/".join(parts)
+    try:
+        path = below_working_folder(campaign)
+    except ConfigError:
+        return
+    assert path.is_relative_to(Path.cwd())
+    assert ".." not in path.parts
+    path.exists()  # the system takes it for a path
 
 
 def more_rounds(folder: Path, campaign: CampaignFolder) -> None:

@@ -1,0 +1,93 @@
+"""Passwords in front of Prefect's server and MLflow's, as docs/passwords.md sets them up: for real."""
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+from mlflow import MlflowClient
+
+from flows.record.folder import CampaignFolder
+from tests.support.documents import ROOT
+from tests.support.installation import Installation, answers, free_port, installation, wait_for
+
+pytestmark = pytest.mark.slow
+
+PREFECT, ADMIN, ANOTHER = (
+    "alnico:long-and-random",
+    ("admin", "twelve-characters"),
+    ("admin", "guessed-wrongly"),
+)
+
+
+def status(url: str, who: tuple[str, str] | None = None) -> int:
+    """HTTP's answer."""
+    request = Request(url)
+    if who is not None:
+        request.add_header("Authorization", f"Basic {base64.b64encode(':'.join(who).encode()).decode()}")
+    try:
+        with urlopen(request, timeout=30) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+def configuration() -> str:
+    """MLflow's file of the documentation."""
+    text = (ROOT / "docs" / "passwords.md").read_text()
+    return "[mlflow]\n" + text.partition("[mlflow]\n")[2].partition("```")[0]
+
+
+def run_campaign(prefect: Installation, write_lj_campaign: Callable[..., Path]) -> CampaignFolder:
+    path = write_lj_campaign(prefect.folder)
+    prefect.call("alnico", "deploy", "lj.yaml", "--rounds-per-run", "5")
+    prefect.call("prefect", "deployment", "run", "campaign-step/lj")
+    prefect.start_worker()
+    wait_for("the run's end", lambda: any(run.state and run.state.is_final() for run in prefect.runs()))
+    (run,) = prefect.runs()
+    assert run.state is not None
+    assert str(run.state.message).startswith("2 of 2 rounds are done."), run.state
+    return CampaignFolder.open(path)
+
+
+@pytest.mark.timeout(1200)
+def test_a_campaign_with_both_servers_behind_passwords(
+    tmp_path: Path, write_lj_campaign: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    mlflow, file = f"http://127.0.0.1:{port}", tmp_path / "mlflow.ini"
+    file.write_text(
+        configuration()
+        .replace("/srv/alnico/mlflow-users.db", str(tmp_path / "users.db"))
+        .replace("@PASSWORD@", ADMIN[1])
+    )
+    settings = {
+        "PREFECT_SERVER_API_AUTH_STRING": PREFECT,
+        "PREFECT_API_AUTH_STRING": PREFECT,
+        "MLFLOW_AUTH_CONFIG_PATH": str(file),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "random, too",
+        "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "MLFLOW_TRACKING_URI": mlflow,
+        "MLFLOW_TRACKING_USERNAME": ADMIN[0],
+        "MLFLOW_TRACKING_PASSWORD": ADMIN[1],
+    }
+    with installation(tmp_path / "prefect", tmp_path / "mine", settings) as prefect:
+        artifacts = ["--artifacts-destination", str(tmp_path / "artifacts")]
+        prefect.start("mlflow", "server", "--app-name", "basic-auth", "--port", str(port), *artifacts)
+        wait_for("MLflow", lambda: answers(f"{mlflow}/health"))
+        experiments = f"{mlflow}/api/2.0/mlflow/experiments/search?max_results=5"
+        assert [status(experiments, who) for who in (None, ANOTHER, ADMIN)] == [401, 401, 200]
+        version = f"{prefect.url}/admin/version"
+        user, password = PREFECT.split(":")
+        assert [status(version, who) for who in (None, ANOTHER, (user, password))] == [401, 401, 200]
+
+        folder = run_campaign(prefect, write_lj_campaign)
+        assert len(folder.results()) == 2
+        for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+            monkeypatch.setenv(name, settings[name])
+        assert "lj" in [e.name for e in MlflowClient(tracking_uri=mlflow).search_experiments()]
+    secrets = [secret.encode() for secret in (password, ADMIN[1])]
+    files = [path for path in folder.path.rglob("*") if path.is_file()]
+    assert not [path for path in files if any(secret in path.read_bytes() for secret in secrets)]
