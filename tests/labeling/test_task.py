@@ -157,8 +157,8 @@ def test_breaking_off_ends_what_runs_and_what_waits() -> None:
         while not pids():
             time.sleep(0.02)
         close_workers()
-        assert isinstance(waiting.exception(timeout=20), LabelingStoppedError)
-    assert time.monotonic() - started < 20
+        assert isinstance(waiting.exception(timeout=120), LabelingStoppedError)
+    assert time.monotonic() - started < 120
 
 
 ONE_LABEL = """

@@ -106,7 +106,7 @@ def test_a_timeout_kills_compiled_code_and_is_tried_once_more() -> None:
         assert isinstance(failure, LabelFailure)
         assert failure.kind == "timeout"
         assert failure.attempts == 2
-        assert 4 <= failure.seconds <= time.monotonic() - started < 20
+        assert 4 <= failure.seconds <= time.monotonic() - started < 120
         assert "timeout_s" in failure.advice
         assert isinstance(workers.label(argon(), LJ), Label)
 
