@@ -57,5 +57,9 @@ class CampaignLockedError(CampaignError):
     """Another process works on the campaign."""
 
 
+class ReviewAwaitedError(CampaignError):
+    """The campaign stopped, as it was asked to, until a person has reviewed a selection."""
+
+
 def _short(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

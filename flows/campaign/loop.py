@@ -11,33 +11,39 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from prefect import State as PrefectState
 from prefect import flow
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from exploration.diversity import near_duplicate_share
 from flows.campaign.finish import finish, pause
 from flows.campaign.recording import record
 from flows.campaign.start import Start, begin, start_frames
-from flows.campaign.state import Campaign, State
-from flows.campaign.stopping import judge, labels_affordable
+from flows.campaign.state import REJECTED, Campaign, State
+from flows.campaign.stopping import judge, labels_affordable, seconds_per_label
 from flows.engine.events import announce
+from flows.engine.log_file import log_file
 from flows.engine.prefect_runs import page_of_run, take_over
 from flows.interrupts import interrupts
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.results import LabelSummary, RoundResult, SelectionSummary
+from flows.record.review import WAITING, awaited, waits
 from flows.record.stages import is_finished
 from flows.record.table import LABEL
 from flows.steps.calibrate import calibrate, score_arrived
 from flows.steps.explore import explore_with_committee, select_frames
 from flows.steps.labels import label_frames, returning_frames, take_in_spool
 from flows.steps.pretrain import pretrain
+from flows.steps.review import approved_frames
 from flows.steps.survival import measure_survival
 from flows.steps.train import evaluate_on_broad, evaluate_on_test, learned_and_held_out, load_committee, train
 from flows.tracking.tracker import Tracker
 from flows.views.console import say
+from flows.views.summary import verdict
 from labeling.store import LabelStore
 from labeling.task import open_workers
 from potential.data.frame import Frame
@@ -45,6 +51,8 @@ from potential.data.frame import Frame
 
 def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> CampaignFolder:
     """Run or resume the campaign of a YAML file (or campaign folder) in this process.
+
+    Where `review` asks for it, it returns while a selection waits for a decision; call it again then.
 
     Args:
         rounds_per_run: stop after so many rounds that were not finished before; None: go on to the end.
@@ -62,11 +70,13 @@ def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> Campaign
 
 
 @flow(name="campaign", flow_run_name=lambda: Path(flow_run.parameters["source"]).stem, persist_result=False)
-def campaign(source: str, rounds_per_run: int | None = None) -> str:
+def campaign(source: str, rounds_per_run: int | None = None) -> PrefectState:
     """Active learning of a NequIP committee, as the YAML file (or campaign folder) `source` says."""
     folder = CampaignFolder.open(Path(source))
     go_on(folder, rounds_per_run=rounds_per_run)
-    return str(folder.path)
+    if waiting := awaited(folder):
+        return Completed(name=WAITING, message=waits(folder, waiting))
+    return Completed(message=f"{verdict(folder.results(up_to=folder.config.rounds))} In {folder.path}.")
 
 
 def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
@@ -79,7 +89,8 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
         ConfigError, CampaignError, KeyboardInterrupt: as `run_campaign`.
     """
     structures = start_frames(folder)
-    with campaign_lock(folder.path), open_workers(folder.config.labeling.on_a_node):
+    labeling = folder.config.labeling.on_a_node
+    with campaign_lock(folder.path), log_file(folder.logs), open_workers(labeling):
         take_over(folder.path)
         folder.write_config()
         store, config = LabelStore(folder.label_store), folder.config
@@ -118,15 +129,15 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
 
 
 def _loop(campaign: Campaign, start: Start, rounds_per_run: int | None) -> list[State]:
-    """Take turns, arm beside arm, until each has ended or the run has had its share; main arm first."""
+    """Take turns, arm beside arm, until each has ended or waits, or the run has had its share."""
     states = [
         State(arm=arm, round=0, dataset=start.initial, quarantined=start.quarantined)
         for arm in campaign.folder.arms
     ]
     new = 0
-    while not all(state.ended for state in states) and (rounds_per_run is None or new < rounds_per_run):
-        new += any(not state.here.result.exists() for state in states)
-        states = [state if state.ended else _turn(campaign, state) for state in states]
+    while any(state.goes_on for state in states) and (rounds_per_run is None or new < rounds_per_run):
+        new += any(not state.here.result.exists() for state in states if state.goes_on)
+        states = [_turn(campaign, state) if state.goes_on else state for state in states]
     return states
 
 
@@ -167,12 +178,26 @@ def _turn(campaign: Campaign, state: State) -> State:
         return _end(campaign, state, result.model_copy(update={"stop": found}))
 
     selection = select_frames(folder, here, learned.frames, at_most=affordable)
+    picked = SelectionSummary(
+        n_selected=len(selection.frames),
+        warnings=selection.warnings,
+        near_duplicates=near_duplicate_share(selection.frames, learned.frames),
+    )
+    each = seconds_per_label(folder, [*before, result])
+    approved = approved_frames(folder, here, selection, seconds_per_label=each)
+    if approved is None:
+        return state.wait()
+    picked = picked.model_copy(update={"n_dropped": len(selection.frames) - len(approved)})
+    if picked.n_dropped and not approved:
+        rejected = {"selection": picked, "stop": found.model_copy(update={"ended": REJECTED})}
+        return _end(campaign, state, result.model_copy(update=rejected))
+
     returning = returning_frames(here.label, state.quarantined, campaign.store, folder.config.level)
     tally = label_frames(
         folder,
         LABEL,
         here.label,
-        _within([*selection.frames, *returning], None if goes_on else affordable),
+        _within([*approved, *returning], None if goes_on else affordable),
         store=campaign.store,
         description=f"{here} labels",
         committee=partial(load_committee, folder, here),
@@ -181,11 +206,7 @@ def _turn(campaign: Campaign, state: State) -> State:
         "arrived": score_arrived(folder, here, tally.labelled, calibrated.calibration)
         if tally.labelled
         else None,
-        "selection": SelectionSummary(
-            n_selected=len(selection.frames),
-            warnings=selection.warnings,
-            near_duplicates=near_duplicate_share(selection.frames, learned.frames),
-        ),
+        "selection": picked,
         "labels": LabelSummary(
             n_labelled=len(tally.labelled), n_failed=len(tally.quarantined), seconds=tally.seconds
         ),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prefect.artifacts import create_markdown_artifact
 from pydantic import JsonValue
 
-from flows.campaign.state import Campaign
-from flows.engine.events import announce
+from flows.campaign.state import REJECTED, Campaign
+from flows.engine.events import Event, announce
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.tracking.store import learning_curve_address, server_of
@@ -43,5 +43,10 @@ def _announce(campaign: str, result: RoundResult) -> None:
     if result.labels is not None and result.labels.n_failed:
         announce("quarantine.grew", campaign, **where, failures=result.labels.n_failed)
     if result.stop is not None and result.stop.ended is not None:
-        converged = result.stop.ended.startswith("converged")
-        announce("converged" if converged else "budget.spent", campaign, **where, why=result.stop.ended)
+        announce(_kind_of_end(result.stop.ended), campaign, **where, why=result.stop.ended)
+
+
+def _kind_of_end(why: str) -> Event:
+    if why == REJECTED:
+        return "rejected"
+    return "converged" if why.startswith("converged") else "budget.spent"

@@ -14,6 +14,8 @@ from labeling.store import LabelStore
 from potential.data.dataset import Dataset
 from potential.data.frame import Frame
 
+REJECTED = "its selection was rejected in review"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
@@ -41,13 +43,24 @@ class Campaign:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where an arm stands: its round, all labels it may learn from, and the frames without one."""
+    """Where an arm stands: its round, all labels it may learn from, and the frames without one.
+
+    Attributes:
+        ended: this round was its last.
+        waits: for a review of what this round selected.
+    """
 
     arm: Arm
     round: int
     dataset: Dataset
     quarantined: tuple[Frame, ...]
     ended: bool = False
+    waits: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a turn can be taken now."""
+        return not (self.ended or self.waits)
 
     @property
     def here(self) -> RoundFolder:
@@ -68,3 +81,7 @@ class State:
     def end(self) -> State:
         """This round was the arm's last."""
         return replace(self, ended=True)
+
+    def wait(self) -> State:
+        """Somebody has to decide on what this round selected."""
+        return replace(self, waits=True)

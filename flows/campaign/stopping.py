@@ -45,7 +45,7 @@ def labels_affordable(folder: CampaignFolder, results: Sequence[RoundResult]) ->
     left = [] if stop.max_labels is None else [max(0, stop.max_labels - n_labels)]
     if stop.hours is not None:
         seconds = 3600 * max(0.0, stop.hours - spent_hours(folder, results))
-        each = _seconds_per_label(folder, results)
+        each = seconds_per_label(folder, results)
         left.append(int(seconds / each) if each > 0 else (1_000_000 if seconds > 0 else 0))
     return min(left, default=None)
 
@@ -64,7 +64,7 @@ def _start_outcomes(folder: CampaignFolder) -> list[Path]:
     return [path for stage in stages if (path := stage / OUTCOMES_FILE).exists()]
 
 
-def _seconds_per_label(folder: CampaignFolder, results: Sequence[RoundResult]) -> float:
+def seconds_per_label(folder: CampaignFolder, results: Sequence[RoundResult]) -> float:
     """Mean over the start and the rounds; failures cost, too."""
     labels = [r.labels for r in results if r.labels is not None]
     tried = sum(len(read_outcomes(path)) for path in _start_outcomes(folder))

@@ -1,6 +1,7 @@
 """The command line `alnico`. Heavy imports wait until a command needs them, so that help is quick.
 
-Exit codes: 0 done, 1 the campaign or command failed, 2 wrong usage or configuration, 130 interrupted.
+Exit codes: 0 done, 1 the campaign or command failed, 2 wrong usage or configuration, 3 a campaign waits for
+a review, 130 interrupted.
 What is said of errors is in `flows.cli.border`.
 """
 
@@ -85,18 +86,48 @@ def run(campaign: Source) -> None:
 
 
 @app.command(group=CAMPAIGNS)
+def review(
+    campaign: Source,
+    *,
+    approve: Annotated[bool, Parameter(help="label what was selected", negative=())] = False,
+    drop: Annotated[
+        list[str] | None, Parameter(help="label all but this frame, by its first digits", negative=())
+    ] = None,
+    reject: Annotated[bool, Parameter(help="label nothing; the campaign ends", negative=())] = False,
+    arm: Annotated[str | None, Parameter(help="decide on this arm alone")] = None,
+) -> None:
+    """Show what a campaign with `review: before_labels` wants to label; approve, drop some, or reject."""
+    from flows.cli.review import show_reviews, take_decision
+
+    if approve or drop or reject:
+        take_decision(campaign, approve=approve, drop=drop or [], reject=reject, arm=arm)
+    else:
+        show_reviews(campaign)
+
+
+@app.command(group=CAMPAIGNS)
 def deploy(
     campaign: Source,
     *,
     cron: Annotated[str | None, Parameter(help="when, e.g. '0 2 * * *'; default: when asked to")] = None,
-    timezone: Annotated[str, Parameter(help="of --cron, e.g. Europe/Berlin")] = "UTC",
+    check_cron: Annotated[
+        str | None, Parameter(help="when its potential is evaluated anew, e.g. '0 6 * * 1'; default: never")
+    ] = None,
+    timezone: Annotated[str, Parameter(help="of both, e.g. Europe/Berlin")] = "UTC",
     rounds_per_run: Annotated[int, Parameter(help="rounds that a run finishes at most")] = 1,
     pool: Annotated[str, Parameter(help="Prefect's work pool; made if there is none")] = "workstation",
 ) -> None:
     """Let the configured Prefect server run a campaign, some rounds at a time; repeat it to change it."""
     from flows.cli.deploy import deploy_and_tell
 
-    deploy_and_tell(campaign, cron=cron, timezone=timezone, rounds_per_run=rounds_per_run, pool=pool)
+    deploy_and_tell(
+        campaign,
+        cron=cron,
+        timezone=timezone,
+        rounds_per_run=rounds_per_run,
+        pool=pool,
+        check_cron=check_cron,
+    )
 
 
 @app.command(group=CAMPAIGNS)
@@ -176,6 +207,35 @@ def compare(
     from flows.cli.compare import compare_campaigns
 
     compare_campaigns(campaigns, output=output)
+
+
+@app.command(group=CAMPAIGNS)
+def archive(
+    campaign: Annotated[
+        Path, Parameter(help="a campaign's YAML file, or its folder; with --check: an archive")
+    ],
+    *,
+    output: Annotated[Path | None, Parameter(help="the file; default: NAME.tar.gz here")] = None,
+    check: Annotated[bool, Parameter(help="compare an archive with its checksums", negative=())] = False,
+) -> None:
+    """Pack a campaign into one file that a reviewer can open: folder, labels, potential, report."""
+    from flows.cli.upkeep import archive_and_tell, check_and_tell
+
+    if check:
+        check_and_tell(campaign)
+    else:
+        archive_and_tell(campaign, output)
+
+
+@app.command(group=CAMPAIGNS)
+def prune(
+    *,
+    prefect_days: Annotated[float, Parameter(help="delete runs that ended so many days ago")],
+) -> None:
+    """Delete old runs of campaigns from Prefect's history; campaigns and their folders stay."""
+    from flows.cli.upkeep import prune_prefect
+
+    prune_prefect(prefect_days)
 
 
 @app.command(group=CAMPAIGNS)

@@ -20,12 +20,12 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows.errors import CampaignError, ConfigError
+from flows.errors import CampaignError, ConfigError, ReviewAwaitedError
 from potential.data.notes import UnreadableStructureError
 from potential.data.tables import DamagedTableError
 
 DEBUG = "--debug"
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE, AWAITED, INTERRUPTED = 1, 2, 3, 130
 LONGEST = 2000
 PACKAGES = ("alnico", "torch", "ase", "pyscf", "prefect", "mlflow", "numpy")
 
@@ -67,6 +67,8 @@ def end_with(error: Exception, tokens: Sequence[str], *, debug: bool = False) ->
         print(_shareable("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, ConfigError):
         return _tell(str(error), WRONG_USAGE)
+    if isinstance(error, ReviewAwaitedError):
+        return _tell(str(error), AWAITED)
     said = str(error) if isinstance(error, CampaignError) else explanation(error)
     if said is not None:
         return _tell(said, FAILED)

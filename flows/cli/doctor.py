@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from urllib.error import HTTPError
@@ -39,6 +40,7 @@ def examine(campaigns: Path) -> Iterator[Finding]:
     for look in (_python, _torch, _compiler, _threads, _pyscf):
         yield from _looked(look)
     yield from _disk(campaigns)
+    yield from _looked(partial(_use, campaigns))
     yield from _servers()
 
 
@@ -56,7 +58,7 @@ def _looked(look: Callable[[], Finding]) -> Iterator[Finding]:
     try:
         yield look()
     except Exception as error:  # noqa: BLE001  whatever a broken package raises
-        what = look.__name__.strip("_")
+        what = getattr(look, "func", look).__name__.strip("_")
         yield Finding(what=what, how=AMISS, said=f"{type(error).__name__}: {error}; run `make setup` again")
 
 
@@ -114,6 +116,23 @@ def _disk(campaigns: Path) -> Iterator[Finding]:
         yield Finding(what="disk", how=AMISS, said=f"{said}: free some, or set `folder` in campaign.yaml")
     else:
         yield Finding(what="disk", how=OK, said=said)
+
+
+def _use(campaigns: Path) -> Finding:
+    """What campaigns, their dashboards and their kernels take, and what of it can go."""
+    from prefect.settings import get_current_settings
+
+    from flows.views.disk import shown_size, size_of
+
+    prefect = get_current_settings().home
+    kernels = Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
+    places = {
+        f"campaigns and MLflow in {campaigns}": campaigns,
+        f"Prefect's history in {prefect} (`alnico prune` shortens it)": prefect,
+        f"kernels in {kernels} (compiled anew if deleted)": kernels,
+    }
+    used = [f"{shown_size(size_of(path))} {what}" for what, path in places.items() if path.exists()]
+    return Finding(what="use", how=OK, said="; ".join(used) or "nothing yet")
 
 
 def _servers() -> Iterator[Finding]:

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from flows.engine.prefect_api import prefect_api
 from flows.engine.prefect_settings import use_embedded_prefect
+from flows.errors import ReviewAwaitedError
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
+from flows.record.review import Request, awaited, blocked, waits
+from flows.record.rounds import RoundFolder
 
 
 def run_and_tell(source: Path) -> None:
     """Run or resume the campaign, print its round table and where its results are.
 
     Raises:
+        ReviewAwaitedError: if it stopped because a person has to decide on what it selected.
         ConfigError, CampaignError, KeyboardInterrupt: as `flows.campaign.loop.run_campaign`.
     """
     use_embedded_prefect()
     folder = CampaignFolder.open(source)
-    with campaign_lock(folder.path), prefect_api() as wait_for_api:
-        # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
-        # load, and they load while Prefect's server starts.
-        from prefect import tags
+    with campaign_lock(folder.path):
+        _stop_for(folder, blocked(folder))
+        with prefect_api() as wait_for_api:
+            # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
+            # load, and they load while Prefect's server starts.
+            from prefect import tags
 
-        from flows.campaign.loop import run_campaign
-        from flows.engine.prefect_runs import TAG
-        from flows.views.console import print_rounds
+            from flows.campaign.loop import run_campaign
+            from flows.engine.prefect_runs import TAG
+            from flows.views.console import print_rounds
 
-        wait_for_api()
-        with tags(TAG):
-            run_campaign(source)
+            wait_for_api()
+            with tags(TAG):
+                run_campaign(source)
     results = folder.results(up_to=folder.config.rounds)
     print()
     print_rounds(results)
+    _stop_for(folder, awaited(folder))
     print(f"\n{where_to_look(folder)}")
+
+
+def _stop_for(folder: CampaignFolder, waiting: Sequence[tuple[RoundFolder, Request]]) -> None:
+    if waiting:
+        raise ReviewAwaitedError(waits(folder, waiting))
 
 
 def where_to_look(folder: CampaignFolder) -> str:

@@ -1,12 +1,15 @@
-"""Put a campaign's step onto the configured Prefect server: work pool and deployment."""
+"""Put a campaign onto the configured Prefect server: work pool, its step, and what goes with it."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 from httpx import HTTPError
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
@@ -17,6 +20,8 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 from pydantic import ValidationError
 
+from flows.deployments.champion import champion_check
+from flows.deployments.review import campaign_review
 from flows.deployments.step import campaign_step
 from flows.engine.prefect_api import reach
 from flows.engine.prefect_runs import TAG
@@ -24,7 +29,8 @@ from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.version import version
 
-ENTRYPOINT = "flows.deployments.step.campaign_step"
+Wanted = tuple[Flow[..., Any], dict[str, Any], list[DeploymentScheduleCreate]]
+"""A flow, its parameters besides the campaign, and when it runs."""
 NO_SERVER = """no Prefect server is configured; a schedule needs one that keeps running. On this machine:
   prefect config set PREFECT_API_URL=http://127.0.0.1:4200/api
   prefect server start
@@ -33,38 +39,55 @@ then, in another terminal, the same command again."""
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A deployment on a server.
+    """What is on the server now.
 
     Attributes:
-        name: as `prefect deployment run` takes it.
-        url: its page in Prefect's dashboard; None where there is none.
-        root: the folder in which its runs start, and below which their campaigns lie.
+        names: as `prefect deployment run` takes them; the campaign's step first.
+        url: page of the step in Prefect's dashboard; None where there is none.
+        root: the folder in which runs start, and below which their campaigns lie.
     """
 
-    name: str
+    names: tuple[str, ...]
     url: str | None
     pool: str
     root: Path
 
 
-def deploy(campaign: Path, *, cron: str | None, timezone: str, rounds_per_run: int, pool: str) -> Deployed:
-    """Create the work pool, if there is none, and the campaign's deployment, or make it as it is said here.
+def deploy(
+    campaign: Path,
+    *,
+    cron: str | None,
+    timezone: str,
+    rounds_per_run: int,
+    pool: str,
+    check_cron: str | None = None,
+) -> Deployed:
+    """Create work pool and deployments of a campaign, or make those that are there as it is said here.
+
+    There is one for its step, one for the decisions of a reviewer if the campaign asks for them, and one
+    that checks its potential, if that has a schedule.
 
     Args:
         campaign: YAML file or folder. A file below the current folder is named relative to it.
         cron: when it runs, five fields; None: when somebody asks for it.
-        timezone: of `cron`, as in `Europe/Berlin`.
+        timezone: of both schedules, as in `Europe/Berlin`.
         rounds_per_run: rounds that a run finishes at most, unless it is started with another number.
         pool: a pool of type `process`.
+        check_cron: when the published potential is evaluated anew; None: never.
 
     Raises:
-        ConfigError: if the campaign or the schedule is wrong.
+        ConfigError: if the campaign or a schedule is wrong.
         CampaignError: if no server is configured or answers, or the pool is of another type.
     """
     folder = CampaignFolder.open(campaign)
-    schedules = [] if cron is None else [DeploymentScheduleCreate(schedule=_schedule(cron, timezone))]
     if rounds_per_run < 1:
         raise ConfigError("alnico deploy", [f"--rounds-per-run {rounds_per_run}: must be 1 or more"])
+    schedule = _schedule("--cron", cron, timezone)
+    wanted: list[Wanted] = [(campaign_step, {"rounds_per_run": rounds_per_run}, schedule)]
+    if folder.config.review is not None:
+        wanted.append((campaign_review, {"decision": "approve"}, []))
+    if check_cron is not None:
+        wanted.append((champion_check, {}, _schedule("--check-cron", check_cron, timezone)))
     settings = get_current_settings()
     if not settings.api.url:
         raise CampaignError(NO_SERVER)
@@ -74,35 +97,62 @@ def deploy(campaign: Path, *, cron: str | None, timezone: str, rounds_per_run: i
     try:
         with get_client(sync_client=True) as client:
             _have_pool(client, pool)
-            deployment = client.create_deployment(  # or update: it is known by its name
-                flow_id=client.create_flow_from_name(campaign_step.name),
-                name=folder.config.name,
-                description=str(campaign_step.description).partition("Args:")[0].strip(),
-                version=version(),
-                tags=[TAG, folder.config.name],
-                entrypoint=ENTRYPOINT,
-                pull_steps=[],
-                parameters={"campaign": str(path.relative_to(root)), "rounds_per_run": rounds_per_run},
-                parameter_openapi_schema=parameter_schema(campaign_step).model_dump_for_openapi(),
-                enforce_parameter_schema=True,
-                work_pool_name=pool,
-                job_variables={"working_dir": str(root)},
-                schedules=schedules,
-                # A run that comes while another is at work is cancelled, and does not wait for its turn.
-                concurrency_limit=1,
-                concurrency_options=ConcurrencyOptions(
-                    collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
-                ),
-            )
+            made = [
+                _deploy(
+                    client,
+                    flow,
+                    folder.config.name,
+                    {"campaign": str(path.relative_to(root)), **parameters},
+                    schedules,
+                    pool=pool,
+                    root=root,
+                )
+                for flow, parameters, schedules in wanted
+            ]
     except HTTPError as error:
         raise CampaignError(f"the Prefect server at {settings.api.url} refuses: {error}") from None
     ui = settings.ui_url
     return Deployed(
-        name=f"{campaign_step.name}/{folder.config.name}",
-        url=f"{ui}/deployments/deployment/{deployment}" if ui else None,
+        names=tuple(f"{flow.name}/{folder.config.name}" for flow, _, _ in wanted),
+        url=f"{ui}/deployments/deployment/{made[0]}" if ui else None,
         pool=pool,
         root=root,
     )
+
+
+def _deploy(
+    client: SyncPrefectClient,
+    flow: Flow[..., Any],
+    name: str,
+    parameters: dict[str, Any],
+    schedules: list[DeploymentScheduleCreate],
+    *,
+    pool: str,
+    root: Path,
+) -> UUID:
+    return client.create_deployment(  # or update: it is known by its name
+        flow_id=client.create_flow_from_name(flow.name),
+        name=name,
+        description=str(flow.description).partition("Args:")[0].strip(),
+        version=version(),
+        tags=[TAG, name],
+        entrypoint=entrypoint(flow),
+        pull_steps=[],
+        parameters=parameters,
+        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+        work_pool_name=pool,
+        job_variables={"working_dir": str(root)},
+        schedules=schedules,
+        # A run that comes while another is at work is cancelled, and does not wait for its turn.
+        concurrency_limit=1,
+        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+    )
+
+
+def entrypoint(flow: Flow[..., Any]) -> str:
+    """The module and name by which a worker finds a flow of ours."""
+    return f"{flow.fn.__module__}.{flow.fn.__name__}"
 
 
 def _have_pool(client: SyncPrefectClient, name: str) -> None:
@@ -121,10 +171,15 @@ def _have_pool(client: SyncPrefectClient, name: str) -> None:
         )
 
 
-def _schedule(cron: str, timezone: str) -> CronSchedule:
+def _schedule(option: str, cron: str | None, timezone: str) -> list[DeploymentScheduleCreate]:
+    if cron is None:
+        return []
     try:
-        return CronSchedule(cron=cron, timezone=timezone)
+        return [DeploymentScheduleCreate(schedule=CronSchedule(cron=cron, timezone=timezone))]
     except ValidationError as error:
-        problems = [f"--{e['loc'][0]} {e['input']!r}: {e['msg']}" for e in error.errors()]
+        names = {"cron": option, "timezone": "--timezone"}
+        problems = [
+            f"{names.get(str(e['loc'][0]), e['loc'][0])} {e['input']!r}: {e['msg']}" for e in error.errors()
+        ]
         hint = "five fields, e.g. '0 2 * * *' for every night at two; a zone is written Europe/Berlin"
         raise ConfigError("alnico deploy", [*problems, hint]) from None

@@ -5,20 +5,20 @@ to do is decided before torch is imported, so that a schedule may go on firing a
 """
 
 # Without `from __future__ import annotations`: Prefect makes the form of the annotations' values.
-import os
-from pathlib import Path
 from typing import Annotated
 
 from prefect import State, flow
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.deployments.parameters import below_working_folder
 from flows.engine.openmp import let_waiting_threads_sleep
 from flows.engine.prefect_runs import take_over
-from flows.errors import CampaignLockedError, ConfigError
+from flows.errors import CampaignLockedError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
+from flows.record.review import WAITING, awaited, blocked, waits
 
 NOTHING_TO_DO = "Nothing to do"
 BUSY = "Busy"
@@ -28,17 +28,20 @@ BUSY = "Busy"
 def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000)] = 1) -> State:
     """Go on with a campaign of active learning for some rounds, from where it stands.
 
-    Ends as **Nothing to do** once the campaign has ended, and as **Busy** while another run works on it.
+    Ends as **Nothing to do** once the campaign has ended, as **Waiting for review** while nobody has decided
+    on its selection, and as **Busy** while another run works on it.
 
     Args:
         campaign: The campaign's YAML file or its folder, below the working folder of the deployment.
         rounds_per_run: Rounds that this run finishes at most; the next run goes on.
     """
-    folder = CampaignFolder.open(below_working_folder(campaign))
+    folder = CampaignFolder.open(below_working_folder("campaign", campaign))
     try:
         with campaign_lock(folder.path):
             if why := ending(folder):
                 return Completed(name=NOTHING_TO_DO, message=f"The campaign has ended: {why}.")
+            if waiting := blocked(folder):
+                return Completed(name=WAITING, message=waits(folder, waiting))
             take_over(folder.path)  # at once: nobody would say of a run that is killed before this that it is
             let_waiting_threads_sleep()
             from flows.campaign.loop import go_on  # imports torch
@@ -46,25 +49,9 @@ def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=1
             ended = go_on(folder, rounds_per_run=rounds_per_run)
     except CampaignLockedError as error:
         return Completed(name=BUSY, message=str(error))
+    if waiting := awaited(folder):
+        return Completed(name=WAITING, message=f"{waits(folder, waiting)}. {_reached(folder, ended)}")
     return Completed(message=_reached(folder, ended))
-
-
-def below_working_folder(campaign: str) -> Path:
-    """A deployment's parameters come from forms: they open what lies below its working folder, only.
-
-    Links are followed: whoever can make one there has more than a form.
-
-    Raises:
-        ConfigError: for a path that leads out.
-    """
-    root = Path.cwd()
-    path = Path(os.path.normpath(root / campaign))
-    if not path.is_relative_to(root) or "\0" in campaign:
-        raise ConfigError(
-            "campaign-step",
-            [f"campaign: {campaign!r} leads out of the working folder {root}; name a file in it"],
-        )
-    return path
 
 
 def _reached(folder: CampaignFolder, ended: bool) -> str:

@@ -10,7 +10,9 @@ from typing import Literal
 from prefect.events import emit_event
 from pydantic import JsonValue
 
-Event = Literal["round.finished", "quarantine.grew", "converged", "budget.spent", "ended"]
+Event = Literal[
+    "round.finished", "quarantine.grew", "review.wanted", "converged", "budget.spent", "rejected", "ended"
+]
 
 
 def announce(event: Event, campaign: str, **payload: JsonValue) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
@@ -65,19 +65,38 @@ def delete_old_runs() -> int:
 
     For the embedded database alone, which nobody else looks after. Returns how many.
     """
-    before = datetime.now(UTC) - KEEP
-    old = FlowRunFilter.model_validate(
-        {"tags": {"all_": [TAG]}, "state": {"type": {"any_": ENDED}}, "end_time": {"before_": before}}
-    )
     try:
-        with get_client(sync_client=True) as client:
-            runs = client.read_flow_runs(flow_run_filter=old, limit=MOST)
-            for run in runs:
-                client.delete_flow_run(run.id)
-            return len(runs)
+        return delete_runs(KEEP, at_most=MOST)
     except (PrefectException, HTTPError):
         logger.debug("cannot delete old flow runs", exc_info=True)
         return 0
+
+
+def delete_runs(older_than: timedelta, *, at_most: int | None = None) -> int:
+    """Delete flow runs of campaigns that ended so long ago, with their task runs, logs and artifacts.
+
+    Runs of others on the same server stay: only those with the tag `alnico` go. Returns how many.
+    """
+    before, n = datetime.now(UTC) - older_than, 0
+    old = FlowRunFilter.model_validate(
+        {"tags": {"all_": [TAG]}, "state": {"type": {"any_": ENDED}}, "end_time": {"before_": before}}
+    )
+    with get_client(sync_client=True) as client:
+        while at_most is None or n < at_most:
+            runs = client.read_flow_runs(flow_run_filter=old, limit=MOST)
+            for run in runs:
+                while artifacts := client.read_artifacts(artifact_filter=_of_run(run.id), limit=MOST):
+                    for artifact in artifacts:
+                        client.delete_artifact(artifact.id)
+                client.delete_flow_run(run.id)
+            n += len(runs)
+            if len(runs) < MOST:
+                break
+    return n
+
+
+def _of_run(flow_run_id: UUID) -> ArtifactFilter:
+    return ArtifactFilter.model_validate({"flow_run_id": {"any_": [flow_run_id]}})
 
 
 def _close(before: UUID, message: str) -> None:

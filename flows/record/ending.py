@@ -23,10 +23,10 @@ def ending(folder: CampaignFolder) -> str | None:
     Raises:
         DamagedFileError: where a result cannot be read.
     """
-    if not _same_settings(folder):
+    if not same_settings(folder):
         return None
     rounds = folder.config.rounds
-    ends = [_end(arm.results(up_to=rounds), rounds) for arm in folder.arms]
+    ends = [end_of(arm.results(up_to=rounds), rounds) for arm in folder.arms]
     if None in ends or not _published(folder):
         return None
     return "; ".join(
@@ -34,7 +34,7 @@ def ending(folder: CampaignFolder) -> str | None:
     )
 
 
-def _same_settings(folder: CampaignFolder) -> bool:
+def same_settings(folder: CampaignFolder) -> bool:
     """Whether the folder keeps the settings that the campaign has now."""
     try:
         return folder.config_file.exists() and load_config(folder.config_file) == folder.config
@@ -42,7 +42,7 @@ def _same_settings(folder: CampaignFolder) -> bool:
         return False
 
 
-def _end(results: list[RoundResult], rounds: int) -> str | None:
+def end_of(results: list[RoundResult], rounds: int) -> str | None:
     """Why an arm has ended."""
     last = results[-1] if results else None
     if last is not None and last.round == rounds:

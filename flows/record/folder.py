@@ -23,6 +23,7 @@ from flows.record.table import (
     LABEL,
     PRETRAIN,
     PUBLISH,
+    REVIEW,
     SELECT,
     SURVIVE,
     TEACH,
@@ -139,6 +140,11 @@ class CampaignFolder:
         return self.path / "report.html"
 
     @property
+    def logs(self) -> Path:
+        """A file of each of the last runs."""
+        return self.path / "logs"
+
+    @property
     def main(self) -> Arm:
         """The arm that selects as the configuration's `selection` says."""
         return Arm(MAIN_ARM, self.config.selection, self.path / "rounds")
@@ -179,8 +185,10 @@ class CampaignFolder:
                 if self.config.survival is not None:
                     paths.append((SURVIVE, here.survive))
                 if number < self.config.rounds:
-                    paths += [(EXPLORE, here.explore), (SELECT, here.select), (LABEL, here.label)]
-                    paths.append((ARRIVED, here.arrived))
+                    paths += [(EXPLORE, here.explore), (SELECT, here.select)]
+                    if self.config.review is not None:
+                        paths.append((REVIEW, here.review))
+                    paths += [(LABEL, here.label), (ARRIVED, here.arrived)]
                 found += [(f"{here}, {stage.title}", path) for stage, path in paths]
         return list({path: (title, path) for title, path in reversed(found)}.values())[::-1]
 

@@ -169,12 +169,14 @@ class ExplorationSummary(Config):
 class SelectionSummary(Config):
     """How many frames were selected, and what a user should know of it.
 
-    `near_duplicates` is the share of them that hardly differ from a labelled frame or another pick.
+    `near_duplicates` is the share of them that hardly differ from a labelled frame or another pick;
+    `n_dropped` of them were dropped in review.
     """
 
     n_selected: int
     warnings: tuple[str, ...] = ()
     near_duplicates: float | None = None
+    n_dropped: int = 0
 
 
 class LabelSummary(Config):

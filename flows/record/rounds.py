@@ -15,6 +15,7 @@ from flows.record.table import (
     EVALUATE_BROAD,
     EXPLORE,
     LABEL,
+    REVIEW,
     SELECT,
     SURVIVE,
     TRAIN,
@@ -165,6 +166,11 @@ class RoundFolder:
     @property
     def selection_warnings(self) -> Path:
         return self.select / "warnings.txt"
+
+    @property
+    def review(self) -> Path:
+        """What a person was asked about the selection, and answered."""
+        return self.path / REVIEW.name
 
     @property
     def label(self) -> Path:

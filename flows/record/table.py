@@ -99,6 +99,13 @@ SELECT = Stage(
     outputs=("selection.csv", "selected.extxyz", "warnings.txt"),
     later={"at_most": None},
 )
+REVIEW = Stage(
+    name="review",
+    title="review",
+    inputs=("frames",),
+    outputs=("request.json", "frames.csv", "picture.png", "decision.json"),
+    half_done="go on",  # it waits for the decision
+)
 LABEL = Stage(
     name="label",
     title="labels",

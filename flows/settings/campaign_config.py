@@ -14,6 +14,7 @@ from exploration.strategies import Strategy
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.engines import AnyEngine, Threads
 from flows.settings.pretraining import AutomaticPretraining, Pretraining
+from flows.settings.review_config import Review
 from flows.settings.stop_config import StopConfig
 from labeling.level import LevelOfTheory
 from labeling.workers import LabelingConfig
@@ -155,6 +156,13 @@ class CampaignConfig(Config):
     selection: Annotated[Strategy, Field(description="which of the explored frames are labelled")] = (
         UncertainAndDiverse()
     )
+    review: Annotated[
+        Review,
+        Field(
+            description="before_labels: a person approves each selection (`alnico review`), or "
+            "{time_out_hours: 48, then: approve}; null: nobody is asked"
+        ),
+    ] = None
     stop: Annotated[StopConfig, Field(description="when it may end before its last round")] = StopConfig()
     arms: Annotated[
         dict[str, Strategy],

@@ -25,6 +25,7 @@ from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.steps.step import step
 from flows.views.console import warn
+from flows.views.summary import duration
 from labeling.confirming import Expectation
 from labeling.failure import CannotLabelError, LabelFailure
 from labeling.level import LevelOfTheory
@@ -146,16 +147,37 @@ class Desk:
 @step("label", "label {some.title}")
 def label_some(some: Some, desk: Desk) -> State:
     """Label some frames; each label, or failure, is stored before Prefect hears of it."""
-    outcomes = list(desk.label(some.asked))
-    failed = [outcome for outcome in outcomes if isinstance(outcome, LabelFailure)]
+    outcomes = list(zip((frame for frame, _ in some.asked), desk.label(some.asked), strict=True))
+    failed = [said for frame, outcome in outcomes if (said := failure_message(frame, outcome))]
     if failed:
-        why = f"{failed[0].kind}: {failed[0].message} {failed[0].advice}"
-        some_failed = f"{len(failed)} of {len(outcomes)}, the first: " if len(outcomes) > 1 else ""
-        return Failed(name="No label", message=some_failed + why)
+        which = f"{len(failed)} of {len(outcomes)}, the first: " if len(outcomes) > 1 else ""
+        return Failed(name="No label", message=which + failed[0])
     if len(outcomes) > 1:
-        return Completed(message=f"{len(outcomes)} labels")
-    (only,) = (outcome for outcome in outcomes if isinstance(outcome, Label))
-    return Completed(message=f"{only.energy:.6f} eV")
+        seconds = sum(_seconds(outcome) for _, outcome in outcomes)
+        return Completed(message=f"{len(outcomes)} labels, {duration(seconds)}")
+    ((frame, label),) = outcomes
+    return Completed(message=label_message(frame, label))
+
+
+def label_message(frame: Frame, label: Outcome) -> str:
+    """`C2H6O: 3.4 s, converged by second_order in 31 cycles, attempt 2`."""
+    made = label.provenance if isinstance(label, Label) else {}
+    parts = [duration(made.get("seconds", 0.0))]
+    if rung := made.get("scf_rung"):
+        cycles = made.get("scf_cycles")
+        spent = sum(cycles.values()) if isinstance(cycles, dict) else cycles
+        parts.append(f"converged by {rung}" + (f" in {spent} cycles" if spent else ""))
+    if made.get("attempts", 1) > 1:
+        parts.append(f"attempt {made['attempts']}")
+    return f"{frame.formula}: {', '.join(parts)}"
+
+
+def failure_message(frame: Frame, outcome: Outcome) -> str:
+    """What went wrong and what to do; empty of a label."""
+    if isinstance(outcome, Label):
+        return ""
+    said = f"{frame.formula}: {outcome.kind} after {duration(outcome.seconds)}. {outcome.message}"
+    return f"{said} {outcome.advice}"
 
 
 def _raise_unless_recorded(future: PrefectFuture[Any]) -> None:

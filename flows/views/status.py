@@ -6,9 +6,11 @@ from pathlib import Path
 
 from flows.record.folder import CampaignFolder
 from flows.record.lock import is_locked
+from flows.record.review import awaited, waits
 from flows.record.stages import is_finished, is_started
 from flows.views.calibration import calibration_line
 from flows.views.console import print_costs, print_rounds
+from flows.views.disk import disk_line
 from flows.views.label_costs import cost_table, label_costs
 from flows.views.pretraining import pretraining_line
 from labeling.store import LabelStore, is_there
@@ -33,12 +35,14 @@ def print_status(source: Path) -> None:
         print(f"\narm {arm.name}")
         print_rounds(arm.results())
     print_costs(cost_table(label_costs(folder)))
+    print()
     if is_finished(folder.potential):
-        print(f"\npotential  {folder.potential}\nreport     {folder.report}")
+        print(f"potential  {folder.potential}\nreport     {folder.report}")
+    print(f"disk       {disk_line(folder)}")
 
 
 def state_of(folder: CampaignFolder) -> str:
-    """`finished`, `running (process ...): round 2, training`, or where it stopped."""
+    """`finished`, `running (process ...): round 2, training`, what it waits for, or where it stopped."""
     holder = is_locked(folder.path)
     stage, path = next(
         ((title, path) for title, path in folder.stages() if not is_finished(path)), ("report", None)
@@ -47,6 +51,8 @@ def state_of(folder: CampaignFolder) -> str:
         return f"running ({holder}): {stage}"
     if is_finished(folder.potential):
         return "finished"
+    if waiting := awaited(folder):
+        return waits(folder, waiting)
     begun = " (half done)" if path is not None and is_started(path) else ""
     return f"stopped before: {stage}{begun}; `alnico run` goes on from there"
 

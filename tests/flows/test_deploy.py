@@ -6,21 +6,29 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from prefect import Flow
+from prefect.cli.deploy._models import DeploymentConfig, PrefectYamlModel
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools import validate
 
 from flows.cli.app import run_command
-from flows.deployments.create import ENTRYPOINT
+from flows.deployments.create import entrypoint
 from flows.deployments.step import campaign_step
 from tests.support.documents import ROOT
 
 Said = pytest.CaptureFixture[str]
+ENTRYPOINT = "flows.deployments.step.campaign_step"
+FILE = ROOT / "deployments" / "prefect.yaml"
 
 
 @pytest.fixture
@@ -83,11 +91,47 @@ def test_a_campaign_elsewhere_runs_in_its_own_folder(
     assert deployed().parameters["campaign"] == "lj.yaml"
 
 
+def test_what_goes_with_a_campaign_is_deployed_with_it(
+    here: Path, prefect_url: str, write_lj_campaign: Callable[..., Path], capsys: Said
+) -> None:
+    write_lj_campaign(here, name="watched", review="before_labels")
+    assert run_command(["deploy", "lj.yaml", "--check-cron", "0 6 * * 1"]) == 0
+    said = capsys.readouterr().out
+    assert "champion-check/watched" in said
+    with get_client(sync_client=True) as client:
+        step = client.read_deployment_by_name("campaign-step/watched")
+        review = client.read_deployment_by_name("campaign-review/watched")
+        check = client.read_deployment_by_name("champion-check/watched")
+    assert step.schedules == review.schedules == []
+    assert [schedule.schedule for schedule in check.schedules] == [
+        CronSchedule(cron="0 6 * * 1", timezone="UTC")
+    ]
+    assert review.parameters == {"campaign": "lj.yaml", "decision": "approve"}
+    form = review.parameter_openapi_schema
+    assert form is not None
+    assert form["properties"]["decision"]["enum"] == ["approve", "reject"]
+    assert form["required"] == ["campaign", "decision"]
+    assert {d.work_pool_name for d in (step, review, check)} == {"workstation"}
+
+
+def test_the_file_fits_prefects_models_and_our_flows() -> None:
+    """Prefect ignores keys that it does not know; here they are refused."""
+    content = yaml.safe_load(FILE.read_text())
+    assert len(PrefectYamlModel.model_validate(content).deployments) == len(content["deployments"]) == 4
+    for deployment in content["deployments"]:
+        assert set(deployment) <= set(DeploymentConfig.model_fields), deployment["name"]
+        flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
+        assert entrypoint(flow) == deployment["entrypoint"]
+        schema = parameter_schema(flow).model_dump_for_openapi()
+        assert set(deployment["parameters"]) <= set(schema["properties"])
+        validate(deployment["parameters"], schema, raise_on_error=True, ignore_required=True)
+        assert all(field["description"] for field in schema["properties"].values())
+
+
 def test_prefects_own_command_deploys_the_file(prefect_url: str) -> None:
     """As its first lines say; the campaign that it names is there."""
-    file = ROOT / "deployments" / "prefect.yaml"
     lines = [
-        line.removeprefix("#   ") for line in file.read_text().splitlines() if line.startswith("#   prefect")
+        line.removeprefix("#   ") for line in FILE.read_text().splitlines() if line.startswith("#   prefect")
     ]
     assert len(lines) == 2
     environment = {**os.environ, "PREFECT_API_URL": prefect_url}
@@ -99,11 +143,18 @@ def test_prefects_own_command_deploys_the_file(prefect_url: str) -> None:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
         made = client.read_deployment_by_name("campaign-step/nightly")
+        weekly = client.read_deployment_by_name("champion-check/weekly")
+        client.read_deployment_by_name("campaign-review/review")
+        study = client.read_deployment_by_name("study-step/on-demand")
+    assert [schedule.schedule for schedule in weekly.schedules] == [
+        CronSchedule(cron="0 6 * * 1", timezone="UTC")
+    ]
+    assert study.parameter_openapi_schema["required"] == ["study"]
     assert made.entrypoint == ENTRYPOINT
     assert made.job_variables == {"working_dir": str(ROOT)}
     assert [schedule.schedule for schedule in made.schedules] == [
@@ -125,6 +176,7 @@ def test_the_entry_point_is_a_module_that_every_installation_has() -> None:
     ("arguments", "problem"),
     [
         (["--cron", "every night"], "--cron 'every night'"),
+        (["--check-cron", "weekly"], "--check-cron 'weekly'"),
         (["--cron", "0 2 * * *", "--timezone", "Berlin"], "--timezone 'Berlin'"),
         (["--rounds-per-run", "0"], "--rounds-per-run 0: must be 1 or more"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect import State
 
-from flows.deployments.step import BUSY, NOTHING_TO_DO, below_working_folder, campaign_step
+from flows.deployments.champion import champion_check
+from flows.deployments.parameters import below_working_folder
+from flows.deployments.step import BUSY, NOTHING_TO_DO, campaign_step
 from flows.errors import ConfigError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.stages import is_finished
+from labeling.lennard_jones import compute
+from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
 from potential.data.structure_files import read_frames
 
@@ -99,14 +104,55 @@ def test_each_run_says_how_far_the_campaign_is(stepped: tuple[Path, list[State[A
     )
 
 
+def files_of(campaign: CampaignFolder) -> set[Path]:
+    """Those that both have, however many runs it took."""
+    files = {path.relative_to(campaign.path) for path in campaign.path.rglob("*") if path.is_file()}
+    return {path for path in files if path.parts[0] != campaign.logs.name}
+
+
+def test_each_run_leaves_its_log(stepped: tuple[Path, list[State[Any]]]) -> None:
+    first, second = sorted(CampaignFolder.open(stepped[0] / "lj.yaml").logs.glob("*.log"))
+    assert "round 0: 6 labels" in first.read_text()
+    assert "Finished in state Completed" in first.read_text()
+    assert "round 1: " in second.read_text()
+
+
+def test_the_champion_is_what_its_card_says_or_not(
+    stepped: tuple[Path, list[State[Any]]], tmp_path: Path, prefect_url: str
+) -> None:
+    folder, campaign = copy_of(stepped[0], tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        same = champion_check("lj.yaml", return_state=True)
+        store, level = LabelStore(campaign.label_store), campaign.config.level
+        assert isinstance(level, LennardJonesLevel)
+        (start,) = campaign.config.structure.frames()
+        store.add(start, compute(start, level))  # another campaign's, in a store that they share
+        more = champion_check("lj.yaml", return_state=True)
+        card = json.loads(campaign.model_card.read_text())
+        card["test errors"]["force MAE, meV/Å"] *= 1.01
+        campaign.model_card.write_text(json.dumps(card))
+        other = champion_check("lj.yaml", return_state=True)
+        shutil.rmtree(campaign.potential)
+        none = champion_check("lj.yaml", return_state=True)
+    assert str(same.message).startswith("As its card says. frozen test set: ")
+    assert n_unseen(more) == n_unseen(same) + 1
+    assert (other.type, other.name) == ("FAILED", "Champion changed")
+    assert (none.type, none.name) == ("COMPLETED", NOTHING_TO_DO)
+
+
+def n_unseen(state: State[Any]) -> int:
+    found = re.search(r"labels it has not seen: [0-9.]+ meV/Å of ([0-9]+)", str(state.message))
+    return int(found[1]) if found else 0
+
+
 def test_round_by_round_leaves_what_one_run_leaves(
     stepped: tuple[Path, list[State[Any]]], tmp_path: Path, write_lj_campaign: Writer
 ) -> None:
     whole = CampaignFolder.open(write_lj_campaign(tmp_path))
     assert "2 of 2 rounds are done. It has ended." in str(step_in(tmp_path, 5).message)
     by_steps = CampaignFolder.open(stepped[0] / "lj.yaml")
-    files = {path.relative_to(whole.path) for path in whole.path.rglob("*") if path.is_file()}
-    assert files == {path.relative_to(by_steps.path) for path in by_steps.path.rglob("*") if path.is_file()}
+    assert files_of(whole) == files_of(by_steps)
     for number in (0, 1):
         mine, theirs = whole.round(number).potential, by_steps.round(number).potential
         assert (mine / "weights.safetensors").read_bytes() == (theirs / "weights.safetensors").read_bytes()
@@ -175,7 +221,7 @@ def test_a_path_out_of_the_working_folder_is_refused(
 def test_no_parameter_leads_out_of_the_working_folder(parts: list[str]) -> None:
     campaign = "/".join(parts)
     try:
-        path = below_working_folder(campaign)
+        path = below_working_folder("campaign", campaign)
     except ConfigError:
         return
     assert path.is_relative_to(Path.cwd())

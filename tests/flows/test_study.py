@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from exploration.labelled_pool import scored_pool, select_from_pool
 from exploration.strategies.uncertain import Uncertain
 from flows.cli.app import run_command
+from flows.deployments.study import study_step
 from flows.errors import ConfigError
 from flows.settings.study_config import load_study
 from flows.study.curves import Data, curves_of, draw_curve, finished_points, folder_of
@@ -96,11 +97,17 @@ def test_the_most_uncertain_of_the_pool_were_picked(study: Path):
     assert [by_id[frame.id] for frame in found.frames] == left[:2]
 
 
-def test_a_second_run_makes_nothing_anew(study: Path):
+def test_a_second_run_makes_nothing_anew(study: Path, monkeypatch: pytest.MonkeyPatch):
     before = {p: p.stat().st_mtime_ns for p in (study / "studies").rglob("manifest.json")}
     assert len(before) == 2 + 2 * 2 * 2  # a start for each seed, two more points for each curve
-    assert run_command(["study", str(study / "study.yaml")]) == 0
+    monkeypatch.chdir(study)
+    state = study_step("study.yaml", return_state=True)  # as a deployment runs it
+    assert state.is_completed()
+    assert str(study / "studies" / "springs" / "study.md") in state.message
     assert {p: p.stat().st_mtime_ns for p in (study / "studies").rglob("manifest.json")} == before
+    outside = study_step("../study.yaml", return_state=True)
+    assert outside.is_failed()
+    assert "leads out of the working folder" in outside.message
     client = MlflowClient(tracking_uri=f"sqlite:///{study}/mlflow.db")
     experiment = client.get_experiment_by_name("springs")
     runs = client.search_runs([experiment.experiment_id])

@@ -1,0 +1,26 @@
+"""What a deployment's parameters may name: they come from forms, so files below its working folder only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flows.errors import ConfigError
+
+
+def below_working_folder(parameter: str, given: str) -> Path:
+    """The path that a parameter names, absolute.
+
+    Links are followed: whoever can make one there has more than a form.
+
+    Raises:
+        ConfigError: if it leads out of the working folder.
+    """
+    root = Path.cwd()
+    path = Path(os.path.normpath(root / given))
+    if not path.is_relative_to(root) or "\0" in given:
+        raise ConfigError(
+            "the deployment's parameters",
+            [f"{parameter}: {given!r} leads out of the working folder {root}; name a file in it"],
+        )
+    return path

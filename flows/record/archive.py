@@ -1,0 +1,157 @@
+"""A campaign as one file, for a reviewer or a shelf: a gzipped tar that any program opens.
+
+In it, below a folder of the campaign's name: the campaign's folder, its labels as a database and as
+extxyz, its structure files, a README and SHA256SUMS. There are no locks, no process ids, no checkpoints of
+half-done stages, and no password: configuration and logs are written without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+
+from flows.errors import CampaignError, ConfigError
+from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
+from flows.version import version
+from labeling.store import LabelStore, is_there
+from potential.data.structure_files import write_frames
+
+SUMS, README = "SHA256SUMS", "README.txt"
+LEFT_OUT = (".campaign.holder.json", ".prefect.json", "campaign.lock", "labels.db")
+"""Of this machine, or, the labels, written anew from the store."""
+TEXT = """{name}, a campaign of alnico {version}: {level}
+
+report.html           open it in a browser: how good, at what cost, what was labelled and why
+potential/            Potential.load("potential") in Python, from alnico
+labels.extxyz         the labels of this level of theory, with units and provenance
+labels.db             the same as the label store (ase db, SQLite)
+campaign.yaml         every setting; inputs/ has the structure files that it names
+rounds/, arms/        each round: ledger, selection with reasons, outcomes, errors
+logs/                 what the last runs said
+
+Check:   sha256sum --check SHA256SUMS     or, without unpacking, `alnico archive --check FILE`
+Look:    alnico status .                  alnico report .
+Go on:   alnico run .                     paths in campaign.yaml are those of the machine it ran on
+"""
+
+
+def archive(folder: CampaignFolder, file: Path) -> Path:
+    """Write the archive; nobody may work on the campaign meanwhile.
+
+    Raises:
+        ConfigError: if the file is there, or lies in the campaign's folder.
+        CampaignError: if the campaign has not been started.
+        CampaignLockedError: if somebody works on it.
+    """
+    if not folder.config_file.exists():
+        raise CampaignError(f"{folder.path} is no campaign that was started; there is nothing to archive")
+    if file.exists():
+        raise ConfigError("alnico archive", [f"{file} is there already; name another with --output"])
+    if file.resolve().is_relative_to(folder.path.resolve()):
+        raise ConfigError("alnico archive", [f"{file} lies in the campaign's own folder; write it elsewhere"])
+    with campaign_lock(folder.path), tempfile.TemporaryDirectory() as scratch:
+        handle, part = tempfile.mkstemp(dir=file.resolve().parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as tar:
+                _fill(tar, folder, Path(scratch))
+            os.link(part, file)  # refuses what has come there meanwhile
+        except FileExistsError:
+            raise ConfigError("alnico archive", [f"{file} is there already; name another"]) from None
+        finally:
+            os.unlink(part)
+    return file
+
+
+def check(file: Path) -> int:
+    """Compare every file of an archive with its SHA-256, without unpacking; gives how many.
+
+    Raises:
+        CampaignError: if the archive is damaged, or one of its files is altered, missing or unknown.
+    """
+    try:
+        with tarfile.open(file, "r:gz") as tar:
+            found = {PurePosixPath(m.name): _digest_of(tar, m) for m in tar if m.isfile()}
+            root = next(iter(found)).parts[0]
+            sums = tar.extractfile(f"{root}/{SUMS}")
+            listed = [] if sums is None else sums.read().decode().splitlines()
+    except (OSError, EOFError, tarfile.TarError, KeyError, StopIteration, UnicodeDecodeError) as error:
+        raise CampaignError(f"{file} is no whole archive of a campaign: {error}") from None
+    wanted = {PurePosixPath(root, line[66:]): line[:64] for line in listed}
+    amiss = sorted(
+        path for path in {*found, *wanted} if path.name != SUMS and found.get(path) != wanted.get(path)
+    )
+    if amiss:
+        raise CampaignError(f"{file} is damaged or was altered: {', '.join(map(str, amiss[:5]))}")
+    return len(wanted)
+
+
+def _fill(tar: tarfile.TarFile, folder: CampaignFolder, scratch: Path) -> None:
+    root, sums = PurePosixPath(folder.config.name), list[str]()
+    for name, path in _files(folder, scratch):
+        with path.open("rb") as stream:
+            sums.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}")
+        tar.add(path, arcname=str(root / name), recursive=False, filter=_nobodys)
+    about = TEXT.format(name=folder.config.name, version=version(), level=folder.config.level.name)
+    sums.append(f"{hashlib.sha256(about.encode()).hexdigest()}  {README}")
+    for title, text in ((README, about), (SUMS, "".join(f"{line}\n" for line in sums))):
+        member = tarfile.TarInfo(str(root / title))
+        member.size = len(text.encode())
+        tar.addfile(member, io.BytesIO(text.encode()))
+
+
+def _files(folder: CampaignFolder, scratch: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    """What goes into the archive: its name there, and the file."""
+    for path in sorted(folder.path.rglob("*")):
+        name = PurePosixPath(path.relative_to(folder.path).as_posix())
+        if path.is_file() and not path.is_symlink() and path.name not in LEFT_OUT and not _is_part(name):
+            yield name, path
+    for number, source in enumerate(folder.config.structure.files, start=1):
+        if source.is_file():
+            yield PurePosixPath("inputs", f"{number}-{source.name}"), source
+    if is_there(folder.label_store):
+        yield from _labels(folder, scratch)
+
+
+def _is_part(name: PurePosixPath) -> bool:
+    """Of a stage that is half done, or a file that was being written."""
+    return name.name.startswith((".", "checkpoint")) or name.name.endswith(
+        (".db-wal", ".db-shm", ".db-journal")
+    )
+
+
+def _labels(folder: CampaignFolder, scratch: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    store, level = LabelStore(folder.label_store), folder.config.level
+    labelled = store.dataset(store.frames(level.key), level.key)
+    if len(labelled):
+        write_frames(scratch / "labels.extxyz", list(labelled))
+        yield PurePosixPath("labels.extxyz"), scratch / "labels.extxyz"
+    source = Path(str(folder.label_store))
+    if source.is_file():
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as theirs,
+            closing(sqlite3.connect(scratch / "labels.db")) as ours,
+        ):
+            theirs.backup(ours)  # whole, whoever else writes
+        yield PurePosixPath("labels.db"), scratch / "labels.db"
+
+
+def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Without the names and numbers of this machine's users."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o644
+    return member
+
+
+def _digest_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    stream = tar.extractfile(member)
+    assert stream is not None, "a file"
+    return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # readable in blocks
