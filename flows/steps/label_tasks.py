@@ -25,7 +25,7 @@ from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.steps.step import step
 from flows.views.console import warn
-from flows.views.summary import duration
+from flows.views.duration import duration
 from labeling.confirming import Expectation
 from labeling.failure import CannotLabelError, LabelFailure
 from labeling.level import LevelOfTheory

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from exploration.selection import Selection
 from flows.record.review import Request
-from flows.views.summary import duration, markdown_table, three_digits
+from flows.views.duration import duration
+from flows.views.summary import markdown_table, three_digits
 from potential.data.frame import Frame
 
 DIGITS = 8
