@@ -42,8 +42,10 @@ class Potential(Calculator):
     """Energy, forces and stress of the committee's mean, and its disagreement.
 
     `results["energy_disagreement"]` (eV) and `results["force_disagreement"]` (eV/Angstrom for each atom)
-    are the sample standard deviation over the members; they can be read, but are not among the keys of
-    `results`, since ASE's own functions refuse what they do not know. Can be copied and pickled.
+    are the sample standard deviation over the members, `results["member_energies"]` (members) and
+    `results["member_forces"]` (members, atoms, 3) what each of them says. They can be read, but are not
+    among the keys of `results`, since ASE's own functions refuse what they do not know. Can be copied and
+    pickled.
 
         atoms.calc = Potential.load("campaigns/ethanol/potential")
         atoms.get_forces()
@@ -66,6 +68,11 @@ class Potential(Calculator):
         model = load_potential(Path(folder), device=device)
         return cls(model, device=device, skin=skin, card=load_card(Path(folder)))
 
+    @property
+    def members(self) -> int:
+        """How many models the committee has."""
+        return self.evaluator.model.members
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -84,6 +91,8 @@ class Potential(Calculator):
         beside = {
             "energy_disagreement": float(prediction.energy_disagreement[0]),
             "force_disagreement": prediction.force_disagreement.numpy(),
+            "member_energies": prediction.energy[:, 0].double().numpy(),
+            "member_forces": prediction.forces.double().numpy(),
         }
         forces = prediction.mean_forces.numpy()
         self.results = Results({"energy": energy, "free_energy": energy, "forces": forces}, beside)

@@ -20,6 +20,7 @@ from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
+    from potential.calculator import Potential
     from potential.evaluator import Evaluator
 
 C = TypeVar("C", ModelConfig, TrainingConfig)
@@ -135,15 +136,9 @@ def run_md(
     from ase.md.langevin import Langevin
     from ase.md.velocitydistribution import thermalize_momenta
 
-    from potential.calculator import Potential
-
     with reading("alnico md"):
         settings = MDSettings.model_validate(given)
-    with reading(potential):
-        calculator = Potential.load(potential)
-    with reading(structure):
-        frame = read_frames(structure, index="-1")[0]
-    _refuse_unknown_elements(structure, [frame], calculator.evaluator)
+    calculator, frame = potential_for(potential, structure)
     temperature_K, timestep_fs = settings.temperature_K, settings.timestep_fs
     rng = np.random.default_rng(settings.seed)
     atoms = frame.to_atoms()
@@ -158,7 +153,7 @@ def run_md(
         rng=rng,
     )
     count = 0
-    alone = calculator.evaluator.model.members == 1
+    alone = calculator.members == 1
     if alone:
         print("the potential has one member, which has nobody to disagree with")
     print(f"{'time (fs)':>10} {'energy (eV)':>14} {'T (K)':>7} {'max disagreement (meV/Å)':>25}")
@@ -210,6 +205,23 @@ def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], o
         found.atoms.to_csv(output / "atoms.csv", index=False)
         found.frames.to_csv(output / "frames.csv", index=False)
         print(f"wrote {output}/atoms.csv and frames.csv")
+
+
+def potential_for(potential: Path, structure: Path) -> tuple[Potential, Frame]:
+    """A potential, and the last structure of a file, which it must know.
+
+    Raises:
+        ConfigError: for a folder that is no potential, an unreadable structure, or elements that the
+            potential has never seen.
+    """
+    from potential.calculator import Potential
+
+    with reading(potential):
+        calculator = Potential.load(potential)
+    with reading(structure):
+        frame = read_frames(structure, index="-1")[0]
+    _refuse_unknown_elements(structure, [frame], calculator.evaluator)
+    return calculator, frame
 
 
 def _refuse_unknown_elements(source: Path, frames: Sequence[Frame], evaluator: Evaluator) -> None:

@@ -141,4 +141,68 @@ def evaluate(
     evaluate_on_file(potential, data, names=names, output=output)
 
 
-COMMANDS = (study, label, train, pretrain, md, evaluate)
+OfPotential = Annotated[Path, Parameter(help="folder of a potential")]
+OfStructure = Annotated[Path, Parameter(help="file with the structure (its last)")]
+MaxForce = Annotated[float, Parameter(help="eV/Å, to which structures are relaxed")]
+
+
+def freq(
+    potential: OfPotential,
+    structure: OfStructure,
+    *,
+    max_force: MaxForce = 0.002,
+    max_steps: int = 1000,
+    output: Annotated[Path, Parameter(help="table of the modes, CSV")] = Path("frequencies.csv"),
+) -> None:
+    """Harmonic frequencies at the nearest minimum, with the spread of the members."""
+    from flows.cli.properties import print_frequencies
+
+    print_frequencies(potential, structure, output=output, max_force=max_force, max_steps=max_steps)
+
+
+def optimize(
+    potential: OfPotential,
+    structure: OfStructure,
+    *,
+    max_force: MaxForce = 0.005,
+    max_steps: int = 1000,
+    output: Annotated[Path, Parameter(help="the relaxed structure, extxyz")] = Path("optimized.extxyz"),
+) -> None:
+    """Relax a structure; energy and bond lengths with the spread of the members."""
+    from flows.cli.properties import print_optimum
+
+    print_optimum(potential, structure, output=output, max_force=max_force, max_steps=max_steps)
+
+
+def scan(
+    potential: OfPotential,
+    structure: OfStructure,
+    *,
+    atoms: Annotated[
+        list[int],
+        Parameter(
+            help="from 0: two for a distance, three for an angle, four for a dihedral", consume_multiple=True
+        ),
+    ],
+    start: Annotated[float, Parameter(name="--from", help="first value, Å or degrees")],
+    stop: Annotated[float, Parameter(name="--to", help="last value")],
+    points: Annotated[int, Parameter(help="how many values")] = 21,
+    relax: Annotated[bool, Parameter(help="relax all else at each point", negative=())] = False,
+    output: Annotated[Path, Parameter(help="table, CSV; structures go beside it")] = Path("scan.csv"),
+) -> None:
+    """Energies along a distance, an angle or a dihedral, with the spread of the members."""
+    from flows.cli.properties import print_scan
+
+    print_scan(
+        potential,
+        structure,
+        atoms=atoms,
+        relax=relax,
+        output=output,
+        start=start,
+        stop=stop,
+        points=points,
+    )
+
+
+COMMANDS = (study, label, train, pretrain, md, evaluate, freq, optimize, scan)

@@ -19,7 +19,22 @@ from potential.data.dataset import LabelledFrame
 from potential.data.frame import Frame
 from potential.data.structure_files import read_dataset, read_frames, write_frames
 
-COMMANDS = ("init", "run", "status", "report", "ui", "schema", "label", "train", "pretrain", "md", "evaluate")
+COMMANDS = (
+    "init",
+    "run",
+    "status",
+    "report",
+    "ui",
+    "schema",
+    "label",
+    "train",
+    "pretrain",
+    "md",
+    "evaluate",
+    "freq",
+    "optimize",
+    "scan",
+)
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported():
@@ -162,6 +177,29 @@ def save_argon(folder: Path, *, members: int) -> Path:
     save_potential(folder, NequIP(config, [18], seed=0, avg_num_neighbors=2.0), {})
     write_frames(folder / "dimer.extxyz", [Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8]])])
     return folder
+
+
+def test_freq_optimize_and_scan_on_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Untrained and dimerless: a force so large is allowed that the structure counts as relaxed."""
+    monkeypatch.chdir(tmp_path)
+    potential = str(save_argon(tmp_path / "potential", members=2))
+    dimer = str(tmp_path / "potential" / "dimer.extxyz")
+    assert run_command(["optimize", potential, dimer, "--max-force", "10"]) == 0
+    assert "Ar2: " in (said := capsys.readouterr().out)
+    assert "sample standard deviation" in said
+    assert len(read_frames("optimized.extxyz")) == 1
+    assert run_command(["freq", potential, dimer, "--max-force", "10"]) == 0
+    assert "Ar2, 1 modes" in capsys.readouterr().out
+    assert len(Path("frequencies.csv").read_text().splitlines()) == 2
+    bond = ["scan", potential, dimer, "--atoms", "0", "1", "--from", "3.5", "--to", "4.5", "--points", "3"]
+    assert run_command(bond) == 0
+    assert "distance Ar0-Ar1 of Ar2, rigid" in capsys.readouterr().out
+    assert [frame.origin["distance"] for frame in read_frames("scan.extxyz")] == [3.5, 4.0, 4.5]
+    assert len(Path("scan.csv").read_text().splitlines()) == 4
+    assert run_command([*bond[:4], "9", *bond[5:]]) == 2
+    assert "counted from 0 to 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

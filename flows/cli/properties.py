@@ -1,0 +1,161 @@
+"""`alnico freq`, `optimize` and `scan`: what a potential says of a structure, with its members' spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from flows.cli.single_steps import potential_for, reading
+from flows.errors import CampaignError
+from potential.data.atomic_write import write_atomically
+from potential.data.config import Config
+from potential.data.structure_files import write_frames
+from potential.properties.frequencies import Frequencies, frequencies
+from potential.properties.optimum import NotRelaxedError, optimise
+from potential.properties.scan import Coordinate, Point, relative, scan
+
+WHAT_IT_MEANS = (
+    "± is the sample standard deviation over the members. What all of them got wrong alike is not in it."
+)
+ALONE = "the potential has one member, which has nobody to disagree with"
+
+
+class Relaxation(Config):
+    """How far structures are relaxed."""
+
+    max_force: Annotated[float, Field(gt=0, le=10, description="eV/Angstrom")]
+    max_steps: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ScanSettings(Config):
+    """Of `alnico scan`."""
+
+    start: Annotated[float, Field(ge=-360, le=1000)]
+    stop: Annotated[float, Field(ge=-360, le=1000)]
+    points: Annotated[int, Field(ge=2, le=100_000)]
+
+
+def print_frequencies(potential: Path, structure: Path, *, output: Path, **given: Any) -> None:
+    """Relax a structure, print its harmonic frequencies, write modes and members as a table.
+
+    Raises:
+        ConfigError: as `potential_for`, and for impossible settings.
+        CampaignError: where the relaxation does not end.
+    """
+    calculator, frame = potential_for(potential, structure)
+    with reading("alnico freq"):
+        settings = Relaxation.model_validate(given)
+    try:
+        with reading(structure):
+            found = frequencies(calculator, frame, **settings.model_dump())
+    except NotRelaxedError as error:
+        raise CampaignError(str(error)) from error
+    print(f"{frame.formula}, {len(found.modes.wavenumbers)} modes at the minimum of the committee")
+    print(f"{'mode':>5} {'1/cm':>10} {'±':>7}")
+    spread = found.disagreement
+    for k, wavenumber in enumerate(found.modes.wavenumbers):
+        shown = f"{abs(wavenumber):.1f}{'i' if wavenumber < 0 else ''}"
+        print(f"{k:>5} {shown:>10} {'' if spread is None else f'{spread[k]:.1f}':>7}")
+    zero = found.zero_point_disagreement
+    print(
+        f"zero-point energy {found.zero_point_energy:.4f} eV" + ("" if zero is None else f" ± {zero:.4f} eV")
+    )
+    if imaginary := int((found.modes.wavenumbers < -10).sum()):
+        print(f"{imaginary} imaginary: not a minimum")
+    print(ALONE if spread is None else WHAT_IT_MEANS)
+    write_atomically(output, _table(found).to_csv(index=False, float_format="%.3f"))
+    print(f"wrote {output}")
+
+
+def _table(found: Frequencies) -> pd.DataFrame:
+    columns = {"wavenumber_per_cm": found.modes.wavenumbers}
+    if found.disagreement is not None:
+        columns["disagreement_per_cm"] = found.disagreement
+    columns |= {f"member_{i}_per_cm": row for i, row in enumerate(found.of_members)}
+    return pd.DataFrame(columns)
+
+
+def print_optimum(potential: Path, structure: Path, *, output: Path, **given: Any) -> None:
+    """Relax a structure, print energy and bonds, write it as extxyz.
+
+    Raises:
+        ConfigError, CampaignError: as `print_frequencies`.
+    """
+    calculator, frame = potential_for(potential, structure)
+    with reading("alnico optimize"):
+        settings = Relaxation.model_validate(given)
+    try:
+        found = optimise(calculator, frame, **settings.model_dump())
+    except NotRelaxedError as error:
+        raise CampaignError(str(error)) from error
+    alone = not found.of_members
+    spread = "" if alone else f" ± {found.energy_disagreement:.4f}"
+    print(f"{frame.formula}: {found.energy:.4f}{spread} eV, largest force {found.max_force:.4f} eV/Å")
+    for bond in found.bonds():
+        names = f"{frame.symbols[bond.first]}{bond.first}-{frame.symbols[bond.second]}{bond.second}"
+        own = "" if bond.disagreement_A is None else f" ± {bond.disagreement_A:.4f}"
+        print(f"  {names:<10} {bond.length_A:.4f}{own} Å")
+    print(ALONE if alone else WHAT_IT_MEANS)
+    write_frames(output, [frame.moved(found.atoms.positions, origin={"method": "optimize"})])
+    print(f"wrote {output}")
+
+
+def print_scan(
+    potential: Path,
+    structure: Path,
+    *,
+    atoms: Sequence[int],
+    relax: bool,
+    output: Path,
+    **given: Any,
+) -> None:
+    """Scan a coordinate, print a line for each point, write a table and the structures beside it.
+
+    Args:
+        output: CSV; the structures go beside it as extxyz.
+
+    Raises:
+        ConfigError, CampaignError: as `print_frequencies`.
+    """
+    calculator, frame = potential_for(potential, structure)
+    with reading("alnico scan"):
+        settings = ScanSettings.model_validate(given)
+        coordinate = Coordinate(atoms=tuple(atoms))
+        coordinate.check(frame)
+    names = "-".join(f"{frame.symbols[i]}{i}" for i in coordinate.atoms)
+    print(f"{coordinate.name} {names} of {frame.formula}, {'relaxed' if relax else 'rigid'}")
+    values = np.linspace(settings.start, settings.stop, settings.points).tolist()
+    try:
+        points = list(scan(calculator, frame, coordinate, values, relax=relax))
+    except NotRelaxedError as error:
+        raise CampaignError(str(error)) from error
+    table = _scan_table(points, coordinate)
+    title = f"{coordinate.name} ({coordinate.unit})"
+    print(f"{title:>13} {'energy (eV)':>12} {'±':>8} {'max disagreement (eV/Å)':>24}")
+    for row in table.itertuples(index=False):
+        own = f"{row.disagreement_eV:.4f}" if calculator.members > 1 else ""
+        unsure = row.max_force_disagreement_eV_per_A
+        print(f"{row[0]:13.3f} {row.energy_eV:12.4f} {own:>8} {unsure:24.3f}")
+    print(ALONE if calculator.members == 1 else WHAT_IT_MEANS)
+    write_atomically(output, table.to_csv(index=False, float_format="%.6f"))
+    frames = [frame.moved(p.atoms.positions, origin={coordinate.name: p.value}) for p in points]
+    beside = output.with_suffix(".extxyz")
+    write_frames(beside, frames)
+    print(f"wrote {output} and {beside}")
+
+
+def _scan_table(points: Sequence[Point], coordinate: Coordinate) -> pd.DataFrame:
+    energies, spread = relative(points)
+    return pd.DataFrame(
+        {
+            coordinate.name: [point.value for point in points],
+            "energy_eV": energies,
+            "disagreement_eV": np.zeros(len(points)) if spread is None else spread,
+            "max_force_disagreement_eV_per_A": [point.max_force_disagreement for point in points],
+        }
+    )
