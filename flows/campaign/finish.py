@@ -11,6 +11,7 @@ from exploration.settings import FramesConfig, XtbMD
 from flows.record.ending import EVERY_ROUND
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
+from flows.record.subject import subject_of
 from flows.record.table import PUBLISH
 from flows.steps.step import step
 from flows.steps.train import weights_digest
@@ -18,6 +19,7 @@ from flows.tracking.tracker import Tracker
 from flows.views.pretraining import pretraining_facts
 from flows.views.report import write_report
 from flows.views.summary import best_round
+from potential.data.charge_states import in_words
 from potential.package import load_card, load_potential, save_potential
 
 PACKAGES = ("alnico", "torch", "e3nn", "pyscf", "ase", "prefect")
@@ -60,6 +62,7 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
     return {
         "name": config.name,
         "champion": f"round {champion.round} of {len(results)}, the best on the frozen test set",
+        "computes": in_words(subject_of(folder)),
         "reference": {"level of theory": config.level.name} | config.level.model_dump(mode="json"),
         "data": {
             "labels": champion.n_labels,

@@ -46,6 +46,7 @@ from flows.views.console import say
 from flows.views.summary import verdict
 from labeling.store import LabelStore
 from labeling.task import open_workers
+from potential.data.charge_states import charge_states, in_words
 from potential.data.frame import Frame
 
 
@@ -95,7 +96,8 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
         folder.write_config()
         store, config = LabelStore(folder.label_store), folder.config
         tracker = Tracker(folder, flow_run=page_of_run())
-        say(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds, in {folder.path}")
+        said = in_words(charge_states(structures))
+        say(f"campaign {config.name}: {said}; {config.level.name}; {config.rounds} rounds, in {folder.path}")
         try:
             take_in_spool(folder, store)
             start = begin(folder, structures, store)

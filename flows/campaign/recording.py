@@ -9,7 +9,10 @@ from flows.campaign.state import REJECTED, Campaign
 from flows.engine.events import Event, announce
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
+from flows.record.subject import subject_line
 from flows.tracking.store import learning_curve_address, server_of
+from flows.views.console import say
+from flows.views.forecast import time_left
 from flows.views.progress import artifact_key
 from flows.views.summary import markdown_table, round_table, verdict
 from potential.data.atomic_write import write_atomically
@@ -28,11 +31,13 @@ def record(campaign: Campaign, here: RoundFolder, result: RoundResult) -> None:
     curve = learning_curve_address(campaign.folder, server_of(campaign.tracker.tracking_uri))
     link = f"[Learning curve in MLflow]({curve})" if curve else ""
     create_markdown_artifact(
-        f"{verdict(results)}\n\n{markdown_table(round_table(results))}\n\n{said}\n\n{link}",
+        f"{subject_line(campaign.folder)}\n\n{verdict(results)}\n\n{markdown_table(round_table(results))}\n\n{said}\n\n{link}",
         key=artifact_key(f"{name}-rounds"),
         description=f"The rounds of {name}",
     )
     campaign.tracker.log_round(here, result)
+    if remaining := time_left(campaign.folder):
+        say(f"  {remaining}")
 
 
 def _announce(campaign: str, result: RoundResult) -> None:

@@ -65,7 +65,7 @@ def init(
         return
     if structure is None:
         raise ConfigError("alnico init", ["no structure; name a molecule or a file: alnico init ethanol"])
-    write_new_campaign(
+    told = write_new_campaign(
         file,
         structure,
         name=name,
@@ -74,7 +74,15 @@ def init(
         preset=preset,
         force=force,
     )
-    print(f"wrote {file}\nnext: look at it, then `alnico run {file}`")
+    print("\n".join([f"wrote {file}", *told, f"next: look at it, then `alnico run {file}`"]))
+
+
+@app.command(group=CAMPAIGNS)
+def check(campaign: Source) -> None:
+    """Validate a campaign, try one label and some steps, and say what it will take; nothing is kept."""
+    from flows.cli.check import check_campaign
+
+    check_campaign(campaign)
 
 
 @app.command(group=CAMPAIGNS)

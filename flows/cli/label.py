@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -11,12 +12,14 @@ from flows.cli.open_store import open_location, take_in
 from flows.cli.reading import reading
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
+from flows.record.subject import refuse_strangers
 from flows.settings.yaml_file import load_level
 from labeling.level import LevelOfTheory, PySCFLevel
 from labeling.spool import Spool
 from labeling.store import LabelStore
 from labeling.task import label_all
 from labeling.workers import LabelingConfig
+from potential.data.charge_states import charge_states, in_words, odd_electron
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
@@ -31,6 +34,9 @@ def label_file(
     store: Path | str,
     workers: int | None,
     output: Path,
+    charge: int | None = None,
+    spin: int | None = None,
+    any_composition: bool = False,
 ) -> None:
     """Label the frames of a file in parallel; each label is stored when it arrives.
 
@@ -38,6 +44,9 @@ def label_file(
         campaign: whose level of theory, labeling settings and store are used; without it
         level_file: a YAML file with the level, as campaign.yaml has it; without both
         given: settings of a `PySCFLevel`.
+        charge: of all frames, elementary charges; None: what the file says, else 0.
+        spin: unpaired electrons of all frames; None: what the file says, else the fewest.
+        any_composition: take into a campaign's store what the campaign is not about, too.
 
     Raises:
         ConfigError: for a file that cannot be read, or a level that cannot label its frames.
@@ -56,9 +65,15 @@ def label_file(
         with reading("level of theory"):
             level = PySCFLevel(**given)
     with reading(structures):
-        frames = read_frames(structures)
+        frames = read_frames(structures, charge=charge, spin=spin)
         for frame in frames:
             level.check(frame)
+    if campaign is not None and not any_composition:
+        refuse_strangers(folder, frames)
+    states = charge_states(frames)
+    print(in_words(states))
+    if charge is None and (question := odd_electron(states)):
+        print(f"note: {question}", file=sys.stderr)
     labelled = open_location(location)
     spool = Spool.beside(labelled.path, Path() if campaign is None else folder.path)
     take_in(spool, labelled)

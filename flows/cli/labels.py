@@ -49,14 +49,17 @@ def _only_level(store: LabelStore, source: Path | str, asked: str | None) -> str
     raise ConfigError(source, [f"{problem}; write --level and the first digits of one of: {there}"])
 
 
-def import_from(source: Path | str, file: Path) -> None:
+def import_from(source: Path | str, file: Path, *, any_composition: bool = False) -> None:
     """Take labels of the same level of theory into a store.
 
     The level is the campaign's; that of a store by itself is the one of its labels, or, while it is
     empty, the file's.
 
+    Args:
+        any_composition: take into a campaign's store what the campaign is not about, too.
+
     Raises:
-        ConfigError: for a file that is none of ours, or labels of another level.
+        ConfigError: for a file that is none of ours, or labels of another level, composition or charge.
     """
     if is_store(source):
         store = open_location(source)
@@ -67,9 +70,14 @@ def import_from(source: Path | str, file: Path) -> None:
         (level_key,) = keys
     else:
         from flows.record.folder import CampaignFolder
+        from flows.record.subject import refuse_strangers
 
         folder = CampaignFolder.open(Path(source))
         store, level_key = open_location(folder.label_store), folder.config.level.key
+        if not any_composition:
+            with reading(file):
+                frames = [item.frame for item in read_labels(file)]
+            refuse_strangers(folder, frames)
     with reading(file):
         new = import_labels(store, file, level_key)
     print(f"{new} new labels; labels that were there already are kept")

@@ -72,11 +72,18 @@ def labels_export(
 
 
 @labels.command(name="import")
-def labels_import(source: Stored, file: File) -> None:
-    """Take in the labels of a file; those of another level of theory are refused."""
+def labels_import(
+    source: Stored,
+    file: File,
+    *,
+    any_composition: Annotated[
+        bool, Parameter(help="into a campaign: take what it is not about, too", negative=())
+    ] = False,
+) -> None:
+    """Take in the labels of a file; those of another level, composition or charge are refused."""
     from flows.cli.labels import import_from
 
-    import_from(source, file)
+    import_from(source, file, any_composition=any_composition)
 
 
 @labels.command(name="verify")

@@ -27,6 +27,11 @@ def label(
     store: Annotated[str, Parameter(help="without a campaign: label store, file or URL")] = "labels.db",
     workers: Annotated[int | None, Parameter(help="labels at once; default: one per core")] = None,
     output: Annotated[Path, Parameter(help="extxyz with the labelled frames")] = Path("labelled.extxyz"),
+    charge: Annotated[int | None, Parameter(help="of all; default: what the file says, else 0")] = None,
+    spin: Annotated[int | None, Parameter(help="unpaired electrons; default: the file's, or fewest")] = None,
+    any_composition: Annotated[
+        bool, Parameter(help="with a campaign: take what it is not about, too", negative=())
+    ] = False,
 ) -> None:
     """Label the structures of a file; labels that the store has are not computed again."""
     from flows.cli.label import label_file
@@ -39,6 +44,9 @@ def label(
         store=store,
         workers=workers,
         output=output,
+        charge=charge,
+        spin=spin,
+        any_composition=any_composition,
     )
 
 

@@ -15,6 +15,7 @@ from flows.settings.pretraining import FromTeacher, NoPretraining, why_not
 from flows.settings.template import commented_yaml
 from labeling.presets import PRESETS, advice
 from potential.data.atomic_write import write_atomically
+from potential.data.charge_states import charge_states, in_words, odd_electron
 from potential.training.training_config import TrainingConfig
 
 
@@ -33,8 +34,8 @@ def write_new_campaign(
     spin: int | None,
     force: bool,
     preset: str | None = None,
-) -> None:
-    """Write a commented, valid configuration.
+) -> list[str]:
+    """Write a commented, valid configuration; returns what to tell the user of it.
 
     Args:
         structure: the path of a file, or the name of a molecule.
@@ -80,3 +81,6 @@ def write_new_campaign(
         remedy = "a name is made of the letters a to z, digits, and . _ -; write e.g. --name water"
         raise ConfigError(f"the campaign's name {chosen[:80]!r}", [f"{said}; {remedy}"]) from error
     write_atomically(file, commented_yaml(config))
+    states = charge_states(frames)
+    question = odd_electron(states) if charge is None else None
+    return [f"{in_words(states)}; {level.name}", *([] if question is None else [f"note: {question}"])]

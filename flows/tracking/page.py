@@ -11,6 +11,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import Arm
 from flows.views.duration import duration
+from flows.record.subject import subject_line
 from flows.views.error_bars import frame_errors, mae_interval
 from flows.views.label_costs import label_costs
 from flows.views.summary import best_round, markdown_table, round_table, verdict
@@ -22,12 +23,12 @@ Report: the tab *Artifacts*, `report.html`, everything on one page."""
 
 
 def in_words(campaign: CampaignFolder) -> str:
-    """Four sentences without any mark-up: they are shown as they are in lists."""
+    """Five sentences without any mark-up: they are shown as they are in lists."""
     results = campaign.results()
     if not results:
-        return f"The campaign {campaign.config.name} has begun; no round is finished yet."
+        return f"{subject_line(campaign)}. The campaign has begun; no round is finished yet."
     good, many = _how_good(campaign.main, results), _how_many(campaign, results)
-    return " ".join((good, many, _cost(campaign, results), _done(campaign)))
+    return " ".join((f"{subject_line(campaign)}.", good, many, _cost(campaign, results), _done(campaign)))
 
 
 def page(campaign: CampaignFolder, *, curve: str, flow_run: str | None) -> str:

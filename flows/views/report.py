@@ -17,6 +17,7 @@ from flows.errors import DamagedFileError
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
+from flows.record.subject import subject_line
 from flows.views.calibration import calibration_table
 from flows.views.duration import duration
 from flows.views.figures import campaign_figures, round_figures
@@ -59,6 +60,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
     overall = {name: _figure(figure) for name, figure in campaign_figures(folder).items()}
     page = environment.get_template("report.html.jinja").render(
         name=config["name"],
+        subject=subject_line(folder),
         verdict=verdict(results),
         table=round_table(results),
         best=best_round(results).round if results else None,

@@ -8,9 +8,11 @@ from flows.record.folder import CampaignFolder
 from flows.record.lock import is_locked
 from flows.record.review import awaited, waits
 from flows.record.stages import is_finished, is_started
+from flows.record.subject import subject_line
 from flows.views.calibration import calibration_line
 from flows.views.console import print_costs, print_rounds
 from flows.views.disk import disk_line
+from flows.views.forecast import time_left
 from flows.views.label_costs import cost_table, label_costs
 from flows.views.pretraining import pretraining_line
 from labeling.store import LabelStore, is_there
@@ -19,11 +21,14 @@ from labeling.store import LabelStore, is_there
 def print_status(source: Path) -> None:
     """The round table, the stage it is in, the labels in the store and their cost, the verdict."""
     folder = CampaignFolder.open(source)
-    print(f"campaign {folder.config.name} in {folder.path}")
+    print(f"campaign {folder.config.name} in {folder.path}\n{subject_line(folder)}")
     if not folder.config_file.exists():
         print(f"not started yet; `alnico run {source}` starts it")
         return
-    print(f"{state_of(folder)}; {labels_of(folder)}\n")
+    print(f"{state_of(folder)}; {labels_of(folder)}")
+    if remaining := time_left(folder):
+        print(remaining)
+    print()
     if taught := pretraining_line(folder):
         print(f"pretrained {taught}\n")
     main, *beside = folder.arms

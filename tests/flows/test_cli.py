@@ -100,6 +100,50 @@ def test_init_writes_a_campaign_that_is_valid(tmp_path: Path, capsys: pytest.Cap
     assert load_config(path).name == "ethanol"
 
 
+def test_init_says_what_will_be_computed_and_asks_about_an_odd_electron(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Acetate without its charge is taken for a radical, loudly."""
+    Path(tmp_path / "acetate.xyz").write_text(
+        "7\n\nC 0 0 0\nC 1.52 0 0\nO 2.1 1.1 0\nO 2.1 -1.1 0\nH -0.4 1 0\nH -0.4 -0.5 0.9\nH -0.4 -0.5 -0.9\n"
+    )
+    command = ["init", str(tmp_path / "acetate.xyz"), "--file", str(tmp_path / "c.yaml"), "--force"]
+    assert run_command(command) == 0
+    said = capsys.readouterr().out
+    assert "C2H3O2, charge 0, doublet (1 structure); PBE" in said
+    assert "note: C2H3O2 is taken for a neutral radical" in said
+    assert run_command([*command, "--charge", "-1"]) == 0
+    said = capsys.readouterr().out
+    assert "C2H3O2, charge -1, singlet" in said
+    assert "note:" not in said
+
+
+def test_a_campaigns_store_takes_what_the_campaign_is_about_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    write_frames("ar2.xyz", [Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8]])])
+    write_frames("ar3.xyz", [Frame.of([18] * 3, [[0, 0, 0], [0, 0, 3.8], [0, 3.8, 0]])])
+    source = "{frames: 1, source: {method: displacement}}"
+    Path("c.yaml").write_text(
+        "name: argon\nstructure: {files: ar2.xyz}\nlevel: {labeler: lennard_jones}\n"
+        f"initial: {source}\ntest: {source}\n"
+    )
+    command = ["label", "--campaign", "c.yaml", "--workers", "1"]
+    assert run_command([*command, "ar3.xyz"]) == 2
+    err = capsys.readouterr().err
+    assert "is about Ar2, charge 0, singlet" in err
+    assert "Ar3, charge 0, singlet" in err
+    assert not Path("campaigns").exists()
+    Path("campaigns/argon").mkdir(parents=True)
+    assert run_command([*command, "ar3.xyz", "--any-composition"]) == 0
+    assert "Ar3, charge 0, singlet (1 structure)" in capsys.readouterr().out
+    assert run_command(["labels", "export", "campaigns/argon/labels.db", "ar3.extxyz"]) == 0
+    assert run_command(["labels", "import", "c.yaml", "ar3.extxyz"]) == 2
+    assert "has no place in its store" in " ".join(capsys.readouterr().err.split())
+    assert run_command(["labels", "import", "c.yaml", "ar3.extxyz", "--any-composition"]) == 0
+
+
 def test_init_of_a_crystal_labels_forces_and_stress_in_its_cell(tmp_path: Path):
     bulk("C", "diamond", 3.57, cubic=True).write(tmp_path / "diamond.cif")
     path = tmp_path / "campaign.yaml"

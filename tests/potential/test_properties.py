@@ -130,7 +130,8 @@ def test_a_scan_says_what_each_point_is_and_how_sure(argon: Potential):
 
 
 def test_the_rest_relaxes_where_it_is_asked_to(argon: Potential):
-    (point,) = scan(argon, Frame.of([18] * 3, TRIMER), Coordinate(atoms=(0, 1)), [4.1], relax=True)
+    trimer, bond = Frame.of([18] * 3, TRIMER), Coordinate(atoms=(0, 1))
+    (point,) = scan(argon, trimer, bond, [4.1], relax=True, max_force=1e-4)
     assert point.value == pytest.approx(4.1, abs=1e-4)
     rigid = TRIMER.copy()
     rigid[1, 0] = 4.1
