@@ -13,7 +13,22 @@ def band(scores: FrameScores, config: ExplorationConfig, calibration: Calibratio
     What is compared is the largest force disagreement of an atom, or with `config.error_bounds` and a
     calibration the largest expected error. Above the stop bound the replica has to stop, too: the forces
     that drive it mean nothing. A number that is NaN is above every bound.
+
+    Members may agree where none of them knows anything: what would be accurate is a candidate where an atom's
+    surroundings are farther from training than `config.max_extrapolation`.
     """
+    verdict = _of_members(scores, config, calibration)
+    strange, bound = scores.max_extrapolation, config.max_extrapolation
+    if verdict.outcome is not Outcome.ACCURATE or strange is None or bound is None or strange <= bound:
+        return verdict
+    return Verdict(
+        outcome=Outcome.CANDIDATE,
+        reason=f"members agree ({verdict.reason}), but an atom's surroundings are {strange:.3g} times as far "
+        f"from training as usual (bound {bound:g})",
+    )
+
+
+def _of_members(scores: FrameScores, config: ExplorationConfig, calibration: Calibration | None) -> Verdict:
     bounds, expected = config.error_bounds, scores.max_expected_error
     if bounds is None or calibration is None or expected is None:
         return _judge(

@@ -31,7 +31,7 @@ class Stage(StrEnum):
     WEIGHTED_DRAW = "weighted_draw", True, "drawn by its uncertainty and its distance from what is known"
     DRAW = "draw", True, "drawn at random"
     QUIET = "quiet", True, "the committee agrees: labelled to see whether it is right"
-    FILL = "fill", True, "too few candidates: the most uncertain of the accurate frames"
+    FILL = "fill", True, "too few candidates: the most uncertain of the frames agreed on"
     BAND = "band", False, "the committee agrees: nothing to learn"
     FILTER = "filter", False, "unphysical, or too uncertain to be worth a label"
     THIN = "thin", False, "more frames than are compared: left out at random"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from exploration.verdict import FrameScores, Outcome, Verdict
 from potential.calibration.calibration import Calibration
 from potential.data.frame import Frame
 from potential.force_model import ForceModel
+from potential.known_environments import KnownEnvironments
 
 
 def explore(
@@ -35,6 +36,7 @@ def explore(
     *,
     seed: int,
     calibration: Calibration | None = None,
+    environments: KnownEnvironments | None = None,
     restarts: Sequence[Frame] = (),
     origin: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -52,6 +54,7 @@ def explore(
         seed: of the draw, the velocities and the noise; the same seed gives the same result.
         calibration: turns the committee's disagreement into expected errors, which are recorded, and
             which `config.error_bounds` judges by.
+        environments: what the training has seen, for `config.max_extrapolation`; None: nobody knows.
         restarts: where the first replicas start, a share `config.restart_share` of them at most.
         origin: what every recorded frame's `origin` shall say besides replica, step and start,
             e.g. {"round": 2}.
@@ -70,7 +73,12 @@ def explore(
     if config.bias is not None:
         force_model = Biased(force_model, config.bias)
     log = _Log(
-        starts=chosen, baths_K=baths_K, config=config, origin=dict(origin or {}), calibration=calibration
+        starts=chosen,
+        baths_K=baths_K,
+        config=config,
+        origin=dict(origin or {}),
+        calibration=calibration,
+        environments=None if config.max_extrapolation is None else environments,
     )
     scheme: Scheme = config.ensemble
     state = scheme.init(force_model, chosen, baths_K, seed=seed)
@@ -104,6 +112,7 @@ class _Log:
     config: ExplorationConfig
     origin: dict[str, Any]
     calibration: Calibration | None = None
+    environments: KnownEnvironments | None = None
     frames: list[Frame] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     stopped: dict[int, tuple[int, str]] = field(default_factory=dict)
@@ -138,6 +147,8 @@ class _Log:
         origin = self.origin | where | {"start": start.id}
         frame = start.moved(positions.numpy(), cell=cell.numpy(), origin=origin)
         flaw = unphysical(frame, scores, bath_temperature_K=bath, config=self.config)
+        if flaw is None and self.environments is not None:
+            scores = replace(scores, max_extrapolation=float(self.environments.extrapolation(frame).max()))
         verdict = band(scores, self.config, self.calibration) if flaw is None else Verdict.unphysical(flaw)
         time = {"time_fs": step * self.config.timestep_fs}
         said = {"verdict": str(verdict.outcome), "reason": verdict.reason, "physical": verdict.physical}

@@ -120,7 +120,8 @@ class ErrorBounds(Config):
     """The band in expected force errors of the frame's worst atom, which the calibration says."""
 
     lower_meV_per_A: Annotated[
-        ForceError, Field(description="expected force error below which a frame counts as accurate")
+        ForceError,
+        Field(description="expected force error below which a frame teaches nothing"),
     ] = 50.0
     upper_meV_per_A: Annotated[
         ForceError, Field(description="above this error a frame is failed: too far off to be worth a label")
@@ -182,7 +183,7 @@ class ExplorationConfig(Config):
     ] = 0.0
     lower_eV_per_A: Annotated[
         Disagreement,
-        Field(description="largest atomic force disagreement below which a frame counts as accurate"),
+        Field(description="largest atomic force disagreement below which the members agree on a frame"),
     ] = 0.1
     upper_eV_per_A: Annotated[
         Disagreement,
@@ -198,6 +199,15 @@ class ExplorationConfig(Config):
             "rounds without a calibration go by the disagreement"
         ),
     ] = None
+    max_extrapolation: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1e6,
+            description="a frame on which the members agree is a candidate all the same if an atom's "
+            "surroundings are so many times farther from training than usual; null: never",
+        ),
+    ] = 1.5
     min_distance_factor: MinDistanceFactor = 0.65
     max_temperature_factor: Annotated[
         float,

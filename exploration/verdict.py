@@ -34,6 +34,8 @@ class FrameScores:
         max_expected_error: the largest expected force error of its atoms, eV/Angstrom; None without a
             calibration.
         mean_expected_error: the mean of its atoms, eV/Angstrom.
+        max_extrapolation: the largest of its atoms (`potential.known_environments`); None where it is not
+            known what the training has seen.
     """
 
     energy: float
@@ -45,6 +47,7 @@ class FrameScores:
     volume_ratio: float = 1.0
     max_expected_error: float | None = None
     mean_expected_error: float | None = None
+    max_extrapolation: float | None = None
 
     def known(self) -> dict[str, float]:
         """By name, without those that are None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
+from potential.calibration.calibration import Calibration
+from potential.data.frame import Frame
 from potential.data.stress import voigt_stress
 from potential.evaluator import Evaluator
-from potential.nequip.batch import Structures
+from potential.known_environments import KnownEnvironments, growth
+from potential.nequip.batch import CommitteePrediction, Structures
 from potential.nequip.model import NequIP
 from potential.package import load_card, load_potential
 
@@ -21,7 +25,8 @@ class Results(dict[str, Any]):
     """ASE's results, and beside them what ASE has no name for.
 
     ASE hands `results` on to functions that refuse a property they do not know. So the disagreement can
-    be read here by its name, but is not among the keys.
+    be read here by its name, but is not among the keys. What takes time and is not always wanted stands
+    beside as a function, which is called when its value is first read.
     """
 
     def __init__(self, known: dict[str, Any], beside: dict[str, Any]) -> None:
@@ -29,13 +34,16 @@ class Results(dict[str, Any]):
         self.beside = beside
 
     def __missing__(self, key: str) -> Any:
-        return self.beside[key]
+        value = self.beside[key]
+        if callable(value):
+            value = self.beside[key] = value()
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
         return self[key] if key in self or key in self.beside else default
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Results, (dict(self), self.beside)
+        return Results, (dict(self), {key: self[key] for key in self.beside})
 
 
 class Potential(Calculator):
@@ -47,6 +55,11 @@ class Potential(Calculator):
     among the keys of `results`, since ASE's own functions refuse what they do not know. Can be copied and
     pickled.
 
+    `results["extrapolation"]` says of each atom how far its surroundings are from the training's
+    (`potential.known_environments`: known up to about 1, unknown above 1.5), `results["expected_error"]`
+    (eV/Angstrom for each atom) the force error to expect, from the disagreement and that distance. They are
+    there for potentials that came with what it takes: a campaign's have both.
+
         atoms.calc = Potential.load("campaigns/ethanol/potential")
         atoms.get_forces()
         atoms.calc.results["force_disagreement"].max()
@@ -55,18 +68,33 @@ class Potential(Calculator):
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (ASE's)
 
     def __init__(
-        self, model: NequIP, *, device: str = "cpu", skin: float = 0.5, card: dict[str, Any] | None = None
+        self,
+        model: NequIP,
+        *,
+        device: str = "cpu",
+        skin: float = 0.5,
+        card: dict[str, Any] | None = None,
+        environments: KnownEnvironments | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__()
         self._setting: dict[str, Any] = {"model": model, "device": device, "skin": skin}
         self.evaluator = Evaluator(model, skin=skin, device=device)
         self.card = card or {}
+        self.environments, self.calibration = environments, calibration
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu", skin: float = 0.5) -> Potential:
         """Read a potential's folder."""
-        model = load_potential(Path(folder), device=device)
-        return cls(model, device=device, skin=skin, card=load_card(Path(folder)))
+        folder = Path(folder)
+        return cls(
+            load_potential(folder, device=device),
+            device=device,
+            skin=skin,
+            card=load_card(folder),
+            environments=KnownEnvironments.load(folder),
+            calibration=Calibration.load(folder),
+        )
 
     @property
     def members(self) -> int:
@@ -93,12 +121,30 @@ class Potential(Calculator):
             "force_disagreement": prediction.force_disagreement.numpy(),
             "member_energies": prediction.energy[:, 0].double().numpy(),
             "member_forces": prediction.forces.double().numpy(),
+            **self._outside(atoms, prediction),
         }
         forces = prediction.mean_forces.numpy()
         self.results = Results({"energy": energy, "free_energy": energy, "forces": forces}, beside)
         if prediction.mean_stress is not None:
             stress = np.asarray(prediction.mean_stress[0].double())
             self.results["stress"] = voigt_stress(stress)
+
+    def _outside(self, atoms: Atoms, prediction: CommitteePrediction) -> dict[str, Any]:
+        """What the training's surroundings and the calibration say, to be computed when it is read."""
+        known, calibration = self.environments, self.calibration
+        frame = Frame.of(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        found: dict[str, Any] = {}
+        if known is not None:
+            found["extrapolation"] = cache(partial(known.extrapolation, frame))
+        if calibration is not None:
+            disagreement = prediction.force_disagreement.double().numpy()
+
+            def expected() -> Any:
+                error = calibration.expected_error(disagreement, frame.symbols)
+                return error if known is None else error * growth(found["extrapolation"]())
+
+            found["expected_error"] = expected
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the evaluator, whose compiled kernels live in this process alone."""

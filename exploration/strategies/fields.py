@@ -29,7 +29,7 @@ QuietShare = Annotated[
 ]
 FillWithAccurate = Annotated[
     bool,
-    Field(description="with too few candidates, label the most uncertain of the accurate frames too"),
+    Field(description="with too few candidates, label the most uncertain frames of those agreed on, too"),
 ]
 MaxConsidered = Annotated[
     int,

@@ -20,6 +20,7 @@ from flows.views.pretraining import pretraining_facts
 from flows.views.report import write_report
 from flows.views.summary import best_round
 from potential.data.charge_states import in_words
+from potential.known_environments import KnownEnvironments
 from potential.package import load_card, load_potential, save_potential
 
 PACKAGES = ("alnico", "torch", "e3nn", "pyscf", "ase", "prefect")
@@ -51,6 +52,10 @@ def publish(folder: CampaignFolder, results: list[RoundResult]) -> None:
 
     def make(into: Path) -> None:
         save_potential(into, load_potential(source), card)
+        if (known := KnownEnvironments.load(source)) is not None:
+            known.save(into)
+        if (found := champion.calibration) is not None and found.calibration is not None:
+            found.calibration.save(into)
 
     inputs = {"weights": weights_digest(source), "card": json.loads(json.dumps(card))}
     PUBLISH.run(folder.potential, inputs, make)

@@ -20,8 +20,8 @@ from flows.record.stages import is_finished
 from flows.record.subject import subject_line
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import FromTeacher
-from flows.views.forecast import Left, Pace, left
 from flows.views.duration import duration
+from flows.views.forecast import Left, Pace, left
 from labeling.location import is_url
 from labeling.store import is_there
 from potential.data.dataset import Dataset, Label, LabelledFrame

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from flows.cli.single_steps import potential_for, reading
+from flows.cli.reading import reading
+from flows.cli.single_steps import potential_for
 from flows.errors import CampaignError
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
 from potential.data.structure_files import write_frames
+from potential.known_environments import OUTSIDE
 from potential.properties.frequencies import Frequencies, frequencies
 from potential.properties.optimum import NotRelaxedError, optimise
 from potential.properties.scan import Coordinate, Point, relative, scan
@@ -135,12 +137,7 @@ def print_scan(
     except NotRelaxedError as error:
         raise CampaignError(str(error)) from error
     table = _scan_table(points, coordinate)
-    title = f"{coordinate.name} ({coordinate.unit})"
-    print(f"{title:>13} {'energy (eV)':>12} {'±':>8} {'max disagreement (eV/Å)':>24}")
-    for row in table.itertuples(index=False):
-        own = f"{row.disagreement_eV:.4f}" if calculator.members > 1 else ""
-        unsure = row.max_force_disagreement_eV_per_A
-        print(f"{row[0]:13.3f} {row.energy_eV:12.4f} {own:>8} {unsure:24.3f}")
+    _print_points(points, coordinate)
     print(ALONE if calculator.members == 1 else WHAT_IT_MEANS)
     write_atomically(output, table.to_csv(index=False, float_format="%.6f"))
     frames = [frame.moved(p.atoms.positions, origin={coordinate.name: p.value}) for p in points]
@@ -149,13 +146,39 @@ def print_scan(
     print(f"wrote {output} and {beside}")
 
 
+def _print_points(points: Sequence[Point], coordinate: Coordinate) -> None:
+    """Forces in eV/Å, the largest of an atom; outside of training, a point has a star."""
+    energies, spread = relative(points)
+    titles = (f"{coordinate.name} ({coordinate.unit})", "energy (eV)", "±", "disagreement", "expected error")
+    print("{:>13} {:>12} {:>8} {:>13} {:>15} {:>8}".format(*titles, "outside"))
+    for i, point in enumerate(points):
+        print(
+            f"{point.value:13.3f} {energies[i]:12.4f} {_shown(None if spread is None else spread[i], 4):>8} "
+            f"{point.max_force_disagreement:13.3f} {_shown(point.max_expected_error, 3):>15} "
+            f"{_shown(point.max_extrapolation, 2):>8}{'*' if _is_outside(point) else ''}"
+        )
+    if count := sum(map(_is_outside, points)):
+        of = f"{count} of {len(points)} points"
+        print(f"* {of} are outside of training, where members may agree and be wrong")
+
+
+def _is_outside(point: Point) -> bool:
+    return point.max_extrapolation is not None and point.max_extrapolation > OUTSIDE
+
+
+def _shown(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
 def _scan_table(points: Sequence[Point], coordinate: Coordinate) -> pd.DataFrame:
     energies, spread = relative(points)
     return pd.DataFrame(
         {
             coordinate.name: [point.value for point in points],
             "energy_eV": energies,
-            "disagreement_eV": np.zeros(len(points)) if spread is None else spread,
+            "disagreement_eV": [None] * len(points) if spread is None else spread,
             "max_force_disagreement_eV_per_A": [point.max_force_disagreement for point in points],
+            "expected_error_eV_per_A": [point.max_expected_error for point in points],
+            "extrapolation": [point.max_extrapolation for point in points],
         }
     )

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ase.data import chemical_symbols
-from pydantic import Field
 
 from flows.cli.pretrain import taught_potential, teacher_of
 from flows.cli.reading import reading
-from flows.errors import CampaignError, ConfigError
+from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
-from potential.data.config import Config
 from potential.data.frame import Frame
-from potential.data.structure_files import frames_as_they_come, read_dataset, read_frames
+from potential.data.structure_files import read_dataset, read_frames
 from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
 
@@ -24,17 +22,6 @@ if TYPE_CHECKING:
     from potential.evaluator import Evaluator
 
 C = TypeVar("C", ModelConfig, TrainingConfig)
-
-
-class MDSettings(Config):
-    """Of `alnico md`. Time step, friction and temperature have the bounds of a campaign's dynamics."""
-
-    temperature_K: Annotated[float, Field(ge=0, le=1e5)]
-    steps: Annotated[int, Field(ge=0, le=1_000_000_000)]
-    timestep_fs: Annotated[float, Field(gt=0, le=100)]
-    friction_per_fs: Annotated[float, Field(ge=0, le=100)]
-    every: Annotated[int, Field(ge=1, le=1_000_000_000, description="steps between written frames")]
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 def train_on_file(
@@ -57,6 +44,7 @@ def train_on_file(
     Raises:
         ConfigError: for a file without labels, or impossible settings.
     """
+    from potential.known_environments import KnownEnvironments
     from potential.package import load_potential, save_potential
     from potential.training.train import train_committee
 
@@ -97,6 +85,7 @@ def train_on_file(
         "backend": trained.backend,
     }
     save_potential(output, trained.model, card)
+    KnownEnvironments.of(learned.frames).save(output)
     last = next((r for r in reversed(trained.history) if r.validation_force_mae is not None), None)
     error = (
         "" if last is None else f", validation force MAE {1000 * (last.validation_force_mae or 0):.1f} meV/Å"
@@ -107,75 +96,6 @@ def train_on_file(
 def _changed(config: C, changes: Mapping[str, Any]) -> C:
     given = {key: value for key, value in changes.items() if value is not None}
     return type(config).model_validate(config.model_dump() | given)
-
-
-def run_md(
-    potential: Path,
-    structure: Path,
-    *,
-    output: Path,
-    **given: Any,
-) -> None:
-    """Langevin dynamics with a potential through ASE; stops when something is not finite.
-
-    Frames are on disk as they come: what was reached stays, however the process ends.
-
-    Args:
-        potential: its folder.
-        structure: file whose last structure is the first frame.
-        output: extxyz; what is there is replaced.
-        given: `MDSettings`.
-
-    Raises:
-        ConfigError: for impossible settings, a folder that is no potential, an unreadable structure, or
-            elements that the potential has never seen.
-        CampaignError: when the dynamics explodes.
-    """
-    import numpy as np
-    from ase import units
-    from ase.md.langevin import Langevin
-    from ase.md.velocitydistribution import thermalize_momenta
-
-    with reading("alnico md"):
-        settings = MDSettings.model_validate(given)
-    calculator, frame = potential_for(potential, structure)
-    temperature_K, timestep_fs = settings.temperature_K, settings.timestep_fs
-    rng = np.random.default_rng(settings.seed)
-    atoms = frame.to_atoms()
-    atoms.calc = calculator
-    thermalize_momenta(atoms, temperature_K=temperature_K, rng=rng)
-    dynamics = Langevin(
-        atoms,
-        timestep_fs * units.fs,
-        temperature_K=temperature_K,
-        friction=settings.friction_per_fs / units.fs,
-        fixcm=False,
-        rng=rng,
-    )
-    count = 0
-    alone = calculator.members == 1
-    if alone:
-        print("the potential has one member, which has nobody to disagree with")
-    print(f"{'time (fs)':>10} {'energy (eV)':>14} {'T (K)':>7} {'max disagreement (meV/Å)':>25}")
-
-    def record() -> None:
-        nonlocal count
-        energy = atoms.get_potential_energy()
-        disagreement = float(calculator.results["force_disagreement"].max())
-        time_fs = dynamics.nsteps * timestep_fs
-        shown = "none" if alone else f"{1000 * disagreement:.1f}"
-        print(f"{time_fs:10.1f} {energy:14.4f} {atoms.get_temperature():7.0f} {shown:>25}", flush=True)
-        if not np.isfinite([energy, disagreement, *atoms.positions.ravel()]).all():
-            raise CampaignError(f"the dynamics exploded before {time_fs:g} fs; lower --timestep-fs")
-        write(frame.moved(atoms.positions, origin={"method": "md", "time_fs": time_fs}))
-        count += 1
-
-    with frames_as_they_come(output) as write:
-        dynamics.attach(record, interval=settings.every)
-        try:
-            dynamics.run(settings.steps)
-        finally:
-            print(f"wrote {count} frames to {output}")
 
 
 def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], output: Path | None) -> None:

@@ -115,10 +115,14 @@ def md(
     friction_per_fs: float = 0.01,
     every: Annotated[int, Parameter(help="steps between the lines and frames that are written")] = 50,
     output: Annotated[Path, Parameter(help="trajectory, extxyz")] = Path("md.extxyz"),
+    stop_at: Annotated[
+        float | None,
+        Parameter(help="stop where an atom is so many times as far from training as usual"),
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Molecular dynamics with a potential (Langevin, ASE), its disagreement printed along the way."""
-    from flows.cli.single_steps import run_md
+    from flows.cli.md import run_md
 
     run_md(
         potential,
@@ -130,6 +134,7 @@ def md(
         every=every,
         output=output,
         seed=seed,
+        stop_at=stop_at,
     )
 
 

@@ -28,7 +28,7 @@ def check_start(config: CampaignConfig, start: Sequence[Frame]) -> None:
     if config.rounds > 0 and config.model.committee_size < 2 and uncertain:
         raise ValueError(
             f"model.committee_size is 1 and rounds is {config.rounds}: one member never disagrees with "
-            "itself, so every explored frame would count as accurate; write committee_size: 4, rounds: 0, or "
+            "itself, so it would learn nothing from any frame; write committee_size: 4, rounds: 0, or "
             "`strategy: diverse` or `random` in `selection`, which do not ask for the disagreement"
         )
     check_frames(config, start)

@@ -37,6 +37,7 @@ from potential.calibration.calibration import Calibration
 from potential.data.atomic_write import write_atomically
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
+from potential.known_environments import KnownEnvironments
 
 
 @step("make frames", "make initial and test frames")
@@ -133,6 +134,7 @@ def explore_with_committee(
                 config.exploration,
                 seed=seed_for(config.seed, "explore", here.number),
                 calibration=calibration,
+                environments=KnownEnvironments.load(here.potential),
                 restarts=again,
                 origin={"round": here.number},
                 progress=lambda step, _: done(step),
@@ -150,8 +152,9 @@ def explore_with_committee(
     summary = ExplorationSummary.model_validate_json((here.explore / SUMMARY_FILE).read_text())
     counts = summary.ledger
     say(
-        f"  exploration: {counts.accurate} accurate, {counts.candidate} candidate, {counts.failed} failed "
-        f"frames; {summary.surviving_replicas:.0%} of the replicas survived; {duration(summary.seconds)}"
+        f"  exploration: members agree on {counts.accurate} frames, {counts.candidate} candidates, "
+        f"{counts.failed} failed; {summary.surviving_replicas:.0%} of the replicas survived; "
+        f"{duration(summary.seconds)}"
     )
     return summary
 

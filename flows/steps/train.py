@@ -32,6 +32,7 @@ from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
+from potential.known_environments import KnownEnvironments
 from potential.metrics import METRICS
 from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
@@ -104,6 +105,7 @@ def train(
         history.to_csv(into / "history.csv", index=False)
         card = {"name": f"{config.name}, {here}", "backend": trained.backend}
         save_potential(into / "potential", trained.model, card)
+        KnownEnvironments.of(learned.frames).save(into / "potential")
         summary = TrainingSummary(
             n_train=len(learned),
             n_validation=len(held_out),

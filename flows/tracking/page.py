@@ -10,8 +10,9 @@ from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import Arm
-from flows.views.duration import duration
 from flows.record.subject import subject_line
+from flows.views.agreement import agreement_line
+from flows.views.duration import duration
 from flows.views.error_bars import frame_errors, mae_interval
 from flows.views.label_costs import label_costs
 from flows.views.summary import best_round, markdown_table, round_table, verdict
@@ -23,12 +24,14 @@ Report: the tab *Artifacts*, `report.html`, everything on one page."""
 
 
 def in_words(campaign: CampaignFolder) -> str:
-    """Five sentences without any mark-up: they are shown as they are in lists."""
+    """Some sentences without any mark-up: they are shown as they are in lists."""
     results = campaign.results()
     if not results:
         return f"{subject_line(campaign)}. The campaign has begun; no round is finished yet."
     good, many = _how_good(campaign.main, results), _how_many(campaign, results)
-    return " ".join((f"{subject_line(campaign)}.", good, many, _cost(campaign, results), _done(campaign)))
+    agreed = _agreed(campaign, results)
+    cost, done = _cost(campaign, results), _done(campaign)
+    return " ".join([f"{subject_line(campaign)}.", good, *agreed, many, cost, done])
 
 
 def page(campaign: CampaignFolder, *, curve: str, flow_run: str | None) -> str:
@@ -53,6 +56,11 @@ def _how_good(arm: Arm, results: Sequence[RoundResult]) -> str:
     where = f"on {best.test.n_frames} frozen test frames"
     said = f"The force error is {1000 * best.test.force_mae:.1f} meV/Å (MAE {where}{_interval(arm, best)})"
     return f"{said}, the energy error {1000 * best.test.energy_mae:.2f} meV/atom."
+
+
+def _agreed(campaign: CampaignFolder, results: Sequence[RoundResult]) -> list[str]:
+    said = agreement_line(campaign, best_round(results))
+    return [] if said is None else [f"Its {said}."]
 
 
 def _interval(arm: Arm, best: RoundResult) -> str:

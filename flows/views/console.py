@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from flows.record.results import RoundResult
 from flows.views.duration import duration
-from flows.views.summary import BROAD_MAE, round_table, verdict
+from flows.views.summary import BROAD_MAE, LEDGER, round_table, verdict
 
 
 def say(text: str) -> None:
@@ -90,7 +90,7 @@ TITLES = {
     "force MAE\nmeV/Å": "force MAE (meV/Å)",
     "broad\nmeV/Å": BROAD_MAE,
     "energy MAE\nmeV/atom": "energy MAE (meV/atom)",
-    "accurate /\ncandidate / failed": "accurate / candidate / failed",
+    "agree / candidate\n/ failed": LEDGER,
     "new\nlabels": "",
     "time": "",
 }

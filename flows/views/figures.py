@@ -196,8 +196,11 @@ def reliability(calibration: Calibration, tests: Mapping[str, pd.DataFrame]) -> 
     return figure
 
 
+SAID = {"accurate": "members agree", "candidate": "candidate", "failed": "failed"}
+
+
 def ledger(results: Sequence[RoundResult]) -> Figure:
-    """What exploration met: share of accurate, candidate and failed frames in each round."""
+    """What exploration met: frames on which the members agree, candidates, failed ones, in each round."""
     figure, (axes,) = panels(5.6, 3.3)
     explored = [(r.round, r.ledger) for r in results if r.ledger is not None and r.ledger.total > 0]
     rounds = [number for number, _ in explored]
@@ -205,7 +208,7 @@ def ledger(results: Sequence[RoundResult]) -> Figure:
     for verdict, colour in (("accurate", GREEN), ("candidate", ORANGE), ("failed", RED)):
         counts = [getattr(counted, verdict) for _, counted in explored]
         share = np.array([100 * n / counted.total for n, (_, counted) in zip(counts, explored, strict=True)])
-        axes.bar(rounds, share, bottom=bottom, color=colour, width=0.62, label=verdict)
+        axes.bar(rounds, share, bottom=bottom, color=colour, width=0.62, label=SAID[verdict])
         for x, base, height, n in zip(rounds, bottom, share, counts, strict=True):
             if height >= 6:
                 axes.text(x, base + height / 2, str(n), ha="center", va="center", color="white", fontsize=9)

@@ -18,6 +18,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.record.subject import subject_line
+from flows.views.agreement import agreement_line
 from flows.views.calibration import calibration_table
 from flows.views.duration import duration
 from flows.views.figures import campaign_figures, round_figures
@@ -29,7 +30,8 @@ from potential.data.atomic_write import write_atomically
 from potential.data.tables import read_table
 
 CAPTIONS = {
-    "ledger": "Exploration: frames by verdict of the committee. The share of accurate frames should grow.",
+    "ledger": "Exploration: frames by verdict of the committee. The share on which the members agree should "
+    "grow. It says that they agree, not that they are right: the calibration says what error to expect.",
     "cost": "Where the time went.",
     "force_parity": "Forces on the test set: committee mean against the reference.",
     "disagreement_and_error": "Does the committee know when it is wrong? Each point is a test atom.",
@@ -62,6 +64,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         name=config["name"],
         subject=subject_line(folder),
         verdict=verdict(results),
+        agreement=agreement_line(folder, best_round(results)) if results else None,
         table=round_table(results),
         best=best_round(results).round if results else None,
         totals=_totals(folder, results, costs),

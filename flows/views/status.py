@@ -9,6 +9,7 @@ from flows.record.lock import is_locked
 from flows.record.review import awaited, waits
 from flows.record.stages import is_finished, is_started
 from flows.record.subject import subject_line
+from flows.views.agreement import agreement_line
 from flows.views.calibration import calibration_line
 from flows.views.console import print_costs, print_rounds
 from flows.views.disk import disk_line
@@ -36,6 +37,8 @@ def print_status(source: Path) -> None:
     print_rounds(results)
     if results and results[-1].calibration is not None:
         print(calibration_line(results[-1].calibration))
+    if results and (agreed := agreement_line(folder, results[-1])):
+        print(agreed)
     for arm in beside:
         print(f"\narm {arm.name}")
         print_rounds(arm.results())

@@ -13,6 +13,8 @@ NOTICEABLE = 0.05
 """Relative change of the test error within which two rounds count as equal."""
 
 
+LEDGER = "agree / candidate / failed"
+"""Explored frames: the members agree, they do not quite, or the frame is lost."""
 BROAD_MAE = "broad force MAE (meV/Å)"
 
 
@@ -41,7 +43,7 @@ def round_table(results: Sequence[RoundResult]) -> list[dict[str, str]]:
             "force RMSE (meV/Å)": f"{1000 * r.test.force_rmse:.1f}",
             "energy MAE (meV/atom)": f"{1000 * r.test.energy_mae:.2f}",
             "Spearman": _or_dash(r.uncertainty.spearman, "{:.2f}"),
-            "accurate / candidate / failed": _ledger(r),
+            LEDGER: _ledger(r),
             "labelled": _or_dash(None if r.labels is None else r.labels.n_labelled, "{}"),
             **({"near-duplicates": _near_duplicates(r)} if near else {}),
             **({"survival": _survival(r)} if tried else {}),

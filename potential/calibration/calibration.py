@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
+from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
+
+FILE = "calibration.json"
 
 LEVELS = (0.68, 0.90, 0.95)
 """Of the intervals."""
@@ -47,6 +51,16 @@ class Calibration(Config):
     ratios: tuple[float | None, ...]
     n_frames: int
     n_atoms: int
+
+    def save(self, folder: Path) -> None:
+        """Write it beside a potential's weights."""
+        write_atomically(folder / FILE, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Calibration | None:
+        """That of a potential; None where it has none."""
+        file = folder / FILE
+        return cls.model_validate_json(file.read_bytes()) if file.exists() else None
 
     def sigma(
         self, disagreement: Float64[np.ndarray, "atoms"], symbols: Sequence[str]

@@ -49,7 +49,7 @@ def closest_pair(frame: Frame) -> AtomPair | None:
     first, second, distance = neighbour_list(
         "ijd",
         positions=frame.positions,
-        cell=_box(frame),
+        cell=box(frame),
         pbc=list(frame.pbc),
         cutoff=radii,
         cell_origin=frame.positions.min(axis=0),
@@ -132,7 +132,7 @@ def _check_cell(frame: Frame) -> None:
 
 def _check_size(frame: Frame) -> None:
     """Before anything looks for neighbours, which takes a long time in cells of these sizes."""
-    free = np.where(np.array(frame.pbc)[:, None], 0.0, _box(frame))
+    free = np.where(np.array(frame.pbc)[:, None], 0.0, box(frame))
     wide = float(max(np.linalg.norm(frame.cell, axis=1).max(), np.linalg.norm(free, axis=1).max()))
     far = float(np.abs(frame.positions).max())
     if not max(wide, far / FARTHEST_PER_LARGEST) <= LARGEST_ANGSTROM:
@@ -164,7 +164,7 @@ def _check_spin(frame: Frame) -> None:
         )
 
 
-def _box(frame: Frame) -> np.ndarray:
+def box(frame: Frame) -> np.ndarray:
     """Three independent vectors: the lattice vectors of the periodic directions, any others beside them."""
     cell, free = np.array(frame.cell), ~np.array(frame.pbc)
     # Rows of vt beyond the rank of the periodic vectors span what they leave free.

@@ -80,6 +80,9 @@ class Point:
         energy: of the committee's mean.
         of_members: what each member says.
         max_force_disagreement: of the atom on which they disagree most.
+        max_expected_error: of the atom for which it is largest; None for a potential without calibration.
+        max_extrapolation: of the atom that is farthest from training (`potential.known_environments`); None
+            for a potential that came without its training's environments.
     """
 
     value: float
@@ -87,6 +90,8 @@ class Point:
     energy: float
     of_members: Float64[np.ndarray, "members"]
     max_force_disagreement: float
+    max_expected_error: float | None
+    max_extrapolation: float | None
 
 
 def scan(
@@ -126,7 +131,13 @@ def scan(
             energy=float(found["energy"]),
             of_members=np.array(found["member_energies"]),
             max_force_disagreement=float(found["force_disagreement"].max()),
+            max_expected_error=_largest(found.get("expected_error")),
+            max_extrapolation=_largest(found.get("extrapolation")),
         )
+
+
+def _largest(values: np.ndarray | None) -> float | None:
+    return None if values is None else float(values.max())
 
 
 def relative(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -88,3 +88,31 @@ def test_without_a_calibration_the_disagreement_judges():
 def test_bounds_must_rise():
     with pytest.raises(ValueError, match=r"must rise in this order; write e\.g\. 50, 1000, 3000"):
         ErrorBounds(lower_meV_per_A=600, upper_meV_per_A=500)
+
+
+@pytest.mark.parametrize(
+    ("disagreement", "extrapolation", "bound", "outcome"),
+    [
+        (0.05, 1.4, 1.5, Outcome.ACCURATE),
+        (0.05, 1.6, 1.5, Outcome.CANDIDATE),
+        (0.05, math.inf, 1.5, Outcome.CANDIDATE),
+        (0.05, 9.0, None, Outcome.ACCURATE),
+        (0.05, None, 1.5, Outcome.ACCURATE),
+        (1.5, 9.0, 1.5, Outcome.FAILED),
+    ],
+)
+def test_members_that_agree_where_nothing_is_known_do_not_make_a_frame_accurate(
+    disagreement, extrapolation, bound, outcome
+):
+    scores = FrameScores(
+        energy=-10.0,
+        max_force_disagreement=disagreement,
+        mean_force_disagreement=0.03,
+        energy_disagreement_per_atom=0.001,
+        temperature_K=300.0,
+        stride_A=0.01,
+        max_extrapolation=extrapolation,
+    )
+    found = band(scores, ExplorationConfig(max_extrapolation=bound))
+    assert found.outcome is outcome
+    assert ("members agree" in found.reason) == (outcome is Outcome.CANDIDATE)

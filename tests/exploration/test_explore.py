@@ -241,3 +241,20 @@ def test_fixed_atoms_are_refused_or_stay():
         assert frame.fixed == (0,)
         assert frame.positions[0].tolist() == held.positions[0].tolist()
         assert abs(frame.positions[1:] - held.positions[1:]).max() > 0.01
+
+
+def test_frames_far_from_training_are_candidates_although_the_members_agree():
+    from potential.known_environments import KnownEnvironments
+
+    rng = np.random.default_rng(0)
+    learned = [WATER.moved(WATER.positions + rng.normal(0, 0.01, WATER.positions.shape)) for _ in range(20)]
+    known = KnownEnvironments.of(learned)
+    alike = Springs(WATER, scales=(1.0, 1.0001))
+    found = explore(alike, [WATER], CONFIG, seed=0, environments=known)
+    far = found.records["max_extrapolation"] > CONFIG.max_extrapolation
+    assert far.any()
+    assert (found.records["max_force_disagreement"] < CONFIG.lower_eV_per_A).all()
+    assert set(found.records["verdict"][far]) == {"candidate"}
+    assert set(found.records["verdict"][~far]) <= {"accurate"}
+    for row, frame in zip(found.records.itertuples(), found.frames, strict=True):
+        assert row.max_extrapolation == pytest.approx(known.extrapolation(frame).max())

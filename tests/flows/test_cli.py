@@ -271,13 +271,37 @@ def test_md_refuses_impossible_settings(
     assert not output.exists()
 
 
+def test_md_says_where_it_leaves_the_training_and_stops_there_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from potential.known_environments import KnownEnvironments
+
+    monkeypatch.chdir(tmp_path)
+    potential = save_argon(tmp_path / "potential", members=2)
+    command = ["md", str(potential), str(potential / "dimer.extxyz"), "--steps", "4", "--every", "1"]
+    assert run_command([*command, "--stop-at", "2"]) == 2
+    assert "came without its training's environments" in capsys.readouterr().err
+    learned = [Frame.of([18, 18], [[0, 0, 0], [0, 0, 2.5 + 0.01 * i]]) for i in range(5)]
+    KnownEnvironments.of(learned).save(potential)
+    assert run_command(command) == 0
+    said = capsys.readouterr()
+    assert said.err.count("warning: outside of training: the surroundings of Ar") == 1
+    assert len(read_frames("md.extxyz", check=False)) == 5
+    assert run_command([*command, "--stop-at", "2"]) == 1
+    assert "stopped at 0 fs: the surroundings of Ar" in capsys.readouterr().err
+    assert len(read_frames("md.extxyz", check=False)) == 1
+    bond = ["scan", *command[1:3], "--atoms", "0", "1", "--from", "2.51", "--to", "3.5", "--points", "3"]
+    assert run_command(bond) == 0
+    assert "* 2 of 3 points are outside of training" in capsys.readouterr().out
+
+
 def test_md_with_one_member_prints_no_disagreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     potential = save_argon(tmp_path / "potential", members=1)
     start = ["md", str(potential), str(potential / "dimer.extxyz"), "--output", str(tmp_path / "md.extxyz")]
     assert run_command([*start, "--steps", "2", "--every", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "one member" in lines[0]
-    assert [line.split()[-1] for line in lines[2:5]] == ["none"] * 3
+    assert [line.split()[3] for line in lines[2:5]] == ["none"] * 3
 
 
 def test_evaluate_refuses_unknown_elements(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

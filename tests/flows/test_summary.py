@@ -133,9 +133,9 @@ def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
     )
     rows = round_table([explored, result(1, 0.1)])
     assert rows[0]["force MAE (meV/Å)"] == "200.0"
-    assert rows[0]["accurate / candidate / failed"] == "60% / 30% / 10%"
+    assert rows[0]["agree / candidate / failed"] == "60% / 30% / 10%"
     assert rows[0]["label failures"] == "1"
-    assert rows[1]["accurate / candidate / failed"] == rows[1]["labelling"] == "–"
+    assert rows[1]["agree / candidate / failed"] == rows[1]["labelling"] == "–"
     header, rule, *body = markdown_table(rows).splitlines()
     assert header.startswith("| round | labels | force MAE (meV/Å)")
     assert header.count("|") == rule.count("|") == body[0].count("|")

@@ -96,7 +96,8 @@ def test_runs_of_a_whole_campaign(tracked):
     names = {run.info.run_name for run in runs.values()}
     assert names == {"ethanol"} | {f"ethanol, round {number}" for number in range(4)}
     note = parent.data.tags["mlflow.note.content"]
-    assert note.startswith("The force error is ")
+    assert note.startswith("C2H6O, charge 0, singlet (1 structure); PBE/def2-SVP. The force error is ")
+    assert "Its members agree within " in note
     assert "95 % interval" in note
     assert "It learned from 44 labels at " in note
     assert "All labels took " in note
@@ -104,7 +105,7 @@ def test_runs_of_a_whole_campaign(tracked):
     assert "fell from" in note
     assert "| 3 | 44 |" in note
     experiment = MlflowClient(tracking_uri=uri).get_experiment_by_name("ethanol")
-    assert experiment.tags["mlflow.note.content"].startswith("The force error is ")
+    assert experiment.tags["mlflow.note.content"].startswith("C2H6O, charge 0")
 
 
 def test_metrics_are_learning_curves_over_the_labels(tracked):
