@@ -36,10 +36,10 @@ demo: $(INSTALLED)  ## learn a potential for ethanol from nothing, in campaigns/
 	@$(BIN)/alnico run examples/ethanol_demo.yaml
 
 test: lint  ## lint, types, architecture, then the fast test suite on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(TESTS)
 
 coverage: lint  ## the same, and how much of the code it ran: what continuous integration runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal \
 	  --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE) tests
 
 lint: $(INSTALLED)  ## ruff, clang-format, mypy, import-linter

@@ -22,6 +22,7 @@ from potential.data.config import Config
 PACKAGES = ("potential", "exploration", "labeling", "flows")
 EXEMPT = {
     "flows.record.results": "what a run has measured, written by the program",
+    "flows.record.review": "what a review asks, written by the program",
     "flows.record.stages": "what a stage has kept, written by the program",
     "potential.calibration.calibration": "what a fit has found, written by the program",
     "AseLevel.parameters": "each calculator's own parameters say the bounds, and they are in this walk, too",

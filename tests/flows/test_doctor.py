@@ -50,7 +50,7 @@ def test_a_machine_that_runs_these_tests_is_ready(
     assert run_command(["doctor", str(tmp_path / "campaigns")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [
-        "python", "torch", "compiler", "threads", "pyscf", "disk", "prefect", "mlflow",
+        "python", "torch", "compiler", "threads", "pyscf", "disk", "use", "prefect", "mlflow",
     ]  # fmt: skip
     assert not list(tmp_path.iterdir())
 

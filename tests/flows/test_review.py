@@ -231,6 +231,7 @@ def test_switched_off_it_no_longer_waits(mine: Path) -> None:
     assert awaited(folder) == blocked(folder) == []
 
 
+@pytest.mark.slow
 def test_arms_wait_each_for_itself(tmp_path: Path, write_lj_campaign: Writer, capsys: Said) -> None:
     path = write_lj_campaign(
         tmp_path, review="before_labels", arms={"chance": {"strategy": "random", "frames_per_round": 2}}

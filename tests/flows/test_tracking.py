@@ -291,6 +291,7 @@ def test_a_damaged_store_costs_one_warning(finished_campaign: Path, campaign_con
     assert capsys.readouterr().out.count("warning: MLflow") == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_late_gets_everything(
     finished_campaign: Path, campaign_config, empty_store: Path, tmp_path: Path, capsys
 ):

@@ -73,8 +73,8 @@ def primitives(kernel, h, y, w, g, topology):
         (1, True, 37, 2, False),  # more than one block of channels
         (2, True, 3, 2, True),
         (2, False, 8, 2, False),
-        (3, True, 3, 1, False),
-        (3, False, 2, 2, True),
+        pytest.param(3, True, 3, 1, False, marks=pytest.mark.slow),
+        pytest.param(3, False, 2, 2, True, marks=pytest.mark.slow),
     ],
 )
 def test_primitives_equal_the_plain_form(l_max, parity, channels, members, shared):
@@ -107,7 +107,7 @@ def test_no_edges():
 
 
 def test_first_and_second_derivatives():
-    of = table(1, parity=False)
+    of = table(0)
     h, y, w, _, topology = inputs(of, 2, shared=False)
     kernel = triton_kernel(of, 2, torch.float64, DEVICE)
     variables = [t.requires_grad_() for t in (h, y, w)]
