@@ -49,7 +49,8 @@ def test_into_a_campaign_of_another_level_is_refused(
 ):
     file = tmp_path / "x.extxyz"
     run_command(["labels", "export", str(store.path), str(file)])
-    assert run_command(["labels", "import", str(finished_campaign), str(file)]) == 2
+    into = ["labels", "import", str(finished_campaign), str(file), "--any-composition"]
+    assert run_command(into) == 2
     assert "do not mix" in capsys.readouterr().err
     assert len(LabelStore(finished_campaign / "labels.db")) == 0
 

@@ -56,7 +56,8 @@ def at_the_gate(
 ) -> Path:
     """The folder of a YAML file whose campaign has stopped for its first review; shared, to be read."""
     folder = tmp_path_factory.mktemp("gate")
-    run_campaign(write_lj_campaign(folder, review="before_labels", stop={"price_per_hour": 3600.0}))
+    asked = {"review": "before_labels", "stop": {"price_per_hour": 3600.0}}
+    run_campaign(write_lj_campaign(folder, name="at-the-gate", **asked))
     return folder
 
 
@@ -103,7 +104,7 @@ def test_it_stops_with_table_picture_and_cost_and_labels_nothing(at_the_gate: Pa
 def test_prefect_shows_what_is_to_be_decided(at_the_gate: Path) -> None:
     folder = CampaignFolder.open(at_the_gate / "lj.yaml")
     with get_client(sync_client=True) as client:
-        (artifact,) = [a for a in client.read_artifacts() if a.key == "lj-review"]
+        (artifact,) = [a for a in client.read_artifacts() if a.key == "at-the-gate-review"]
         runs = [run for run in client.read_flow_runs() if run.id == artifact.flow_run_id]
     said = str(artifact.data)
     assert all(frame[:8] in said for frame in selected(folder))
@@ -150,7 +151,7 @@ def test_approved_it_labels_all_and_ends(mine: Path, capsys: Said) -> None:
     assert is_finished(folder.round(0).review)
     assert ending(folder) == "round 1, its last, is done"
     assert run_command(["review", str(mine), "--reject"]) == 2
-    assert "no selection of lj waits for a review" in capsys.readouterr().err
+    assert "no selection of at-the-gate waits for a review" in capsys.readouterr().err
 
 
 def test_frames_that_were_dropped_are_not_labelled(mine: Path, capsys: Said) -> None:

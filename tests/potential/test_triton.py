@@ -108,12 +108,12 @@ def test_no_edges():
 
 def test_first_and_second_derivatives():
     of = table(0)
-    h, y, w, _, topology = inputs(of, 2, shared=False)
-    kernel = triton_kernel(of, 2, torch.float64, DEVICE)
+    h, y, w, _, topology = inputs(of, 3, shared=False)
+    kernel = triton_kernel(of, 3, torch.float64, DEVICE)
     variables = [t.requires_grad_() for t in (h, y, w)]
 
     def convolution(h, y, w):
-        return FusedConvolution(kernel, 2)(h, y, w, topology)
+        return FusedConvolution(kernel, 3)(h, y, w, topology)
 
     assert torch.autograd.gradcheck(convolution, variables, fast_mode=True)
     assert torch.autograd.gradgradcheck(convolution, variables, fast_mode=True)
