@@ -35,8 +35,8 @@ def gain_of(
         raise ValueError(f"no gain can be measured on {len(before)} frames without an error before")
     old, new = before * n_atoms, after * n_atoms
 
-    def gain(rows: np.ndarray) -> float:
-        return float(1 - new[rows].sum() / max(old[rows].sum(), 1e-300))
+    def gain(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(1 - new[rows].sum(-1) / np.maximum(old[rows].sum(-1), 1e-300))
 
     return bootstrapped(len(old), gain, seed=seed)
 

@@ -24,7 +24,7 @@ def over_seeds(values: Float64[np.ndarray, "seeds"], *, seed: int = 0) -> Estima
     Raises:
         ValueError: for no seeds.
     """
-    return bootstrapped(len(values), lambda rows: float(values[rows].mean()), seed=seed)
+    return bootstrapped(len(values), lambda rows: values[rows].mean(-1), seed=seed)
 
 
 def slope(
@@ -94,7 +94,7 @@ def labels_saved(
         theirs = labels_at(n_labels, np.exp(np.log(control[rows]).mean(axis=0)), target)
         return 1 - mine / theirs
 
-    found = bootstrapped(len(errors), saved, seed=seed)
+    found = bootstrapped(len(errors), lambda rows: np.apply_along_axis(saved, -1, rows), seed=seed)
     return None if np.isnan(found.value) else found
 
 

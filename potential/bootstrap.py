@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 2000
+ROWS_AT_ONCE = 1_000_000
 INSIDE = (0.025, 0.975)
 
 
@@ -25,22 +26,25 @@ class Estimate:
     high: float
 
 
-def bootstrapped(n: int, statistic: Callable[[np.ndarray], float], *, seed: int = 0) -> Estimate:
+def bootstrapped(n: int, statistic: Callable[[np.ndarray], np.ndarray], *, seed: int = 0) -> Estimate:
     """The statistic of rows 0 to `n` - 1, with its interval.
 
     Args:
-        statistic: of row numbers, some of them several times; NaN where these rows have none.
+        statistic: of the row numbers of many draws, some of them several times: from [draws, n] to [draws];
+            NaN where a draw has none.
 
     Raises:
         ValueError: for no rows.
     """
     if n < 1:
         raise ValueError("an estimate needs at least one row, got none")
-    value, unknown = statistic(np.arange(n)), float("nan")
+    value, unknown = float(statistic(np.arange(n)[None])[0]), float("nan")
     if n == 1:
         return Estimate(value=value, low=unknown, high=unknown)
     rng = np.random.default_rng(seed)
-    drawn = np.array([statistic(rng.integers(0, n, n)) for _ in range(DRAWS)])
+    at_once = max(1, ROWS_AT_ONCE // n)
+    sizes = [min(at_once, DRAWS - first) for first in range(0, DRAWS, at_once)]
+    drawn = np.concatenate([statistic(rng.integers(0, n, (size, n))) for size in sizes])
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) < DRAWS / 2:
         return Estimate(value=unknown, low=unknown, high=unknown)

@@ -42,4 +42,5 @@ def mae_difference(one: pd.DataFrame, other: pd.DataFrame) -> Estimate | None:
 
 
 def _interval(weights: np.ndarray, values: np.ndarray) -> Estimate:
-    return bootstrapped(len(values), lambda rows: float(np.average(values[rows], weights=weights[rows])))
+    sums = weights * values
+    return bootstrapped(len(values), lambda rows: sums[rows].sum(-1) / weights[rows].sum(-1))

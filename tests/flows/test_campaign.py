@@ -211,6 +211,7 @@ def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path
     }
 
 
+@pytest.mark.slow
 def test_two_arms_share_start_and_store_and_keep_their_rounds_apart(
     finished: CampaignFolder, tmp_path: Path, yaml_file: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -152,6 +152,7 @@ def test_walks_that_are_in_the_store_are_not_walked_again(
     assert walked == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_another_campaign_begins_from_its_weights(
     taught: Path, tmp_path: Path, write_lj_campaign: Writer
 ) -> None:

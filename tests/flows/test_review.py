@@ -154,6 +154,7 @@ def test_approved_it_labels_all_and_ends(mine: Path, capsys: Said) -> None:
     assert "no selection of at-the-gate waits for a review" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_frames_that_were_dropped_are_not_labelled(mine: Path, capsys: Said) -> None:
     folder = CampaignFolder.open(mine)
     first, *rest = selected(folder)
@@ -169,6 +170,7 @@ def test_frames_that_were_dropped_are_not_labelled(mine: Path, capsys: Said) -> 
     assert labelled(folder) == rest
 
 
+@pytest.mark.slow
 def test_rejected_it_ends_and_publishes_what_it_has(mine: Path) -> None:
     folder = CampaignFolder.open(mine)
     with pytest.MonkeyPatch.context() as patch:

@@ -146,6 +146,7 @@ def n_unseen(state: State[Any]) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.slow
 def test_round_by_round_leaves_what_one_run_leaves(
     stepped: tuple[Path, list[State[Any]]], tmp_path: Path, write_lj_campaign: Writer
 ) -> None:

@@ -35,6 +35,7 @@ def changed(path: Path, **stop: object) -> Path:
 
 
 @pytest.mark.usefixtures("prefect_url")
+@pytest.mark.slow
 def test_converged_it_ends_and_goes_on_under_a_budget(tmp_path: Path, write_lj_campaign: Writer):
     from flows.campaign.loop import run_campaign
 

@@ -51,7 +51,7 @@ def energy(frame: Frame, level: PeriodicLevel, mesh: list[int]) -> float:
 @pytest.mark.parametrize(
     ("frame", "level"),
     [
-        (crystal("LiH"), with_(k_mesh=(1, 1, 1))),
+        pytest.param(crystal("LiH"), with_(k_mesh=(1, 1, 1)), marks=pytest.mark.slow),
         (crystal(), with_(k_mesh=(2, 2, 1))),
         (crystal(), with_(xc="lda,pw", smearing="fermi", smearing_width_eV=1.0, k_mesh=(1, 1, 1))),
         (crystal(), with_(smearing="gauss", smearing_width_eV=2.0)),

@@ -66,6 +66,7 @@ def test_members_have_their_own_slopes_by_the_shared_harmonics(form):
         torch.testing.assert_close(slope[g : g + 1], torch.autograd.grad(alone.square().sum(), own)[0])
 
 
+@pytest.mark.slow
 def test_several_processes_may_build_one_kernel_at_once(tmp_path):
     code = (
         "import torch\n"
