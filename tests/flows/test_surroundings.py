@@ -76,6 +76,7 @@ class Trial:
             for part in content.values():
                 if isinstance(part, dict):
                     part.pop("seconds", None)
+                    part.pop("hours", None)
             rounds.append(content)
         labels = {
             (item.frame.id, item.label.energy, item.label.forces.tobytes())
