@@ -1,6 +1,7 @@
 """A campaign folder as a finished run leaves it, with made-up numbers: for what only reads the folder."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -254,6 +255,15 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture(scope="module")
+def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[str]:
+    """The address of one store, with its tables, for all campaigns of a module."""
+    uri = f"sqlite:///{shutil.copy(empty_store, tmp_path_factory.mktemp('mlflow'))}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield uri
 
 
 LJ_EXAMPLE = Path(__file__).parents[2] / "examples" / "lj_cluster.yaml"

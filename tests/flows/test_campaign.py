@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import ase.io
@@ -28,15 +28,7 @@ from potential.package import load_potential
 
 Writer = Callable[..., Path]
 
-pytestmark = pytest.mark.usefixtures("prefect_url")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Making one takes seconds, so the campaigns of this file share it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
+pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 
 
 @pytest.fixture(scope="module")

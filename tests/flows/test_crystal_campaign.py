@@ -19,7 +19,7 @@ from potential.data.structure_files import read_frames, write_frames
 
 Writer = Callable[..., Path]
 
-pytestmark = pytest.mark.usefixtures("prefect_url")
+pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 
 SOURCE = {"method": "displacement", "std_A": 0.1, "strain_std": 0.02}
 NPT = {

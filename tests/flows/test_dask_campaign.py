@@ -15,7 +15,11 @@ from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
 from potential.data.frame import Frame
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_url"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("prefect_url", "one_mlflow_store"),
+    pytest.mark.timeout(900),
+]
 
 # Python imports `sitecustomize` when it starts: in a label process it kills the Dask worker above, which
 # is its parent, for the frames that a file names; each as often as the file says.

@@ -69,8 +69,9 @@ def test_status_shows_them(finished_campaign: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 def test_a_real_campaign_has_its_stages_in_its_outcomes(
-    tmp_path: Path, write_lj_campaign: Callable[..., Path], prefect_url: str
+    tmp_path: Path, write_lj_campaign: Callable[..., Path]
 ) -> None:
     from flows.campaign.loop import run_campaign
 

@@ -28,10 +28,8 @@ def kept(folder: CampaignFolder) -> dict[Path, str]:
     }
 
 
-def test_it_goes_on_and_computes_nothing_anew(
-    tmp_path: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+@pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
+def test_it_goes_on_and_computes_nothing_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with tarfile.open(OLD) as tar:
         tar.extractall(tmp_path, filter="data")
     file = tmp_path / "lj.yaml"

@@ -1,7 +1,7 @@
 """Pretraining in a campaign: a teacher close to the level of theory, once for all rounds and arms."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from potential.package import load_potential
 
 Writer = Callable[..., Path]
 
-pytestmark = pytest.mark.usefixtures("prefect_url")
+pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 
 # The example's argon with a well a fifth deeper: the teacher is wrong in a way that labels can mend.
 TEACHER = {
@@ -39,13 +39,6 @@ TEACHER = {
     "max_steps": 500,
 }
 BEGUN = {"training": {"max_epochs": 4}, "arms": {"random": {"strategy": "random"}}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 @pytest.fixture(scope="module")

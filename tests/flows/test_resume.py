@@ -100,7 +100,9 @@ class Runs:
 
 
 @pytest.fixture
-def runs(tmp_path: Path, prefect_url: str, write_lj_campaign: Callable[..., Path]) -> Runs:
+def runs(
+    tmp_path: Path, prefect_url: str, one_mlflow_store: str, write_lj_campaign: Callable[..., Path]
+) -> Runs:
     """A campaign whose stages last long enough to be interrupted."""
     training = {"max_epochs": 60, "checkpoint_every_epochs": 2}
     exploration = {

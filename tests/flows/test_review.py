@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from potential.data.structure_files import read_frames
 Writer = Callable[..., Path]
 Said = pytest.CaptureFixture[str]
 
-pytestmark = pytest.mark.usefixtures("prefect_url")
+pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 
 STEP = """
 import sys
@@ -43,13 +43,6 @@ print(state.type.value, state.name, state.message, heavy, sep=" | ")
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
-
-
 @pytest.fixture(scope="module")
 def at_the_gate(
     tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Writer, prefect_url: str
@@ -57,7 +50,7 @@ def at_the_gate(
     """The folder of a YAML file whose campaign has stopped for its first review; shared, to be read."""
     folder = tmp_path_factory.mktemp("gate")
     asked = {"review": "before_labels", "stop": {"price_per_hour": 3600.0}}
-    run_campaign(write_lj_campaign(folder, name="at-the-gate", **asked))
+    run_campaign(write_lj_campaign(folder, **asked))
     return folder
 
 
@@ -104,7 +97,8 @@ def test_it_stops_with_table_picture_and_cost_and_labels_nothing(at_the_gate: Pa
 def test_prefect_shows_what_is_to_be_decided(at_the_gate: Path) -> None:
     folder = CampaignFolder.open(at_the_gate / "lj.yaml")
     with get_client(sync_client=True) as client:
-        (artifact,) = [a for a in client.read_artifacts() if a.key == "at-the-gate-review"]
+        shown = [a for a in client.read_artifacts() if a.key == "lj-review"]
+        (artifact,) = [a for a in shown if f"alnico review {folder.path}" in str(a.data)]
         runs = [run for run in client.read_flow_runs() if run.id == artifact.flow_run_id]
     said = str(artifact.data)
     assert all(frame[:8] in said for frame in selected(folder))
@@ -151,7 +145,7 @@ def test_approved_it_labels_all_and_ends(mine: Path, capsys: Said) -> None:
     assert is_finished(folder.round(0).review)
     assert ending(folder) == "round 1, its last, is done"
     assert run_command(["review", str(mine), "--reject"]) == 2
-    assert "no selection of at-the-gate waits for a review" in capsys.readouterr().err
+    assert "no selection of lj waits for a review" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from potential.data.structure_files import read_frames
 
 Writer = Callable[..., Path]
 
-pytestmark = pytest.mark.usefixtures("prefect_url")
+pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 
 NO_TORCH = """
 import sys
@@ -47,14 +47,6 @@ with campaign_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Making one takes seconds, so the campaigns of this file share it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 def step_in(folder: Path, rounds_per_run: int = 1) -> State[Any]:

@@ -1,6 +1,6 @@
 """A campaign that has converged, or spent its budget, says so and spends nothing more."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +20,6 @@ Writer = Callable[..., Path]
 SURVIVAL = {"replicas": 2, "temperatures_K": [20.0], "n_steps": 20}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
-
-
 def changed(path: Path, **stop: object) -> Path:
     """The same file with other conditions to stop."""
     content = yaml.safe_load(path.read_text())
@@ -34,7 +27,7 @@ def changed(path: Path, **stop: object) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("prefect_url")
+@pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 @pytest.mark.slow
 def test_converged_it_ends_and_goes_on_under_a_budget(tmp_path: Path, write_lj_campaign: Writer):
     from flows.campaign.loop import run_campaign

@@ -1,6 +1,5 @@
 """A small study, from its YAML file to table, figure and MLflow, and what a second run does."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def labelled(n: int, seed: int) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Iterator[Path]:
+def study(tmp_path_factory: pytest.TempPathFactory, prefect_url: str, one_mlflow_store: str) -> Path:
     folder = tmp_path_factory.mktemp("study")
     write_frames(folder / "pool.extxyz", labelled(12, 0))
     write_frames(folder / "test.extxyz", labelled(5, 1))
@@ -61,10 +60,8 @@ def study(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Iterato
         "targets_meV_per_A": [1e6],
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(content))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        assert run_command(["study", str(folder / "study.yaml")]) == 0
-        yield folder
+    assert run_command(["study", str(folder / "study.yaml")]) == 0
+    return folder
 
 
 def test_every_point_is_there_and_strategies_share_their_start(study: Path):
@@ -97,7 +94,7 @@ def test_the_most_uncertain_of_the_pool_were_picked(study: Path):
     assert [by_id[frame.id] for frame in found.frames] == left[:2]
 
 
-def test_a_second_run_makes_nothing_anew(study: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_second_run_makes_nothing_anew(study: Path, one_mlflow_store: str, monkeypatch: pytest.MonkeyPatch):
     before = {p: p.stat().st_mtime_ns for p in (study / "studies").rglob("manifest.json")}
     assert len(before) == 2 + 2 * 2 * 2  # a start for each seed, two more points for each curve
     monkeypatch.chdir(study)
@@ -108,7 +105,7 @@ def test_a_second_run_makes_nothing_anew(study: Path, monkeypatch: pytest.Monkey
     outside = study_step("../study.yaml", return_state=True)
     assert outside.is_failed()
     assert "leads out of the working folder" in outside.message
-    client = MlflowClient(tracking_uri=f"sqlite:///{study}/mlflow.db")
+    client = MlflowClient(tracking_uri=one_mlflow_store)
     experiment = client.get_experiment_by_name("springs")
     runs = client.search_runs([experiment.experiment_id])
     named = sorted(map(str, curves_of(load_study(study / "study.yaml"))))
