@@ -15,6 +15,8 @@ import numpy as np
 DRAWS = 2000
 ROWS_AT_ONCE = 1_000_000
 INSIDE = (0.025, 0.975)
+FEWEST_PAIRS = 6
+"""Below it no difference is told apart: even if all pairs agree, chance does so in 2 / 2^n > 5 % of cases."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Any
 from exploration.settings import FramesConfig, XtbMD
 from flows.record.ending import EVERY_ROUND
 from flows.record.folder import CampaignFolder
-from flows.record.results import RoundResult
+from flows.record.frozen import frozen_frames
+from flows.record.results import EvaluationSummary, RoundResult
 from flows.record.subject import subject_of
 from flows.record.table import PUBLISH
 from flows.steps.step import step
@@ -18,10 +19,12 @@ from flows.steps.train import weights_digest
 from flows.tracking.tracker import Tracker
 from flows.views.pretraining import pretraining_facts
 from flows.views.report import write_report
-from flows.views.summary import best_round
+from flows.views.summary import champion_line, champion_round
 from potential.data.charge_states import in_words
 from potential.known_environments import KnownEnvironments
+from potential.metrics import BASIC, METRICS, Metric
 from potential.package import load_card, load_potential, save_potential
+from potential.roles import Roles
 
 PACKAGES = ("alnico", "torch", "e3nn", "pyscf", "ase", "prefect")
 
@@ -41,17 +44,19 @@ def pause(folder: CampaignFolder, *, tracker: Tracker) -> None:
 
 @step("publish", "publish potential")
 def publish(folder: CampaignFolder, results: list[RoundResult]) -> None:
-    """Copy the champion, the best on the frozen test set, to `potential/` with its full model card.
+    """Copy the champion to `potential/` with its full model card.
 
-    Choosing among a handful of rounds by the test set makes its error a little too good as an
-    estimate; the card says of all rounds what they reached.
+    It was chosen on held-out labels, so that its errors on the frozen test set are a fair estimate.
     """
-    champion = best_round(results)
+    champion = champion_round(results)
     source = folder.round(champion.round).potential
     card = model_card(folder, champion, results)
+    frozen = [frame.id for frame in frozen_frames(folder)]
 
     def make(into: Path) -> None:
         save_potential(into, load_potential(source), card)
+        if (roles := Roles.load(source)) is not None:
+            Roles.made(train=roles.ids("train"), held_out=roles.ids("held_out"), test=frozen).save(into)
         if (known := KnownEnvironments.load(source)) is not None:
             known.save(into)
         if (found := champion.calibration) is not None and found.calibration is not None:
@@ -66,7 +71,7 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
     config = folder.config
     return {
         "name": config.name,
-        "champion": f"round {champion.round} of {len(results)}, the best on the frozen test set",
+        "champion": champion_line(results).removeprefix("champion: "),
         "computes": in_words(subject_of(folder)),
         "reference": {"level of theory": config.level.name} | config.level.model_dump(mode="json"),
         "data": {
@@ -77,13 +82,9 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
             "test frames": champion.test.n_frames,
             "test fingerprint": champion.evaluation.fingerprint,
         },
-        "test errors": {
-            "force MAE, meV/Å": 1000 * champion.test.force_mae,
-            "force RMSE, meV/Å": 1000 * champion.test.force_rmse,
-            "energy MAE, meV/atom": 1000 * champion.test.energy_mae,
-            "energy RMSE, meV/atom": 1000 * champion.test.energy_rmse,
-            "Spearman of disagreement and error": champion.uncertainty.spearman,
-        },
+        "test errors": errors_of(champion.evaluation),
+        "95 % intervals of the test errors": intervals_of(champion.evaluation),
+        **({} if champion.broad is None else {"broad test errors": errors_of(champion.broad)}),
         EVERY_ROUND: [1000 * result.test.force_mae for result in results],
         "domain": {
             "structure": config.structure.molecule or ", ".join(path.name for path in config.structure.files),
@@ -96,6 +97,30 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
         "backend": load_card(folder.round(champion.round).potential).get("backend", "not recorded"),
         "versions": {package: version(package) for package in PACKAGES},
     }
+
+
+def errors_of(found: EvaluationSummary) -> dict[str, float | None]:
+    """Every metric of a test by its title and unit."""
+    values = found.values()
+    numbers = {metric: values.get(metric.name) for metric in (*BASIC, *METRICS)}
+    return {
+        _with_unit(metric): None if value is None else metric.factor * value
+        for metric, value in numbers.items()
+        if value is not None or metric in BASIC
+    }
+
+
+def intervals_of(found: EvaluationSummary) -> dict[str, list[float]]:
+    """Of these over the test frames, by bootstrap."""
+    return {
+        _with_unit(metric): [metric.factor * bound for bound in found.intervals[metric.name]]
+        for metric in (*BASIC, *METRICS)
+        if metric.name in found.intervals
+    }
+
+
+def _with_unit(metric: Metric) -> str:
+    return f"{metric.title}, {metric.unit}" if metric.unit else metric.title
 
 
 def temperatures(source: FramesConfig) -> list[float] | str:

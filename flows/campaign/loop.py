@@ -35,6 +35,7 @@ from flows.record.review import WAITING, awaited, waits
 from flows.record.stages import is_finished
 from flows.record.table import LABEL
 from flows.steps.calibrate import calibrate, score_arrived
+from flows.steps.choose import choose
 from flows.steps.explore import explore_with_committee, select_frames
 from flows.steps.labels import label_frames, returning_frames, take_in_spool
 from flows.steps.pretrain import pretrain
@@ -152,6 +153,7 @@ def _turn(campaign: Campaign, state: State) -> State:
     broad = None if campaign.broad is None else evaluate_on_broad(folder, here, campaign.broad)
     _, held_out = learned_and_held_out(folder, here, learned)
     calibrated = calibrate(folder, here, held_out)
+    chosen = choose(folder, here, held_out)
     test = folder.config.survival
     survival = None if test is None else measure_survival(folder, here, campaign.starts, test)
     result = RoundResult(
@@ -162,6 +164,7 @@ def _turn(campaign: Campaign, state: State) -> State:
         evaluation=tested,
         broad=broad,
         calibration=calibrated,
+        champion=chosen,
         survival=survival,
     )
     before = [r for r in here.arm.results() if r.round < state.round]

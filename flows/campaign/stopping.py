@@ -23,7 +23,8 @@ EXPECTED_MAE_OF_LENGTH = EXPECTED_COMPONENT / EXPECTED_LENGTH
 def judge(folder: CampaignFolder, here: RoundFolder, results: Sequence[RoundResult]) -> StopVerdict:
     """Of the last of `results`, the rounds of one arm so far."""
     stop, last = folder.config.stop, results[-1]
-    gain = _gain(here) if len(results) > 1 else None
+    gain = _gain(here.previous, here) if len(results) > 1 else None
+    fall = _gain(here.arm.round(0), here) if len(results) > 1 else None
     conditions = _conditions(stop, last, gain)
     spent = spent_hours(folder, results)
     return StopVerdict(
@@ -35,6 +36,8 @@ def judge(folder: CampaignFolder, here: RoundFolder, results: Sequence[RoundResu
         gain=None if gain is None else gain.value,
         gain_low=None if gain is None else gain.low,
         gain_high=None if gain is None else gain.high,
+        fall=None if fall is None else fall.value,
+        fall_interval=None if fall is None else (fall.low, fall.high),
         advice=_advice(stop, results, conditions, gain),
     )
 
@@ -73,9 +76,9 @@ def seconds_per_label(folder: CampaignFolder, results: Sequence[RoundResult]) ->
     return seconds / tried if tried else 0.0
 
 
-def _gain(here: RoundFolder) -> Estimate | None:
-    """What the round gained on the frozen test; None where the tables are not (any more) there."""
-    files = [place.test_errors for place in (here.previous, here)]
+def _gain(earlier: RoundFolder, here: RoundFolder) -> Estimate | None:
+    """What was gained on the frozen test since; None where the tables are not (any more) there."""
+    files = [place.test_errors for place in (earlier, here)]
     if not all(file.exists() for file in files):
         return None
     before, after = (

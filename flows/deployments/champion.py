@@ -59,7 +59,7 @@ def _artifact_key(folder: CampaignFolder) -> str:
 def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     """Errors on the frozen test set, and on labels that it has not seen, if there are any."""
     from flows.steps.labels import labelled_frames
-    from flows.views.summary import best_round
+    from flows.views.summary import champion_round
     from labeling.store import LabelStore
     from potential.data.structure_files import read_frames
     from potential.evaluation import evaluate
@@ -72,7 +72,7 @@ def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     outcomes = read_outcomes(folder.first_labels / OUTCOMES_FILE)
     sets = {"frozen test set": labelled_frames(test, outcomes, store, level)}
     learned = {frame.id for frame in [*test, *read_frames(folder.initial_frames)]}
-    for number in range(best_round(folder.results(up_to=folder.config.rounds)).round):
+    for number in range(champion_round(folder.results(up_to=folder.config.rounds)).round):
         learned |= set(read_outcomes(folder.round(number).outcomes)["frame_id"])
     elements = {int(z) for frame in test for z in frame.numbers}
     unseen = [

@@ -13,6 +13,7 @@ from flows.record.table import (
     BROAD_FRAMES,
     BROAD_LABELS,
     CALIBRATE,
+    CHOOSE,
     EVALUATE,
     EVALUATE_BROAD,
     EXPLORE,
@@ -181,7 +182,7 @@ class CampaignFolder:
                 paths = [(TRAIN, here.train), (EVALUATE, here.evaluate)]
                 if self.config.test_broad is not None:
                     paths.append((EVALUATE_BROAD, here.evaluate_broad))
-                paths.append((CALIBRATE, here.calibrate))
+                paths += [(CALIBRATE, here.calibrate), (CHOOSE, here.choose)]
                 if self.config.survival is not None:
                     paths.append((SURVIVE, here.survive))
                 if number < self.config.rounds:

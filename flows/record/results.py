@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError, model_validator
 
 from flows.errors import DamagedFileError
+from flows.record.old_results import composed
 from flows.settings.campaign_config import MAIN_ARM
 from potential.calibration.calibration import Calibration, CalibrationScores
 from potential.data.config import Config
@@ -105,14 +106,20 @@ class GuardSummary(Config):
 class EvaluationSummary(Config):
     """Errors and uncertainty on the frozen test set; `fingerprint` is the test set's.
 
-    `more` has the metrics of `potential.metrics` by name, in eV and eV/Angstrom (empty in folders of
-    older versions).
+    `more` has the metrics of `potential.metrics` by name, in eV and eV/Angstrom; `intervals` the 95 %
+    interval of these and of the errors, over the test frames. Both are empty in folders of older versions.
     """
 
     test: ErrorMetrics
     uncertainty: UncertaintyMetrics
     fingerprint: str | None
     more: dict[str, float] = {}  # noqa: RUF012 (pydantic copies it)
+    intervals: dict[str, tuple[float, float]] = {}  # noqa: RUF012 (pydantic copies it)
+
+    def values(self) -> dict[str, float]:
+        """Every metric by its name in `potential.metrics`, in eV and eV/Angstrom."""
+        numbers = self.test.model_dump(exclude={"n_frames"}) | {"spearman": self.uncertainty.spearman}
+        return {name: value for name, value in (numbers | self.more).items() if value is not None}
 
 
 class CalibrationSummary(Config):
@@ -126,6 +133,28 @@ class CalibrationSummary(Config):
     n_held_out: int
     n_arrived: int
     scores: dict[str, CalibrationScores] = {}  # noqa: RUF012 (pydantic copies it)
+
+
+class ChampionSummary(Config):
+    """Which of an arm's rounds so far is its champion, by labels that neither round had learned from.
+
+    Attributes:
+        round: the champion, the newest round unless the champion before it is better beyond doubt.
+        before: the champion before this round; None in round 0.
+        n_held_out: frames that this round holds out, which no round before it was trained on.
+        force_mae: this round's on them, eV/Angstrom; `before_force_mae` that of the champion before.
+        difference: interval (95 %) of the first less the second, over the same frames; None where they
+            are too few to tell.
+        said: why, in words.
+    """
+
+    round: int
+    before: int | None = None
+    n_held_out: int
+    force_mae: float | None = None
+    before_force_mae: float | None = None
+    difference: tuple[float, float] | None = None
+    said: str
 
 
 class ArrivedSummary(Config):
@@ -203,6 +232,7 @@ class StopVerdict(Config):
         hours: of computing so far, the start included; `cost` is its price where one is given.
         gain: share of the frozen test's force error that the round gained, from `gain_low` to `gain_high`
             with 95 %; None in round 0.
+        fall: the same since round 0, with its interval; None in round 0 and in folders of older versions.
         advice: what to do next; "" where nothing follows from the numbers.
     """
 
@@ -213,6 +243,8 @@ class StopVerdict(Config):
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
+    fall: float | None = None
+    fall_interval: tuple[float, float] | None = None
     advice: str = ""
 
 
@@ -230,6 +262,7 @@ class RoundResult(Config):
     evaluation: EvaluationSummary
     broad: EvaluationSummary | None = None
     calibration: CalibrationSummary | None = None
+    champion: ChampionSummary | None = None
     survival: SurvivalSummary | None = None
     exploration: ExplorationSummary | None = None
     selection: SelectionSummary | None = None
@@ -241,7 +274,7 @@ class RoundResult(Config):
     @classmethod
     def _from_one_level(cls, data: Any) -> Any:
         """Results of version 0.1.0 kept the numbers of all stages side by side."""
-        return _composed(data) if isinstance(data, dict) and "train_seconds" in data else data
+        return composed(data) if isinstance(data, dict) and "train_seconds" in data else data
 
     @property
     def test(self) -> ErrorMetrics:
@@ -286,28 +319,3 @@ def read_result(path: Path) -> RoundResult:
             f"{path} is not the result of a round ({where or 'JSON'}: {first['msg'][:200]}); "
             "delete it to redo it"
         ) from None
-
-
-def _composed(old: dict[str, Any]) -> dict[str, Any]:
-    def part(**names: str) -> dict[str, Any] | None:
-        """The fields of a stage from the names they had; None where the stage did not run."""
-        found = {new: old.get(name) for new, name in names.items()}
-        return None if all(value is None for value in found.values()) else found
-
-    return {
-        "round": old["round"],
-        "n_labels": old["n_labels"],
-        "training": part(
-            n_train="n_train",
-            n_validation="n_validation",
-            epochs="epochs",
-            seconds="train_seconds",
-            fingerprint="dataset_fingerprint",
-        ),
-        "evaluation": part(test="test", uncertainty="uncertainty", fingerprint="test_fingerprint"),
-        "exploration": part(
-            ledger="ledger", surviving_replicas="surviving_replicas", seconds="explore_seconds"
-        ),
-        "selection": part(n_selected="n_selected"),
-        "labels": part(n_labelled="n_labelled", n_failed="n_label_failures", seconds="label_seconds"),
-    }

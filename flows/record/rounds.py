@@ -11,6 +11,7 @@ from flows.record.results import RESULT_FILE, CalibrationSummary, RoundResult, r
 from flows.record.table import (
     ARRIVED,
     CALIBRATE,
+    CHOOSE,
     EVALUATE,
     EVALUATE_BROAD,
     EXPLORE,
@@ -135,6 +136,11 @@ class RoundFolder:
         """The round's calibration, once it is there."""
         path = self.calibrate / "summary.json"
         return CalibrationSummary.model_validate_json(path.read_text()).calibration if path.exists() else None
+
+    @property
+    def choose(self) -> Path:
+        """Which round so far is the champion."""
+        return self._learned / CHOOSE.name
 
     @property
     def survive(self) -> Path:

@@ -60,7 +60,13 @@ TRAIN = Stage(
     name="train",
     title="training",
     inputs=("model", "training", "data", "elements", "warm_start", "seed"),
-    outputs=("potential/weights.safetensors", "potential/config.json", "history.csv", "summary.json"),
+    outputs=(
+        "potential/weights.safetensors",
+        "potential/config.json",
+        "potential/frames.csv",
+        "history.csv",
+        "summary.json",
+    ),
     half_done="go on",  # from its checkpoint
 )
 EVALUATE = Stage(
@@ -76,6 +82,13 @@ CALIBRATE = Stage(
     title="calibration",
     inputs=("potential", "held_out", "arrived", "tests", "bound"),
     outputs=("summary.json", "atoms.csv"),
+    changed="make anew",  # it only measures what others made
+)
+CHOOSE = Stage(
+    name="choose",
+    title="choice of the champion",
+    inputs=("potential", "champion_before", "held_out"),
+    outputs=("summary.json",),
     changed="make anew",  # it only measures what others made
 )
 SURVIVE = Stage(

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from flows.record.folder import CampaignFolder
@@ -22,7 +23,7 @@ from flows.record.results import (
 )
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings, Stage, read_manifest
+from flows.record.stages import Settings, Stage, is_finished, read_manifest
 from flows.record.table import EVALUATE, EVALUATE_BROAD, TRAIN
 from flows.steps.step import step
 from flows.views.console import say
@@ -33,8 +34,9 @@ from potential.data.dataset import Dataset
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
 from potential.known_environments import KnownEnvironments
-from potential.metrics import METRICS
+from potential.metrics import METRICS, intervals
 from potential.package import load_potential, save_potential
+from potential.roles import Roles
 from potential.training.train import train_committee
 from potential.training.training_config import NOT_OF_THE_RESULT
 
@@ -106,6 +108,8 @@ def train(
         card = {"name": f"{config.name}, {here}", "backend": trained.backend}
         save_potential(into / "potential", trained.model, card)
         KnownEnvironments.of(learned.frames).save(into / "potential")
+        learned_from = Roles.made(train=_ids(learned), held_out=_ids(held_out))
+        learned_from.save(into / "potential")
         summary = TrainingSummary(
             n_train=len(learned),
             n_validation=len(held_out),
@@ -157,6 +161,7 @@ def _evaluated(
             ),
             fingerprint=test.fingerprint,
             more={m.name: value for m in METRICS if (value := m.of(found)) is not None},
+            intervals=intervals(found),
         )
         write_atomically(into / "metrics.json", summary.model_dump_json(indent=2))
 
@@ -175,10 +180,35 @@ def _evaluated(
 def learned_and_held_out(
     campaign: CampaignFolder, here: RoundFolder, dataset: Dataset
 ) -> tuple[Dataset, Dataset]:
-    """The labels that a round's committee is trained on, and those that only choose its best epoch."""
-    config = campaign.config
-    n_held_out = round(config.training.validation_fraction * len(dataset))
-    return dataset.split(n_held_out, seed=seed_for(config.seed, "split", here.number))
+    """The labels that a round's committee is trained on, and those that only choose its best epoch.
+
+    What is held out has never been learned from: it was held out by the round before, or is new. So all
+    rounds so far can be compared on it. Rounds of versions that kept no `Roles` drew anew every time.
+    """
+    done = Roles.load(here.potential) if is_finished(here.train) else None
+    if done is not None:
+        return _parted(dataset, set(done.ids("held_out")))
+    fraction, seed = campaign.config.training.validation_fraction, campaign.config.seed
+    n_held_out = round(fraction * len(dataset))
+    drawn = seed_for(seed, "split", here.number)
+    before = Roles.load(here.previous.potential) if here.number > 0 else None
+    if before is None or is_finished(here.train):
+        return dataset.split(n_held_out, seed=drawn)
+    still = [frame.id for frame in dataset.frames if before.of.get(frame.id) == "held_out"]
+    new = [frame.id for frame in dataset.frames if frame.id not in before.of]
+    order = np.random.default_rng(drawn).permutation(len(new))
+    return _parted(dataset, set([*still, *(new[i] for i in order)][:n_held_out]))
+
+
+def _parted(dataset: Dataset, held_out: set[str]) -> tuple[Dataset, Dataset]:
+    return (
+        Dataset.of(item for item in dataset if item.frame.id not in held_out),
+        Dataset.of(item for item in dataset if item.frame.id in held_out),
+    )
+
+
+def _ids(dataset: Dataset) -> list[str]:
+    return [frame.id for frame in dataset.frames]
 
 
 def load_committee(campaign: CampaignFolder, here: RoundFolder) -> Evaluator:

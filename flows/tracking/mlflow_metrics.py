@@ -17,14 +17,14 @@ from flows.record.rounds import RoundFolder
 from flows.views.calibration import calibration_metrics
 from flows.views.label_costs import cost_metrics
 from potential.data.tables import read_table
-from potential.metrics import METRICS
+from potential.metrics import BASIC, METRICS
 
 if TYPE_CHECKING:  # MLflow takes seconds to import
     from mlflow.entities import Metric
 
 FORCE_MAE = "1 force error/test_mae_meV_per_A"
 """The learning curve."""
-LAYOUT = "2"
+LAYOUT = "3"
 """Changes with the names of the metrics: finished rounds are then logged again."""
 
 
@@ -64,8 +64,19 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
     for name, scored in (("7 test set", r.evaluation), ("8 broad test set", r.broad)):
         for metric in METRICS:
             if scored is not None and metric.name in scored.more:
-                unit = metric.unit.replace("/Å", "_per_A").replace("/", "_per_")
-                metrics[f"{name}/{metric.name}_{unit}"] = metric.factor * scored.more[metric.name]
+                metrics[f"{name}/{metric.name}{_suffix(metric.unit)}"] = (
+                    metric.factor * scored.more[metric.name]
+                )
+    for name, scored in (("test", r.evaluation), ("test_broad", r.broad)):
+        for metric in (*BASIC, *METRICS):
+            if scored is not None and (bounds := scored.intervals.get(metric.name)) is not None:
+                for end, bound in zip(("low", "high"), bounds, strict=True):
+                    key = f"9 error bars/{name}_{metric.name}_{end}{_suffix(metric.unit)}"
+                    metrics[key] = metric.factor * bound
+    if r.champion is not None:
+        metrics["9 champion/round"] = r.champion.round
+        if r.champion.force_mae is not None:
+            metrics["9 champion/held_out_force_mae_meV_per_A"] = 1000 * r.champion.force_mae
     if r.selection is not None:
         metrics["3 labels/n_selected"] = r.selection.n_selected
         metrics["3 labels/near_duplicate_share"] = r.selection.near_duplicates
@@ -84,6 +95,11 @@ def round_metrics(here: RoundFolder, results: list[RoundResult], costs: pd.DataF
             metrics[f"6 exploration/{name}"] = count
             metrics[f"6 exploration/{name}_fraction"] = count / r.ledger.total if r.ledger.total else None
     return {name: float(value) for name, value in metrics.items() if value is not None}
+
+
+def _suffix(unit: str) -> str:
+    """As the end of a name."""
+    return f"_{unit}".replace("/Å", "_per_A").replace("/", "_per_") if unit else ""
 
 
 def training_history(path: Path, timestamp_ms: int) -> list[Metric]:

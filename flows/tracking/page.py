@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
-from flows.record.rounds import Arm
 from flows.record.subject import subject_line
 from flows.views.agreement import agreement_line
 from flows.views.duration import duration
-from flows.views.error_bars import frame_errors, mae_interval
 from flows.views.label_costs import label_costs
-from flows.views.summary import best_round, markdown_table, round_table, verdict
-from potential.data.tables import read_table
+from flows.views.summary import champion_line, champion_round, markdown_table, round_table, verdict
+from potential.metrics import FORCE_MAE
 
 COLUMNS = ("round", "labels", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy MAE (meV/atom)")
 WHAT_TO_LOOK_AT = """[Learning curve]({page}): tab *Model metrics*; the x axis (step) is the number of labels.
@@ -28,8 +24,8 @@ def in_words(campaign: CampaignFolder) -> str:
     results = campaign.results()
     if not results:
         return f"{subject_line(campaign)}. The campaign has begun; no round is finished yet."
-    good, many = _how_good(campaign.main, results), _how_many(campaign, results)
-    agreed = _agreed(campaign, results)
+    good, many = _how_good(results), _how_many(campaign, results)
+    agreed = [*_agreed(campaign, results), f"Its {champion_line(results)}."]
     cost, done = _cost(campaign, results), _done(campaign)
     return " ".join([f"{subject_line(campaign)}.", good, *agreed, many, cost, done])
 
@@ -51,31 +47,26 @@ def page(campaign: CampaignFolder, *, curve: str, flow_run: str | None) -> str:
     )
 
 
-def _how_good(arm: Arm, results: Sequence[RoundResult]) -> str:
-    best = best_round(results)
+def _how_good(results: Sequence[RoundResult]) -> str:
+    best = champion_round(results)
     where = f"on {best.test.n_frames} frozen test frames"
-    said = f"The force error is {1000 * best.test.force_mae:.1f} meV/Å (MAE {where}{_interval(arm, best)})"
+    said = f"The force error is {1000 * best.test.force_mae:.1f} meV/Å (MAE {where}{_interval(best)})"
     return f"{said}, the energy error {1000 * best.test.energy_mae:.2f} meV/atom."
 
 
 def _agreed(campaign: CampaignFolder, results: Sequence[RoundResult]) -> list[str]:
-    said = agreement_line(campaign, best_round(results))
+    said = agreement_line(campaign, champion_round(results))
     return [] if said is None else [f"Its {said}."]
 
 
-def _interval(arm: Arm, best: RoundResult) -> str:
-    table = arm.round(best.round).test_atoms
-    if not table.exists():
-        return ""
-    found = mae_interval(frame_errors(read_table(table, needs=("frame_id",))))
-    if np.isnan(found.low):  # of a single frame
-        return ""
-    return f"; 95 % interval {1000 * found.low:.1f} to {1000 * found.high:.1f}"
+def _interval(best: RoundResult) -> str:
+    bounds = best.evaluation.intervals.get(FORCE_MAE.name)
+    return "" if bounds is None else f"; 95 % interval {1000 * bounds[0]:.1f} to {1000 * bounds[1]:.1f}"
 
 
 def _how_many(campaign: CampaignFolder, results: Sequence[RoundResult]) -> str:
     failed = sum(r.labels.n_failed for r in results if r.labels)
-    best = best_round(results)
+    best = champion_round(results)
     said = f"It learned from {best.n_labels} labels at {campaign.config.level.name}"
     return said + (f"; {failed} frames have no label." if failed else ".")
 

@@ -1,8 +1,12 @@
 """Potentials in MLflow's model registry: versions from code, and which of them is the champion.
 
 A version is a potential's folder beside `committee_model.py`, which `mlflow.pyfunc.load_model` runs; nothing
-is pickled. With it are the errors of every test frame, so that a later version is compared on the same ones.
-`champion` is the version to use. `challenger` is the newest one that has not beaten it beyond the error bar.
+is pickled. `champion` is the version to use; `challenger` is the newest one that has not beaten it.
+
+A campaign chooses among its own rounds (`flows.steps.choose`), and the registry keeps to that. A potential of
+another campaign of this name becomes champion if its force error is smaller beyond the error bar on labels
+that neither has learned from: those held out of its training which the champion was not trained on either.
+Frozen test sets are not asked.
 """
 
 from __future__ import annotations
@@ -14,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from flows.tracking.store import default_tracking_uri
 from flows.version import version as alnico_version
 from flows.views.error_bars import frame_errors, mae_difference
 from labeling.location import without_passwords
-from potential.data.tables import read_table
+from potential.bootstrap import FEWEST_PAIRS
+from potential.data.dataset import Dataset
+from potential.roles import unlearned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST, JUDGEMENT = "weights_digest", "judgement"
 CODE = Path(__file__).with_name("committee_model.py")
-POTENTIAL, ERRORS = "potential", "test_errors"
+POTENTIAL = "potential"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class Candidate:
     Attributes:
         potential: its folder.
         digest: of its weights.
-        atoms: the table of test atoms of the round that it comes from.
+        held_out: labels that it was not trained on.
         metrics: of that round; they are tied to the version.
         step: labels that it learned from.
         description: what people read.
@@ -50,7 +54,7 @@ class Candidate:
 
     potential: Path
     digest: str
-    atoms: pd.DataFrame
+    held_out: Dataset
     metrics: Sequence[Metric]
     step: int
     description: str
@@ -71,7 +75,7 @@ def register(client: MlflowClient, name: str, run: Run, candidate: Candidate) ->
         same = known.tags.get(DIGEST) == candidate.digest and known.run_id == run.info.run_id
         if same and logged_model_of(known) is not None:
             if JUDGEMENT not in known.tags:  # it was stopped before
-                judge(client, name, known)
+                judge(client, name, known, candidate)
             return known
     model_id = _log_model(client, run, candidate)
     made = client.create_model_version(
@@ -82,17 +86,17 @@ def register(client: MlflowClient, name: str, run: Run, candidate: Candidate) ->
         description=candidate.description,
         model_id=model_id,
     )
-    judge(client, name, made)
+    judge(client, name, made, candidate)
     return made
 
 
-def judge(client: MlflowClient, name: str, new: ModelVersion) -> str:
-    """Make `new` the champion if its force error is smaller beyond the error bar, else the challenger.
+def judge(client: MlflowClient, name: str, new: ModelVersion, candidate: Candidate) -> str:
+    """Make `new` the champion if its campaign says so or it is better beyond doubt, else the challenger.
 
     Returns why, in words.
     """
     champion = holder(client, name, CHAMPION)
-    promoted, why = _judgement(client, champion, new)
+    promoted, why = _judgement(client, champion, new, candidate)
     client.set_registered_model_alias(name, CHAMPION if promoted else CHALLENGER, str(new.version))
     challenger = holder(client, name, CHALLENGER)
     if promoted and challenger is not None and int(challenger.version) <= int(new.version):
@@ -111,14 +115,32 @@ def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
         return None
 
 
-def verdict_on(new: pd.DataFrame, champion: pd.DataFrame) -> tuple[bool, str]:
-    """Whether errors of frames are smaller than the champion's beyond the error bar, and that in words."""
-    difference = mae_difference(new, champion)
-    if difference is None:
-        return False, "not compared: the champion was measured on other test frames"
+def verdict_on(candidate: Candidate, champion: Path) -> tuple[bool, str]:
+    """Whether a potential is better than the one in `champion` beyond the error bar, and that in words."""
+    from potential.evaluation import evaluate
+    from potential.evaluator import Evaluator
+    from potential.package import load_card, load_potential
+
+    if load_card(champion).get("reference") != load_card(candidate.potential).get("reference"):
+        return False, "not compared: the champion is of another level of theory"
+    fair = unlearned(champion, candidate.held_out)
+    if fair is None:
+        return False, "not compared: the champion does not say what it learned from"
+    if len(fair) < FEWEST_PAIRS:
+        few = f"{len(fair)} labels that neither has learned from"
+        return False, f"not compared: {few} are too few ({FEWEST_PAIRS} needed)"
+    try:
+        mine, theirs = (
+            frame_errors(evaluate(Evaluator(load_potential(folder)), fair).atoms)
+            for folder in (candidate.potential, champion)
+        )
+    except ValueError as error:
+        return False, f"not compared: {error}"
+    difference = mae_difference(mine, theirs)
+    assert difference is not None, "both were measured on the same frames"
     shown = [1000 * x for x in (difference.value, difference.low, difference.high)]
     said = "force MAE less the champion's {:+.1f} meV/Å, 95 % interval {:+.1f} to {:+.1f}".format(*shown)
-    said += f", on {len(new)} test frames"
+    said += f", on {len(fair)} labels that neither has learned from"
     if difference.high < 0:
         return True, f"better beyond the error bar: {said}"
     return False, f"not better beyond the error bar: {said}"
@@ -130,8 +152,8 @@ def logged_model_of(found: ModelVersion) -> str | None:
     return model_id if kind == "models" else None
 
 
-def artifacts_of(client: MlflowClient, found: ModelVersion, part: str, into: Path) -> Path | None:
-    """Download a part of a version, `potential` or `test_errors`; None where it has none."""
+def potential_of(client: MlflowClient, found: ModelVersion, into: Path) -> Path | None:
+    """Download the potential of a version; None where it has none."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -140,8 +162,7 @@ def artifacts_of(client: MlflowClient, found: ModelVersion, part: str, into: Pat
         return None
     try:
         location = client.get_logged_model(model_id).artifact_location
-        file = f"{ERRORS}.csv" if part == ERRORS else part
-        uri = f"{location}/artifacts/{file}"
+        uri = f"{location}/artifacts/{POTENTIAL}"
         path = download_artifacts(uri, dst_path=str(into), tracking_uri=client.tracking_uri)
     except (MlflowException, OSError):
         return None
@@ -171,25 +192,25 @@ def load_champion(
     client = MlflowClient(tracking_uri=uri)
     found = holder(client, name, alias)
     with tempfile.TemporaryDirectory() as into:
-        folder = None if found is None else artifacts_of(client, found, POTENTIAL, Path(into))
+        folder = None if found is None else potential_of(client, found, Path(into))
         if folder is None:
             where = without_passwords(uri)
             raise LookupError(f"{where} has no model {name} with alias {alias}; run its campaign to the end")
         return Potential.load(folder, device=device)
 
 
-def _judgement(client: MlflowClient, champion: ModelVersion | None, new: ModelVersion) -> tuple[bool, str]:
+def _judgement(
+    client: MlflowClient, champion: ModelVersion | None, new: ModelVersion, candidate: Candidate
+) -> tuple[bool, str]:
     if champion is None or champion.version == new.version:
         return True, "the first"
+    if champion.run_id == new.run_id:
+        return True, "of the champion's own campaign, which chose it among its rounds"
     with tempfile.TemporaryDirectory() as into:
-        errors = [
-            artifacts_of(client, each, ERRORS, Path(into) / str(each.version)) for each in (new, champion)
-        ]
-        if errors[1] is None:
-            return True, "the champion's errors are not known: a version of alnico before kept none"
-        assert errors[0] is not None, "its errors are registered with it"
-        mine, theirs = (read_table(path) for path in errors if path)
-        return verdict_on(mine, theirs)
+        theirs = potential_of(client, champion, Path(into))
+        if theirs is None:
+            return True, "the champion is not there to be compared: a version of alnico before kept none"
+        return verdict_on(candidate, theirs)
 
 
 def _log_model(client: MlflowClient, run: Run, candidate: Candidate) -> str:
@@ -206,12 +227,11 @@ def _log_model(client: MlflowClient, run: Run, candidate: Candidate) -> str:
         run.info.experiment_id, name="committee", source_run_id=run_id, model_type="NequIP committee"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        errors, model = Path(scratch) / f"{ERRORS}.csv", Path(scratch) / "model"
-        frame_errors(candidate.atoms).to_csv(errors, index=False)
+        model = Path(scratch) / "model"
         save_model(
             str(model),
             python_model=str(CODE),
-            artifacts={POTENTIAL: str(candidate.potential.resolve()), ERRORS: str(errors)},
+            artifacts={POTENTIAL: str(candidate.potential.resolve())},
             pip_requirements=[f"alnico=={alnico_version()}"],
             mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
         )

@@ -39,11 +39,12 @@ from flows.tracking.store import (
 from flows.views.console import say, warn
 from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import label_costs
-from flows.views.summary import best_round, markdown_table, round_table
+from flows.views.summary import champion_round, markdown_table, round_table
 from labeling.location import without_passwords
+from labeling.store import LabelStore, is_there
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
-from potential.data.tables import read_table
+from potential.roles import Roles
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -206,18 +207,26 @@ class Tracker:
     def _candidate(self) -> Candidate:
         """The potential as the registry takes it."""
         results = self.campaign.results()
-        best = best_round(results)
+        best = champion_round(results)
         here = self.campaign.round(best.round)
         until = [result for result in results if result.round <= best.round]
         found = round_metrics(here, until, label_costs(self.campaign))
         return Candidate(
             potential=self.campaign.potential,
             digest=_digest((self.campaign.potential / "weights.safetensors").read_bytes()),
-            atoms=read_table(here.test_atoms),
+            held_out=self._held_out(here),
             metrics=points(found, step=best.n_labels, timestamp_ms=_modified_ms(here.result)),
             step=best.n_labels,
             description=in_words(self.campaign),
         )
+
+    def _held_out(self, here: RoundFolder) -> Dataset:
+        """Labels that a round's committee was not trained on, though they were there."""
+        roles, level = Roles.load(here.potential), self.campaign.config.level
+        if roles is None or not is_there(self.campaign.label_store):
+            return Dataset()
+        store, ids = LabelStore(self.campaign.label_store), set(roles.ids("held_out"))
+        return store.dataset([frame for frame in store.frames(level.key) if frame.id in ids], level.key)
 
     def _catch_up_arm(
         self, runs: CampaignRuns, arm: Arm, just_finished: Mapping[RoundFolder, RoundResult]

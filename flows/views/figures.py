@@ -79,6 +79,8 @@ def learning_curve(
 ) -> Figure:
     """Errors on the frozen test set against the number of labels: forces left, energies right.
 
+    Bars are 95 % intervals of the MAE over the test frames.
+
     Args:
         others: results of the arms beside it, by name; their MAE is drawn.
     """
@@ -91,6 +93,11 @@ def learning_curve(
         axes.plot(labels, rmse, "s--", color=ORANGE, label="RMSE")
         axes.plot(labels, mae, "o-", color=BLUE, label="MAE")
         shown = [*mae, *rmse]
+        for result in results:
+            if (bounds := result.evaluation.intervals.get(f"{quantity}_mae")) is not None:
+                ends = [1000 * bound for bound in bounds]
+                axes.vlines(result.n_labels, ends[0], ends[1], color=BLUE, linewidth=4, alpha=0.3)
+                shown += ends
         if broad := [(r.n_labels, r.broad) for r in results if r.broad is not None]:
             far = [1000 * getattr(found.test, f"{quantity}_mae") for _, found in broad]
             axes.plot([n for n, _ in broad], far, "D:", color=RED, label="MAE, broad test")

@@ -25,7 +25,7 @@ from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
 from flows.views.pretraining import pretraining_facts, read_pretrain, read_teach
 from flows.views.selection import selection_table
-from flows.views.summary import best_round, more_metrics, round_table, verdict
+from flows.views.summary import champion_line, champion_round, more_metrics, round_table, verdict
 from potential.data.atomic_write import write_atomically
 from potential.data.tables import read_table
 
@@ -64,9 +64,10 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         name=config["name"],
         subject=subject_line(folder),
         verdict=verdict(results),
-        agreement=agreement_line(folder, best_round(results)) if results else None,
+        agreement=agreement_line(folder, champion_round(results)) if results else None,
         table=round_table(results),
-        best=best_round(results).round if results else None,
+        champion=champion_line(results) if results else None,
+        best=champion_round(results).round if results else None,
         totals=_totals(folder, results, costs),
         learning_curve=overall.pop("learning_curve", None),
         overall=overall,

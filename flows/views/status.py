@@ -16,6 +16,7 @@ from flows.views.disk import disk_line
 from flows.views.forecast import time_left
 from flows.views.label_costs import cost_table, label_costs
 from flows.views.pretraining import pretraining_line
+from flows.views.summary import champion_line
 from labeling.store import LabelStore, is_there
 
 
@@ -39,6 +40,8 @@ def print_status(source: Path) -> None:
         print(calibration_line(results[-1].calibration))
     if results and (agreed := agreement_line(folder, results[-1])):
         print(agreed)
+    if len(results) > 1:
+        print(champion_line(results))
     for arm in beside:
         print(f"\narm {arm.name}")
         print_rounds(arm.results())

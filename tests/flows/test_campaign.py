@@ -16,7 +16,7 @@ from flows.errors import CampaignError, StageChangedError
 from flows.record.folder import CampaignFolder
 from flows.settings.yaml_file import load_config
 from flows.views.label_costs import label_outcomes
-from flows.views.summary import round_table
+from flows.views.summary import measured, round_table
 from labeling.store import LabelStore
 from potential.calculator import Potential
 from potential.data.dataset import Dataset
@@ -24,6 +24,7 @@ from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
+from potential.metrics import FORCE_MAE
 from potential.package import load_potential
 
 Writer = Callable[..., Path]
@@ -65,9 +66,10 @@ def test_every_stage_of_every_round_is_there(finished: CampaignFolder):
     stages = {
         path.parent.relative_to(finished.path).as_posix() for path in finished.path.rglob("manifest.json")
     }
-    first = ("train", "evaluate", "evaluate_broad", "calibrate", "explore", "select", "label", "arrived")
+    measured = ("train", "evaluate", "evaluate_broad", "calibrate", "choose")
+    first = (*measured, "explore", "select", "label", "arrived")
     rounds = {f"rounds/00/{stage}" for stage in first}
-    rounds |= {f"rounds/01/{stage}" for stage in ("train", "evaluate", "evaluate_broad", "calibrate")}
+    rounds |= {f"rounds/01/{stage}" for stage in measured}
     whole = {"frames", "labels", "frames_broad", "labels_broad", "potential"}
     assert stages == whole | rounds
     assert not list(finished.path.rglob("started.json"))
@@ -144,16 +146,20 @@ def test_the_broad_test_is_frozen_too_and_farther_out(finished: CampaignFolder):
     assert set(last.calibration.scores) == {"test", "broad"}
     assert last.calibration.scores["broad"].mae == pytest.approx(last.broad.test.force_mae)
     table = round_table(finished.results())
-    assert table[1]["broad force MAE (meV/Å)"] == f"{1000 * last.broad.test.force_mae:.1f}"
+    assert table[1]["broad force MAE (meV/Å)"] == measured(last.broad, FORCE_MAE)
     outcomes = [where for where, _, _ in label_outcomes(finished)]
     assert "broad test" in outcomes
 
 
 def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
     results = finished.results()
-    best = min(results, key=lambda result: result.test.force_mae)
+    best = results[-1]  # with one held-out label nothing is told apart
+    assert [result.champion.round for result in results] == [0, 1]
+    assert "1 held-out labels are too few to compare it on" in best.champion.said
     card = json.loads((finished.potential / "model_card.json").read_text())
     assert card["test errors"]["force MAE, meV/Å"] == pytest.approx(1000 * best.test.force_mae)
+    low, high = card["95 % intervals of the test errors"]["force MAE, meV/Å"]
+    assert low <= 1000 * best.test.force_mae <= high
     assert card["data"]["fingerprint"] == best.training.fingerprint
     assert card["domain"]["temperatures of the exploration, K"] == [15.0, 30.0]
     assert card["reference"]["labeler"] == "lennard_jones"

@@ -2,11 +2,11 @@
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 from ase import Atoms
 from mlflow import MlflowClient
@@ -14,11 +14,13 @@ from mlflow import MlflowClient
 from alnico import load_champion
 from flows.record.folder import CampaignFolder
 from flows.tracking.mlflow_metrics import FORCE_MAE
-from flows.tracking.registry import holder, logged_model_of, verdict_on
+from flows.tracking.registry import Candidate, holder, logged_model_of, verdict_on
 from flows.tracking.store import default_tracking_uri
 from flows.tracking.tracker import Tracker
+from potential.data.dataset import Dataset
 from potential.package import save_potential
-from tests.support.systems import model
+from potential.roles import Roles
+from tests.support.systems import labelled_by, model, water
 
 WATER = Atoms("OH2", [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
 
@@ -38,6 +40,7 @@ def campaign(
 def publish(folder: Path, *, seed: int) -> None:
     shutil.rmtree(folder / "potential")
     save_potential(folder / "potential", model([1, 6, 8], seed=seed), {"name": "ethanol"})
+    Roles.made(train=["a"]).save(folder / "potential")
 
 
 def log(campaign: CampaignFolder) -> MlflowClient:
@@ -46,15 +49,6 @@ def log(campaign: CampaignFolder) -> MlflowClient:
     tracker.log_end()
     assert not tracker.warned
     return MlflowClient(tracking_uri=default_tracking_uri(campaign.path.parent))
-
-
-def scale_errors(campaign: CampaignFolder, factor: float) -> None:
-    """Make the errors of the best round larger or smaller."""
-    table = campaign.round(3).test_atoms
-    atoms = pd.read_csv(table, dtype={"frame_id": str})
-    for axis in "xyz":
-        atoms[f"f{axis}"] = atoms[f"f{axis}_ref"] + factor * (atoms[f"f{axis}"] - atoms[f"f{axis}_ref"])
-    atoms.to_csv(table, index=False)
 
 
 def test_the_champion_loads_from_code_without_pickle(
@@ -83,7 +77,7 @@ def test_the_champion_loads_from_code_without_pickle(
     finally:
         mlflow.set_tracking_uri(None)
     files = {path.name for path in folder.rglob("*") if path.is_file()}
-    assert {"committee_model.py", "weights.safetensors", "test_errors.csv"} <= files
+    assert {"committee_model.py", "weights.safetensors"} <= files
     assert not {name for name in files if name.endswith((".pkl", ".pickle", ".pt", ".pth"))}
 
     def never(*args: object, **kwargs: object) -> None:
@@ -107,49 +101,55 @@ def test_the_champion_loads_from_code_without_pickle(
     assert np.allclose(found.force_disagreement, atoms.calc.results["force_disagreement"], atol=1e-5)
 
 
-def test_only_what_is_better_beyond_its_error_bar_is_promoted(campaign: CampaignFolder) -> None:
+def test_a_campaign_chooses_among_its_own_rounds_and_another_has_to_be_better(
+    campaign: CampaignFolder,
+) -> None:
     client = log(campaign)
-    scale_errors(campaign, 1.0 + 1e-3)
     publish(campaign.path, seed=2)
     log(campaign)
-    assert holder(client, "ethanol", "champion").version == 1
-    challenger = holder(client, "ethanol", "challenger")
-    assert challenger.version == 2
-    assert (
-        "not better beyond the error bar: force MAE less the champion's +0.1 meV/Å"
-        in (challenger.tags["judgement"])
-    )
-
-    scale_errors(campaign, 0.5)
-    publish(campaign.path, seed=3)
-    log(campaign)
     champion = holder(client, "ethanol", "champion")
-    assert champion.version == 3
-    assert champion.tags["judgement"].startswith("better beyond the error bar: ")
+    assert champion.version == 2
+    assert champion.tags["judgement"].startswith("of the champion's own campaign")
     assert holder(client, "ethanol", "challenger") is None
 
+    (campaign.path / "tracking.json").unlink()  # another campaign of this name, without labels to compare on
+    publish(campaign.path, seed=3)
+    log(campaign)
+    assert holder(client, "ethanol", "champion").version == 2
+    challenger = holder(client, "ethanol", "challenger")
+    assert challenger.version == 3
+    assert challenger.tags["judgement"].startswith("not compared: 0 labels that neither has learned from")
 
-def errors(force_mae: list[float], first: int = 0) -> pd.DataFrame:
-    ids = [f"{first + i:016x}" for i in range(len(force_mae))]
-    return pd.DataFrame({"frame_id": ids, "n_atoms": 9, "force_mae": force_mae})
+
+def candidate(folder: Path, held_out: Dataset, *, seed: int) -> Candidate:
+    """A potential of random weights for water; with all that it was not trained on."""
+    save_potential(folder, model([1, 8], seed=seed), {"reference": {"level of theory": "x"}})
+    Roles.made(train=[], held_out=[frame.id for frame in held_out.frames]).save(folder)
+    return Candidate(potential=folder, digest="", held_out=held_out, metrics=[], step=0, description="")
 
 
-def test_what_is_hard_for_both_cancels() -> None:
-    """Frames spread by 100 meV/Å, and one committee is better by 2 on each: better, as the pairs show."""
-    rng = np.random.default_rng(3)
-    spread = 0.2 + 0.1 * rng.random(20)
-    gain = 0.002 + 0.001 * rng.random(20)
-    promoted, why = verdict_on(errors(list(spread - gain)), errors(list(spread)))
+def test_it_is_judged_on_labels_that_neither_has_learned_from(tmp_path: Path) -> None:
+    one, other = (candidate(tmp_path / str(n), Dataset(), seed=n) for n in range(2))
+    mine = labelled_by(model([1, 8], seed=0), *(water(i) for i in range(8)))
+    promoted, why = verdict_on(replace(one, held_out=mine), other.potential)
     assert promoted
-    assert why.startswith("better beyond the error bar: force MAE less the champion's -2.")
-    by_chance, _ = verdict_on(errors(list(spread + 0.01 * rng.normal(size=20))), errors(list(spread)))
-    assert not by_chance
-
-
-def test_errors_of_other_frames_are_not_compared() -> None:
-    promoted, why = verdict_on(errors([0.1] * 5), errors([0.3] * 5, first=100))
+    assert why.startswith("better beyond the error bar: force MAE less the champion's -")
+    assert why.endswith("on 8 labels that neither has learned from")
+    promoted, why = verdict_on(replace(other, held_out=mine), one.potential)
     assert not promoted
-    assert "other test frames" in why
+    assert why.startswith("not better beyond the error bar: force MAE less the champion's +")
+
+    Roles.made(train=[frame.id for frame in mine.frames[:4]]).save(other.potential)
+    promoted, why = verdict_on(replace(one, held_out=mine), other.potential)
+    assert (promoted, why.partition(": ")[2]) == (
+        False,
+        "4 labels that neither has learned from are too few (6 needed)",
+    )
+    (other.potential / "frames.csv").unlink()
+    _, why = verdict_on(replace(one, held_out=mine), other.potential)
+    assert why == "not compared: the champion does not say what it learned from"
+    (other.potential / "model_card.json").write_text('{"reference": {"level of theory": "y"}}')
+    assert "another level of theory" in verdict_on(replace(one, held_out=mine), other.potential)[1]
 
 
 def test_an_unknown_model_is_said(campaign: CampaignFolder) -> None:

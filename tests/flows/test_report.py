@@ -1,6 +1,7 @@
 """The report is one file, shows what the folder holds, and never fails for a campaign half done."""
 
 import base64
+import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +13,8 @@ from exploration.decisions import Stage
 from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
 from flows.views.report import write_report
+from flows.views.summary import measured
+from potential.metrics import METRICS
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -48,7 +51,7 @@ def html(reported_campaign: Path) -> str:
     return (reported_campaign / "report.html").read_text()
 
 
-def test_report_of_a_finished_campaign(html: str):
+def test_report_of_a_finished_campaign(html: str, reported_campaign: Path):
     page = Page(html)
     assert page.text["h1"] == ["ethanol"]
     assert page.text["p"][0] == "C2H6O, charge 0, singlet (1 structure); PBE/def2-SVP"
@@ -64,7 +67,10 @@ def test_report_of_a_finished_campaign(html: str):
     assert cells[at + 1] == "20"
     assert "over the budget of the round" in cells
     at = cells.index("force error of the worst 1% of the atoms")
-    assert cells[at : at + 6][1:] == ["meV/Å", "1550", "1100", "875", "745"]
+    first = CampaignFolder.open(reported_campaign).results()[0].evaluation
+    assert cells[at + 1 : at + 3] == ["meV/Å", measured(first, METRICS[1])]
+    assert re.fullmatch(r"\d+ ± \d+", cells[at + 2])
+    assert "Highlighted: the champion: round 3, the newest: 5 held-out labels are too few" in html
     assert any("Potential.load" in code and "ethanol/potential" in code for code in page.text["code"])
 
 

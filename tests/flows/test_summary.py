@@ -8,6 +8,7 @@ import pytest
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.record.results import (
     RESULT_FILE,
+    ChampionSummary,
     ErrorMetrics,
     EvaluationSummary,
     ExplorationSummary,
@@ -15,12 +16,14 @@ from flows.record.results import (
     LedgerCounts,
     RoundResult,
     SelectionSummary,
+    StopVerdict,
     TrainingSummary,
     UncertaintyMetrics,
 )
 from flows.record.rounds import Arm
 from flows.views.duration import duration
-from flows.views.summary import best_round, markdown_table, round_table, three_digits, verdict
+from flows.views.summary import champion_round, markdown_table, measured, round_table, three_digits, verdict
+from potential.metrics import FORCE_MAE
 
 
 def result(number: int, force_mae: float, **changes) -> RoundResult:
@@ -132,7 +135,7 @@ def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
         labels=LabelSummary(n_labelled=7, n_failed=1, seconds=1.0),
     )
     rows = round_table([explored, result(1, 0.1)])
-    assert rows[0]["force MAE (meV/Å)"] == "200.0"
+    assert rows[0]["force MAE (meV/Å)"] == "200"
     assert rows[0]["agree / candidate / failed"] == "60% / 30% / 10%"
     assert rows[0]["label failures"] == "1"
     assert rows[1]["agree / candidate / failed"] == rows[1]["labelling"] == "–"
@@ -151,9 +154,9 @@ def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
             "fell from 200 to 100 meV/Å (MAE), by 50%, while the labels grew from 20 to 36",
             "flat",
         ),
-        ((0.2, 0.15, 0.1), "more labels should help", "Best on the test set"),
+        ((0.2, 0.15, 0.1), "more labels should help", "champion"),
         ((0.2, 0.1, 0.099), "the curve is flat here", "more labels"),
-        ((0.2, 0.1, 0.15), "Best on the test set is round 1 with 100 meV/Å", "more labels"),
+        ((0.2, 0.1, 0.15), "The champion: round 1, the best on the frozen test set.", "more labels"),
         ((0.1, 0.2), "rose from 100 to 200 meV/Å (MAE), by 100%", "fell"),
         ((0.1, 0.101), "did not change noticeably", "rose"),
     ],
@@ -164,10 +167,52 @@ def test_verdict(maes, says, says_not):
     assert says_not not in sentence
 
 
-def test_best_round_is_the_champion_on_the_test_set():
-    assert best_round([result(0, 0.3), result(1, 0.1), result(2, 0.2)]).round == 1
+def with_gain(number: int, gain: tuple[float, float, float], fall: tuple[float, float, float]) -> RoundResult:
+    """A last round that has measured its gain and the fall since the first, each with its interval."""
+    stop = StopVerdict(
+        conditions=(),
+        ended=None,
+        hours=1.0,
+        gain=gain[0],
+        gain_low=gain[1],
+        gain_high=gain[2],
+        fall=fall[0],
+        fall_interval=fall[1:],
+    )
+    return result(number, 0.1, stop=stop)
+
+
+@pytest.mark.parametrize(
+    ("gain", "fall", "says"),
+    [
+        ((0.3, -0.05, 0.5), (0.5, 0.4, 0.6), "brought no significant gain (30%, 95 % interval -5% to 50%)."),
+        ((0.3, 0.2, 0.4), (0.5, 0.4, 0.6), "by 50%, 95 % interval 40% to 60%, while the labels grew"),
+        ((0.3, 0.2, 0.4), (0.5, 0.4, 0.6), "gained 30%, 95 % interval 20% to 40%: the curve still falls"),
+        ((0.02, 0.01, 0.03), (0.5, 0.4, 0.6), "gained 2%, 95 % interval 1% to 3%: the curve is nearly flat"),
+        ((-0.3, -0.4, -0.2), (0.5, 0.4, 0.6), "The last round lost 30%, 95 % interval 20% to 40%:"),
+        ((0.3, 0.2, 0.4), (0.2, -0.1, 0.4), "did not change significantly (20%, 95 % interval -10% to 40%)"),
+    ],
+)
+def test_a_gain_counts_where_its_interval_leaves_out_zero(gain, fall, says):
+    assert says in verdict([result(0, 0.2), result(1, 0.15), with_gain(2, gain, fall)])
+
+
+def test_errors_come_with_half_of_their_interval():
+    found = result(0, 0.2)
+    assert measured(found.evaluation, FORCE_MAE) == "200"
+    known = found.evaluation.model_copy(update={"intervals": {"force_mae": (0.1876, 0.2116)}})
+    assert measured(known, FORCE_MAE) == "200 ± 12"
+    known = known.model_copy(update={"intervals": {"force_mae": (0.199, 0.2010)}})
+    assert measured(known, FORCE_MAE) == "200.0 ± 1.0"
+    assert measured(None, FORCE_MAE) == "–"
+
+
+def test_the_champion_is_what_the_last_round_chose_and_of_older_versions_the_best_on_the_test_set():
+    chosen = ChampionSummary(round=1, before=1, n_held_out=8, said="better than the newest")
+    assert champion_round([result(0, 0.1), result(1, 0.3), result(2, 0.2, champion=chosen)]).round == 1
+    assert champion_round([result(0, 0.3), result(1, 0.1), result(2, 0.2)]).round == 1
     with pytest.raises(ValueError, match="no finished round"):
-        best_round([])
+        champion_round([])
 
 
 @pytest.mark.parametrize(

@@ -84,3 +84,13 @@ def labelled(*frames: Frame, stress: bool = False) -> Dataset:
         )
         for frame in frames
     )
+
+
+def labelled_by(network: NequIP, *frames: Frame) -> Dataset:
+    """With what the committee says, so that its errors are zero."""
+    found = predict(network, batch(*frames))
+    forces = np.split(found.mean_forces.numpy(), np.cumsum([len(frame) for frame in frames])[:-1])
+    return Dataset.of(
+        LabelledFrame(frame=frame, label=Label(frame_id=frame.id, level_key="x", energy=e, forces=f))
+        for frame, e, f in zip(frames, found.mean_energy.tolist(), forces, strict=True)
+    )
