@@ -61,7 +61,7 @@ def start_frames(folder: CampaignFolder) -> list[Frame]:
         raise ConfigError(f"campaign {config.name}", [f"structure: {error}"]) from error
     try:
         for device in config.training.devices:
-            check_device(device)
+            check_device(device, elsewhere=config.labeling.engine.takes("training"))
     except ValueError as error:
         raise ConfigError(f"campaign {config.name}", [f"training.device: {error}"]) from error
     try:

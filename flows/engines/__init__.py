@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Tag
 
-from flows.engines.engine import Engine, NodeDiedError, Running
+from flows.engines.engine import Engine, JobKind, NodeDiedError, Running
 from flows.engines.kubernetes import Kubernetes
 from flows.engines.local_cluster import LocalCluster
 from flows.engines.scheduler import DaskScheduler
@@ -47,6 +47,7 @@ __all__ = [
     "AnyEngine",
     "DaskScheduler",
     "Engine",
+    "JobKind",
     "Kubernetes",
     "LocalCluster",
     "NodeDiedError",

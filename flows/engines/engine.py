@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from flows.errors import CampaignError
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
 
 R = TypeVar("R")
+JobKind = Literal["training", "exploration"]
+JOB_KINDS: tuple[JobKind, ...] = ("training", "exploration")
+"""What can be one job on an engine, beside labels: pretraining and trainings, explorations and survival."""
 
 
 class NodeDiedError(Exception):
@@ -78,6 +81,25 @@ class Engine(Config, ABC):
         Raises:
             ConfigError: if it cannot be opened here.
         """
+
+    def takes(self, kind: JobKind) -> bool:
+        """Whether such jobs are computed on the engine; if not, in the flow's process.
+
+        Raises:
+            ConfigError: if the engine's site is wrong.
+        """
+        return False
+
+    def open_job(self, kind: JobKind, folder: Path) -> AbstractContextManager[Running | None]:
+        """Have it run one job of this kind within the context; None where it takes none.
+
+        Args:
+            folder: the campaign's, which the job must see under the same path.
+
+        Raises:
+            ConfigError: if it cannot be opened here.
+        """
+        return nullcontext()
 
     @abstractmethod
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:

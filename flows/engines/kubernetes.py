@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
-from flows.engines.engine import Engine, Running
+from flows.engines.engine import JOB_KINDS, Engine, JobKind, Running
 from flows.engines.site import Line, Resources, Site, Word, read_site
 from flows.errors import CampaignError, ConfigError
 from labeling.workers import LabelingConfig
+from potential.data.config import Config
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -41,6 +42,16 @@ class KubernetesResources(Resources):
     ] = {}  # noqa: RUF012 (pydantic copies it)
 
 
+class Volume(Config):
+    """A PersistentVolumeClaim that many pods can write to."""
+
+    claim: Annotated[Word, Field(description="its name")]
+    path: Annotated[
+        str,
+        Field(pattern=r"^/[A-Za-z0-9._/-]*$", description="where pods mount it, and the flow sees it"),
+    ]
+
+
 class KubernetesSite(Site[KubernetesResources]):
     """How a Kubernetes cluster takes jobs."""
 
@@ -50,6 +61,19 @@ class KubernetesSite(Site[KubernetesResources]):
     namespace: Annotated[Word, Field(description="namespace of the jobs")] = "default"
     host: Annotated[Word, Field(description="name or address by which pods reach the flow")]
     port: Annotated[int, Field(ge=1024, le=65535, description="port of the flow's Dask scheduler")] = 8786
+    volume: Annotated[
+        Volume | None,
+        Field(description="holds the campaigns' folders; for trainings and explorations"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _jobs_see_the_campaign(self) -> KubernetesSite:
+        if self.volume is None and (self.training or self.exploration):
+            raise ValueError(
+                "a training or an exploration writes into the campaign's folder: name its `volume: {claim: "
+                "NAME, path: /where/the/flow/sees/it}`, or leave `training` and `exploration` out"
+            )
+        return self
 
 
 @final
@@ -64,10 +88,25 @@ class Kubernetes(Engine):
         with self._pods(site, site.label) as running:
             yield running
 
+    def takes(self, kind: JobKind) -> bool:
+        return read_site(self.kubernetes, KubernetesSite).of(kind) is not None
+
+    @contextmanager
+    def open_job(self, kind: JobKind, folder: Path) -> Iterator[Running | None]:
+        site = read_site(self.kubernetes, KubernetesSite)
+        resources = site.of(kind)
+        if resources is None:
+            yield None
+            return
+        with self._pods(site, resources.model_copy(update={"jobs": 1})) as running:
+            yield running
+
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         site = self._site(labeling)
         keys = {"ca.pem": "...", "cert.pem": "...", "key.pem": "..."}
-        return json.dumps(manifest(site, site.label, "alnico-NAME", keys), indent=2)
+        asked = [site.label, *filter(None, map(site.of, JOB_KINDS))]
+        shown = [json.dumps(manifest(site, each, "alnico-NAME", keys), indent=2) for each in asked]
+        return "\n".join(shown)
 
     def _site(self, labeling: LabelingConfig) -> KubernetesSite:
         site = read_site(self.kubernetes, KubernetesSite)
@@ -119,6 +158,9 @@ def manifest(
         {"name": "tls", "mountPath": KEYS, "readOnly": True},
         {"name": "scratch", "mountPath": "/tmp"},
     ]
+    if site.volume is not None:
+        volumes.append({"name": "campaigns", "persistentVolumeClaim": {"claimName": site.volume.claim}})
+        mounts.append({"name": "campaigns", "mountPath": site.volume.path})
     container = {
         "name": "worker",
         "image": site.image,

@@ -3,6 +3,7 @@
 account: chem-123
 prologue: [module load gcc, source ~/alnico/.venv/bin/activate]
 label: {queue: cpu, cores: 32, memory_GB: 128, walltime: "08:00:00", jobs: 10}
+training: {queue: gpu, cores: 8, memory_GB: 32, gpus: 1, walltime: "12:00:00"}
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Annotated, Generic, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
+from flows.engines.engine import JobKind
 from flows.errors import ConfigError, problems_of
 from potential.data.config import Config
 
@@ -23,10 +25,12 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:-]*$", max_lengt
 class Resources(Config):
     """What one job asks for."""
 
-    cores: Annotated[int, Field(ge=1, le=4096, description="labels at once in a job, a core each")] = 1
+    cores: Annotated[
+        int, Field(ge=1, le=4096, description="labels at once in a job, a core each; else threads of the job")
+    ] = 1
     memory_GB: Annotated[
         float,
-        Field(ge=0.2, le=1e5, description="memory of a job, for `cores` labels"),
+        Field(ge=0.2, le=1e5, description="memory of a job; of labels, for `cores` of them"),
     ] = 4.0
     gpus: Annotated[int, Field(ge=0, le=64, description="GPUs of a job")] = 0
     jobs: Annotated[int, Field(ge=1, le=10_000, description="jobs at once, at most")] = 1
@@ -37,9 +41,19 @@ S = TypeVar("S", bound=Config)
 
 
 class Site(Config, Generic[R]):
-    """What every site says: what the jobs that compute labels ask for."""
+    """What every site says: what its jobs ask for, stage by stage."""
 
     label: Annotated[R, Field(description="jobs that compute labels")]
+    training: Annotated[
+        R | None, Field(description="a job for each training; null: the flow trains, where it runs")
+    ] = None
+    exploration: Annotated[
+        R | None, Field(description="a job for each exploration; null: the flow explores, where it runs")
+    ] = None
+
+    def of(self, kind: JobKind) -> R | None:
+        """What a job of this kind asks for; None where the flow computes it itself."""
+        return self.training if kind == "training" else self.exploration
 
     def check_memory(self, labels_GB: float, path: Path) -> None:
         """Raise ConfigError where a label job's memory does not hold the labels that it computes at once."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, final
 from pydantic import Field
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
-from flows.engines.engine import Engine, Running
+from flows.engines.engine import JOB_KINDS, Engine, JobKind, Running
 from flows.engines.site import Line, Resources, Site, Word, read_site
 from flows.errors import ConfigError
 from labeling.workers import LabelingConfig
@@ -32,7 +32,8 @@ class SlurmResources(Resources):
         str,
         Field(
             pattern=r"^(\d{1,3}-)?\d{1,3}:\d\d:\d\d$",
-            description="time limit of a job, [days-]hours:minutes:seconds; longer than the longest label",
+            description="time limit of a job, [days-]hours:minutes:seconds; longer than the longest label. "
+            "A training that meets it goes on in another job",
         ),
     ] = "01:00:00"
     directives: Annotated[
@@ -70,15 +71,35 @@ class Slurm(Engine):
         with self._cluster(site, site.label, folder) as running:
             yield running
 
+    def takes(self, kind: JobKind) -> bool:
+        return self._site().of(kind) is not None
+
+    @contextmanager
+    def open_job(self, kind: JobKind, folder: Path) -> Iterator[Running | None]:
+        site = self._site()
+        resources = site.of(kind)
+        if resources is None:
+            yield None
+            return
+        with self._cluster(site, resources.model_copy(update={"jobs": 1}), folder) as running:
+            yield running
+
     def dry_run(self, labeling: LabelingConfig, folder: Path) -> str:
         require("distributed", "dask_jobqueue")
         from dask_jobqueue.slurm import SLURMJob
 
         site = self._site()
         site.check_memory(labeling.memory_GB, self.slurm)
-        options = _options(site, site.label, folder / LOGS)
-        script = SLURMJob(scheduler="tls://FLOW:PORT", name="NAME", **options).job_script()
-        return f"# up to {site.label.jobs} jobs by sbatch\n{script}"
+
+        def script(resources: SlurmResources) -> str:
+            options = _options(site, resources, folder / LOGS)
+            return str(SLURMJob(scheduler="tls://FLOW:PORT", name="NAME", **options).job_script())
+
+        scripts = [f"# labels: up to {site.label.jobs} jobs by sbatch\n{script(site.label)}"]
+        for kind in JOB_KINDS:
+            if resources := site.of(kind):
+                scripts.append(f"# each {kind}: a job by sbatch\n{script(resources)}")
+        return "\n".join(scripts)
 
     def _site(self) -> SlurmSite:
         return read_site(self.slurm, SlurmSite)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import TypeAdapter
 
 from exploration.dynamics.scheme import Scheme
-from exploration.explore import explore
 from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.restarts import survivable
@@ -19,8 +17,10 @@ from exploration.selection import Selection, select
 from exploration.settings import ExplorationConfig
 from exploration.strategies import Strategy
 from flows.errors import CampaignError
+from flows.jobs.exploration import RoundExploration
+from flows.jobs.job import compute
 from flows.record.folder import CampaignFolder
-from flows.record.results import SUMMARY_FILE, ExplorationSummary, LedgerCounts
+from flows.record.results import SUMMARY_FILE, ExplorationSummary
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings, read_manifest
@@ -34,10 +34,8 @@ from flows.views.duration import duration
 from flows.views.progress import artifact_key, progress
 from flows.views.selection import selection_markdown
 from potential.calibration.calibration import Calibration
-from potential.data.atomic_write import write_atomically
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
-from potential.known_environments import KnownEnvironments
 
 
 @step("make frames", "make initial and test frames")
@@ -123,30 +121,21 @@ def explore_with_committee(
         "calibration": None if calibration is None else calibration.model_dump(mode="json"),
         "restarts": frames_digest(again) if again else None,
     }
+    work = RoundExploration(
+        potential=here.potential,
+        device=config.training.device,
+        starts=tuple(starts),
+        config=config.exploration,
+        seed=seed_for(config.seed, "explore", here.number),
+        calibration=calibration,
+        restarts=tuple(again),
+        origin={"round": here.number},
+    )
 
     def make(into: Path) -> None:
-        began = time.perf_counter()
-        steps = config.exploration.n_steps
+        steps, engine = config.exploration.n_steps, config.labeling.engine
         with progress(f"{config.name}-exploration", f"{here}: exploring", steps, "step") as done:
-            found = explore(
-                load_committee(campaign, here),
-                starts,
-                config.exploration,
-                seed=seed_for(config.seed, "explore", here.number),
-                calibration=calibration,
-                environments=KnownEnvironments.load(here.potential),
-                restarts=again,
-                origin={"round": here.number},
-                progress=lambda step, _: done(step),
-            )
-        found.save(into)
-        summary = ExplorationSummary(
-            ledger=LedgerCounts(**found.counts),
-            surviving_replicas=found.surviving_replicas,
-            expected_error=found.expected_error,
-            seconds=round(time.perf_counter() - began, 3),
-        )
-        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
+            compute(work, into, done, engine=engine, kind="exploration", campaign=campaign.path)
 
     EXPLORE.run(here.explore, inputs, make)
     summary = ExplorationSummary.model_validate_json((here.explore / SUMMARY_FILE).read_text())

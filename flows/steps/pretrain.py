@@ -12,6 +12,7 @@ from pathlib import Path
 from ase.data import chemical_symbols
 
 from flows.errors import CampaignError
+from flows.jobs.job import compute
 from flows.record.folder import CampaignFolder
 from flows.record.results import SUMMARY_FILE, GuardSummary, PretrainSummary
 from flows.record.seeds import seed_for
@@ -110,6 +111,7 @@ def learn_from_teacher(
         elements=elements,
         seed=config.seed,
         counting=partial(progress, f"{config.name}-pretraining", "pretraining", 100, "%", own_bar=True),
+        how=partial(compute, engine=config.labeling.engine, kind="training", campaign=campaign.path),
     )
     assert summary.force_mae is not None, "it was measured"
     say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from exploration.teacher_md import Taught, Walk, Walked, distinct, walk, walks
 from flows.errors import CampaignError
+from flows.jobs.job import Done
+from flows.jobs.training import TeachersTraining
 from flows.record.results import SUMMARY_FILE, PretrainSummary, TeachSummary
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings
@@ -30,11 +30,7 @@ from labeling.workers import available_cores
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
-from potential.evaluation import evaluate
-from potential.evaluator import Evaluator
 from potential.nequip.model_config import ModelConfig
-from potential.package import save_potential
-from potential.training.train import train_committee
 from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 STORE = "teacher.db"
@@ -130,6 +126,7 @@ def learn(
     elements: Sequence[int],
     seed: int,
     counting: Counting,
+    how: Callable[[TeachersTraining, Path, Done], None] = TeachersTraining.__call__,
 ) -> PretrainSummary:
     """The stage in `folder` that trains a committee on the teacher's labels; a killed training goes on.
 
@@ -138,6 +135,7 @@ def learn(
         elements: atomic numbers that the potential must know.
         seed: the campaign's.
         counting: per cent.
+        how: computes the training; in this process where nothing is said.
     """
     training = source.training(rounds)
     inputs = {
@@ -148,55 +146,27 @@ def learn(
         "seed": seed,
     }
 
+    work = TeachersTraining(
+        learned=Dataset.of(item for i, item in enumerate(data.items, start=1) if i % HELD_OUT),
+        held_out=Dataset.of(data.items[HELD_OUT - 1 :: HELD_OUT]),
+        model=model,
+        training=training,
+        elements=tuple(elements),
+        seed=seed_for(seed, "pretrain"),
+        source=source.teacher.name,
+        card={
+            "name": "pretrained",
+            "reference": {"level of theory": source.teacher.name} | source.teacher.model_dump(mode="json"),
+        },
+        title="pretraining",
+    )
+
     def make(into: Path) -> None:
         with counting() as count:
-            _learn(into, data, source, model, training, elements, seed_for(seed, "pretrain"), count)
+            how(work, into, count)
 
     PRETRAIN.run(folder, inputs, make)
     return PretrainSummary.model_validate_json((folder / SUMMARY_FILE).read_text())
-
-
-def _learn(
-    into: Path,
-    data: Dataset,
-    source: FromTeacher,
-    model: ModelConfig,
-    training: TrainingConfig,
-    elements: Sequence[int],
-    seed: int,
-    count: Callable[[int], None],
-) -> None:
-    held_out = Dataset.of(data.items[HELD_OUT - 1 :: HELD_OUT])
-    learned = Dataset.of(item for i, item in enumerate(data.items, start=1) if i % HELD_OUT)
-    trained = train_committee(
-        learned,
-        Dataset.of([]),
-        model=model,
-        training=training,
-        seed=seed,
-        folder=into,
-        numbers=elements,
-        on_epoch=lambda record: count(round(100 * record.fraction)),
-        description="  pretraining",
-    )
-    history = pd.DataFrame([dataclasses.asdict(record) for record in trained.history])
-    history.to_csv(into / "history.csv", index=False)
-    found = evaluate(Evaluator(trained.model), held_out)
-    reference = {"level of theory": source.teacher.name} | source.teacher.model_dump(mode="json")
-    card = {"name": "pretrained", "reference": reference, "backend": trained.backend}
-    save_potential(into / "potential", trained.model, card)
-    summary = PretrainSummary(
-        source=source.teacher.name,
-        n_train=len(learned),
-        n_held_out=len(held_out),
-        steps=trained.history[-1].step,
-        force_mae=found.force_mae,
-        energy_mae=found.energy_mae,
-        seconds=trained.seconds,
-    )
-    write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
-    for checkpoint in into.glob("checkpoint*"):  # as large as three models, and of no more use
-        checkpoint.unlink()
 
 
 def _run(

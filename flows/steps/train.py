@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from flows.jobs.job import compute
+from flows.jobs.training import RoundTraining
 from flows.record.folder import CampaignFolder
 from flows.record.results import (
     SUMMARY_FILE,
@@ -33,11 +34,10 @@ from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
-from potential.known_environments import KnownEnvironments
 from potential.metrics import METRICS, intervals
-from potential.package import load_potential, save_potential
+from potential.package import load_potential
 from potential.roles import Roles
-from potential.training.train import train_committee
+from potential.training.device import device_or_cpu
 from potential.training.training_config import NOT_OF_THE_RESULT
 
 
@@ -87,40 +87,23 @@ def train(
         "seed": config.seed,
     }
 
+    work = RoundTraining(
+        learned=learned,
+        held_out=held_out,
+        model=config.model,
+        training=training,
+        elements=tuple(elements),
+        seed=seed_for(config.seed, "train", number),
+        begin_from=begin_from,
+        isolated_atom_energies=isolated_atom_energies,
+        fingerprint=dataset.fingerprint,
+        card={"name": f"{config.name}, {here}"},
+        title=f"{here}: training",
+    )
+
     def make(into: Path) -> None:
-        description = f"{here}: training"
-        with progress(f"{config.name}-training", description, 100, "%", own_bar=True) as done:
-            trained = train_committee(
-                learned,
-                held_out,
-                model=config.model,
-                training=training,
-                seed=seed_for(config.seed, "train", number),
-                folder=into,
-                numbers=elements,
-                warm_start=None if begin_from is None else load_potential(begin_from),
-                isolated_atom_energies=isolated_atom_energies,
-                on_epoch=lambda record: done(round(100 * record.fraction)),
-                description=f"  {description}",
-            )
-        history = pd.DataFrame([dataclasses.asdict(record) for record in trained.history])
-        history.to_csv(into / "history.csv", index=False)
-        card = {"name": f"{config.name}, {here}", "backend": trained.backend}
-        save_potential(into / "potential", trained.model, card)
-        KnownEnvironments.of(learned.frames).save(into / "potential")
-        learned_from = Roles.made(train=_ids(learned), held_out=_ids(held_out))
-        learned_from.save(into / "potential")
-        summary = TrainingSummary(
-            n_train=len(learned),
-            n_validation=len(held_out),
-            epochs=len(trained.history),
-            seconds=trained.seconds,
-            fingerprint=dataset.fingerprint,
-            backend=trained.backend,
-        )
-        write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
-        for checkpoint in into.glob("checkpoint*"):  # as large as three models, and of no more use
-            checkpoint.unlink()
+        with progress(f"{config.name}-training", work.title, 100, "%", own_bar=True) as done:
+            compute(work, into, done, engine=config.labeling.engine, kind="training", campaign=campaign.path)
 
     TRAIN.run(here.train, inputs, make)
     summary = TrainingSummary.model_validate_json((here.train / SUMMARY_FILE).read_text())
@@ -207,13 +190,9 @@ def _parted(dataset: Dataset, held_out: set[str]) -> tuple[Dataset, Dataset]:
     )
 
 
-def _ids(dataset: Dataset) -> list[str]:
-    return [frame.id for frame in dataset.frames]
-
-
 def load_committee(campaign: CampaignFolder, here: RoundFolder) -> Evaluator:
     """The trained committee of a round."""
-    device = campaign.config.training.device
+    device = device_or_cpu(campaign.config.training.device)  # a GPU may be where trainings are jobs
     return Evaluator(load_potential(here.potential, device=device), device=device)
 
 

@@ -42,6 +42,7 @@ prologue: [module load gcc, source venv/bin/activate]
 label:
   {queue: cpu, cores: 8, memory_GB: 32, gpus: 1, walltime: "08:00:00", jobs: 10,
    directives: [--constraint=a100]}
+training: {queue: gpu, cores: 6, memory_GB: 24, gpus: 1, walltime: "1-00:00:00"}
 """
 KUBERNETES_SITE = """
 image: registry.example/alnico:0.1.0
@@ -62,13 +63,18 @@ def argon(seed: int) -> Frame:
         ("threads", Threads()),
         ("local_cluster", LocalCluster()),
         ({"dask": "tcp://host:8786"}, DaskScheduler(dask="tcp://host:8786")),
+        (
+            {"dask": "tls://host:1", "jobs": ["training"]},
+            DaskScheduler(dask="tls://host:1", jobs=("training",)),
+        ),
         ({"slurm": "site.yaml"}, Slurm(slurm=Path("site.yaml"))),
         ({"kubernetes": "site.yaml"}, Kubernetes(kubernetes=Path("site.yaml"))),
     ],
 )
 def test_written_as_a_word_or_a_word_with_what_it_needs(written: Any, engine: Any) -> None:
     assert READ.validate_python(written) == engine
-    assert READ.dump_python(engine, mode="json") == written
+    assert READ.dump_python(engine, mode="json", exclude_defaults=True) == written
+    assert READ.validate_python(READ.dump_python(engine, mode="json")) == engine
 
 
 @pytest.mark.parametrize("wrong", ["thread", {"dask": "host:8786"}, {"slurm": "a", "b": 1}, 3, None, {}])
@@ -98,15 +104,17 @@ def test_the_job_script_before_any_job(
     assert "there is no such site file" in capsys.readouterr().err
     (tmp_path / "site.yaml").write_text(SLURM_SITE)
     assert run_command(["engine", str(path), "--dry-run"]) == 0
-    label_job = capsys.readouterr().out
+    label_job, training_job = capsys.readouterr().out.split("# each training: a job by sbatch\n")
     for line in ("-p cpu", "-A chem-123", "--cpus-per-task=8", "--mem=30G", "-t 08:00:00"):
         assert f"#SBATCH {line}\n" in label_job
-    assert label_job.startswith("# up to 10 jobs by sbatch\n#!")
+    assert label_job.startswith("# labels: up to 10 jobs by sbatch\n#!")
     assert "\nmodule load gcc\nsource venv/bin/activate\n" in label_job
     assert "--nthreads 8" in label_job
     assert "--interface ib0" in label_job
     for line in ("--gres=gpu:1", "--constraint=a100"):
         assert f"#SBATCH {line}\n" in label_job
+    for line in ("-p gpu", "--cpus-per-task=6", "--mem=23G", "-t 1-00:00:00", "--gres=gpu:1"):
+        assert f"#SBATCH {line}\n" in training_job
 
 
 @pytest.mark.parametrize(
@@ -140,9 +148,29 @@ def test_the_pods_are_what_kubernetes_takes(tmp_path: Path) -> None:
     pod = job["template"]["spec"]
     assert pod["containers"][0]["resources"]["limits"] == {"memory": "16000M", "nvidia.com/gpu": 1}
     assert pod["nodeSelector"] == {"accelerator": "a100"}
+    assert "persistentVolumeClaim" not in str(made)
     broken = made["items"][1] | {"spec": job | {"parallelism": "three"}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, "1.31", strict=True)
+
+
+def test_a_pod_that_trains_sees_the_campaigns_folder(tmp_path: Path) -> None:
+    engine = Kubernetes(kubernetes=tmp_path / "site.yaml")
+    (tmp_path / "site.yaml").write_text(KUBERNETES_SITE + "training: {cores: 8, memory_GB: 16, gpus: 1}\n")
+    with pytest.raises(ConfigError, match="name its `volume"):
+        engine.takes("training")
+    with (tmp_path / "site.yaml").open("a") as site:
+        site.write("volume: {claim: campaigns, path: /campaigns}\n")
+    assert engine.takes("training")
+    assert not engine.takes("exploration")
+    decoder, shown = json.JSONDecoder(), engine.dry_run(TWO, tmp_path)
+    _, end = decoder.raw_decode(shown)
+    training = json.loads(shown[end:])["items"][1]
+    kubernetes_validate.validate(training, "1.31", strict=True)
+    pod = training["spec"]["template"]["spec"]
+    assert training["spec"]["parallelism"] == 1
+    assert {"name": "campaigns", "persistentVolumeClaim": {"claimName": "campaigns"}} in pod["volumes"]
+    assert {"name": "campaigns", "mountPath": "/campaigns"} in pod["containers"][0]["volumeMounts"]
 
 
 def test_without_its_programs_an_engine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
