@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.app import run_command
+from flows.jobs.job import COUNT, TICKET
 from flows.record.folder import CampaignFolder
 from labeling.store import LabelStore
 from tests.support import slurm
@@ -101,6 +102,37 @@ def test_the_engine_command_labels_in_a_job(
     path = write_campaign(tmp_path, write_lj_campaign)
     assert run_command(["engine", str(path)]) == 0
     assert "2 labels at once" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_training_whose_job_is_cancelled_goes_on_in_another(
+    tmp_path: Path, write_lj_campaign: Callable[..., Path], prefect_url: str
+) -> None:
+    path = write_campaign(tmp_path, write_lj_campaign, rounds=0)
+    with (tmp_path / "site.yaml").open("a") as site:
+        site.write('training: {queue: debug, cores: 1, memory_GB: 2, walltime: "00:20:00"}\n')
+    folder = CampaignFolder.open(path)
+    here = folder.round(0).train
+    run = subprocess.Popen(
+        [sys.executable, "-m", "alnico", "run", str(path)],
+        env={**os.environ, "PREFECT_API_URL": prefect_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        wait_for("a checkpoint", lambda: list(here.glob("checkpoint*")))
+        (first,) = jobs("RUNNING")
+        subprocess.run(["scancel", first], check=True)
+        wait_for("another job", lambda: set(jobs("RUNNING")) - {first})
+        said, _ = run.communicate(timeout=900)
+    finally:
+        run.kill()
+    assert run.returncode == 0, said
+    assert "training as a job on the engine" in said
+    assert (here / "potential" / "weights.safetensors").exists()
+    assert {file.name for file in here.iterdir()}.isdisjoint({TICKET, COUNT})
+    wait_for("the end of all jobs", lambda: not jobs("RUNNING,PENDING,COMPLETING"))
 
 
 def argon_file() -> Path:
