@@ -115,6 +115,14 @@ class OnDask(Running):
             future.release()
 
 
+def threads_of_this_worker() -> int:
+    """How many threads the worker has that runs the calling function."""
+    from distributed import get_worker
+
+    threads: int = get_worker().state.nthreads
+    return threads
+
+
 def _all(function: Callable[..., R], arguments: Sequence[tuple[Any, ...]]) -> list[R]:
     """What a worker runs."""
     return [function(*given) for given in arguments]

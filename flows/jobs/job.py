@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flows.engine.openmp import let_waiting_threads_sleep
 from flows.engines import Engine, JobKind, NodeDiedError, Running
+from flows.engines.dask_client import threads_of_this_worker
 from flows.errors import CampaignError
 from flows.views.console import say, warn
 from potential.data.atomic_write import write_atomically
@@ -92,9 +93,8 @@ def run(work: Work, into: Path, ticket: str) -> dict[str, int]:
     """
     let_waiting_threads_sleep()
     import torch
-    from distributed import get_worker
 
-    torch.set_num_threads(get_worker().state.nthreads)
+    torch.set_num_threads(threads_of_this_worker())
     written = float("-inf")
 
     def done(count: int) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import psutil
 import pytest
 import torch
 
@@ -19,6 +18,8 @@ from flows.errors import CampaignError
 from flows.jobs.job import COUNT, TICKET, Done, NoTicketError, compute
 from flows.record.folder import CampaignFolder
 from flows.record.rounds import RoundFolder
+
+psutil = pytest.importorskip("psutil")
 
 
 @dataclass(frozen=True)
