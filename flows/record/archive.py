@@ -30,6 +30,7 @@ LEFT_OUT = (".campaign.holder.json", ".prefect.json", "campaign.lock", "labels.d
 TEXT = """{name}, a campaign of alnico {version}: {level}
 
 report.html           open it in a browser: how good, at what cost, what was labelled and why
+figures/              its figures as SVG; each round has its own, too
 potential/            Potential.load("potential") in Python, from alnico
 labels.extxyz         the labels of this level of theory, with units and provenance
 labels.db             the same as the label store (ase db, SQLite)

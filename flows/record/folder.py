@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.errors import ConfigError
 from flows.record.results import RoundResult
-from flows.record.rounds import OUTCOMES_FILE, Arm, RoundFolder
+from flows.record.rounds import FIGURES_FOLDER, OUTCOMES_FILE, Arm, RoundFolder
 from flows.record.table import (
     ARRIVED,
     BROAD_FRAMES,
@@ -139,6 +139,11 @@ class CampaignFolder:
     @property
     def report(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        """Drawings over all rounds; each round has its own beside its stages."""
+        return self.path / FIGURES_FOLDER
 
     @property
     def logs(self) -> Path:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUTCOMES_FILE = "outcomes.csv"
+FIGURES_FOLDER = "figures"
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,13 @@ class RoundFolder:
     def calibrate(self) -> Path:
         return self._learned / CALIBRATE.name
 
+    @property
+    def calibration_summary(self) -> Path:
+        return self.calibrate / "summary.json"
+
     def calibration(self) -> Calibration | None:
         """The round's calibration, once it is there."""
-        path = self.calibrate / "summary.json"
+        path = self.calibration_summary
         return CalibrationSummary.model_validate_json(path.read_text()).calibration if path.exists() else None
 
     @property
@@ -186,6 +191,10 @@ class RoundFolder:
     def outcomes(self) -> Path:
         """What became of every frame that was to be labelled."""
         return self.label / OUTCOMES_FILE
+
+    @property
+    def figures(self) -> Path:
+        return self.path / FIGURES_FOLDER
 
     @property
     def result(self) -> Path:

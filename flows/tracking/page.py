@@ -30,10 +30,11 @@ def in_words(campaign: CampaignFolder) -> str:
     return " ".join([f"{subject_line(campaign)}.", good, *agreed, many, cost, done])
 
 
-def page(campaign: CampaignFolder, *, curve: str, flow_run: str | None) -> str:
+def page(campaign: CampaignFolder, said: str, *, curve: str, flow_run: str | None) -> str:
     """The description of the campaign's run, Markdown.
 
     Args:
+        said: `in_words` of it.
         curve: address of the charts.
         flow_run: address of the run in Prefect.
     """
@@ -42,9 +43,7 @@ def page(campaign: CampaignFolder, *, curve: str, flow_run: str | None) -> str:
     links = WHAT_TO_LOOK_AT.format(page=curve)
     if flow_run:
         links += f"\n[Run in Prefect]({flow_run}): tasks and logs."
-    return "\n\n".join(
-        part for part in (in_words(campaign), verdict(results), markdown_table(rows), links) if part
-    )
+    return "\n\n".join(part for part in (said, verdict(results), markdown_table(rows), links) if part)
 
 
 def _how_good(results: Sequence[RoundResult]) -> str:

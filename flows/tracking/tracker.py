@@ -37,7 +37,7 @@ from flows.tracking.store import (
     run_page,
 )
 from flows.views.console import say, warn
-from flows.views.figures import campaign_figures, round_figures
+from flows.views.drawings import campaign_drawings, round_drawings
 from flows.views.label_costs import label_costs
 from flows.views.summary import champion_round, markdown_table, round_table
 from labeling.location import without_passwords
@@ -190,8 +190,8 @@ class Tracker:
         new = [self._catch_up_arm(runs, arm, just_finished) for arm in self.campaign.arms]
         parent = runs.parent()
         if any(new) or NOTE not in parent.data.tags:
-            for name, figure in campaign_figures(self.campaign).items():
-                runs.client.log_figure(parent.info.run_id, figure, f"figures/{name}.png")
+            for name, drawing in campaign_drawings(self.campaign).items():
+                runs.client.log_text(parent.info.run_id, drawing, f"figures/{name}.svg")
 
     def _describe(self, runs: CampaignRuns) -> None:
         """Say on top of run and experiment how good, how many labels, what it cost, is it done."""
@@ -200,8 +200,9 @@ class Tracker:
         if self.flow_run is not None:
             runs.tag(parent, FLOW_RUN, self.flow_run)
         flow_run = parent.data.tags.get(FLOW_RUN)
-        runs.tag(parent, NOTE, page(self.campaign, curve=curve, flow_run=flow_run))
-        summary = f"{in_words(self.campaign)} [Learning curve]({curve})"
+        said = in_words(self.campaign)
+        runs.tag(parent, NOTE, page(self.campaign, said, curve=curve, flow_run=flow_run))
+        summary = f"{said} [Learning curve]({curve})"
         runs.client.set_experiment_tag(runs.experiment_id, NOTE, summary)
 
     def _candidate(self) -> Candidate:
@@ -260,8 +261,8 @@ class Tracker:
             ):
                 if fingerprint is not None:
                     self._log_dataset(runs, run, context, fingerprint, n=n)
-        for name, figure in round_figures(here).items():
-            runs.client.log_figure(child.info.run_id, figure, f"figures/{name}.png")
+        for name, drawing in round_drawings(here).items():
+            runs.client.log_text(child.info.run_id, drawing, f"figures/{name}.svg")
         for table in (here.selection, here.outcomes):
             if table.exists():
                 runs.client.log_artifact(child.info.run_id, str(table))

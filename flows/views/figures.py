@@ -26,6 +26,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.views.calibration import SETS
+from flows.views.summary import three_digits
 from potential.calibration.calibration import Calibration
 from potential.calibration.pairs import Pairs
 from potential.calibration.scores import reliability as reliability_bins
@@ -108,7 +109,7 @@ def learning_curve(
             shown += theirs
         for x, y in zip(labels, mae, strict=True):
             axes.annotate(
-                f"{y:#.3g}",
+                three_digits(y),
                 (x, y),
                 (0, -13),
                 textcoords="offset points",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from flows.errors import DamagedFileError
 from flows.record.folder import CampaignFolder
@@ -20,8 +18,8 @@ from flows.record.rounds import RoundFolder
 from flows.record.subject import subject_line
 from flows.views.agreement import agreement_line
 from flows.views.calibration import calibration_table
+from flows.views.drawings import campaign_drawings, round_drawings
 from flows.views.duration import duration
-from flows.views.figures import campaign_figures, round_figures
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
 from flows.views.pretraining import pretraining_facts, read_pretrain, read_teach
 from flows.views.selection import selection_table
@@ -59,7 +57,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    overall = {name: _figure(figure) for name, figure in campaign_figures(folder).items()}
+    overall = {name: _address(drawing) for name, drawing in campaign_drawings(folder).items()}
     page = environment.get_template("report.html.jinja").render(
         name=config["name"],
         subject=subject_line(folder),
@@ -71,7 +69,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         totals=_totals(folder, results, costs),
         learning_curve=overall.pop("learning_curve", None),
         overall=overall,
-        rounds={n: {k: _figure(f) for k, f in round_figures(p).items()} for n, p in rounds.items()},
+        rounds={n: {k: _address(d) for k, d in round_drawings(p).items()} for n, p in rounds.items()},
         captions=CAPTIONS,
         selection=_selections(rounds),
         selection_warnings=_warnings(rounds),
@@ -92,11 +90,9 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
     return file
 
 
-def _figure(figure: Figure) -> str:
-    """As the address of an image that needs no file."""
-    drawing = io.BytesIO()
-    figure.savefig(drawing, format="svg")
-    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.getvalue()).decode()}"
+def _address(drawing: str) -> str:
+    """An SVG as the address of an image that needs no file."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
 
 
 def _totals(folder: CampaignFolder, results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:

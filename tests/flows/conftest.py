@@ -26,6 +26,7 @@ from flows.record.results import (
     UncertaintyMetrics,
 )
 from flows.settings.campaign_config import CampaignConfig
+from flows.views.drawings import campaign_drawings, round_drawings
 from flows.views.error_bars import frame_errors
 from flows.views.report import write_report
 from labeling.cost import stage_seconds
@@ -266,15 +267,28 @@ def reported_campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def finished_campaign(tmp_path: Path) -> Path:
-    return build_campaign(tmp_path / "campaigns" / "ethanol")
+@pytest.fixture(scope="session")
+def _begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = build_campaign(
+        tmp_path_factory.mktemp("campaigns") / "ethanol", finished_rounds=1, potential=False
+    )
+    campaign_drawings(CampaignFolder.open(folder))
+    round_drawings(CampaignFolder.open(folder).round(0))
+    return folder
 
 
 @pytest.fixture
-def first_round_only(tmp_path: Path) -> Path:
+def finished_campaign(reported_campaign: Path, tmp_path: Path) -> Path:
+    """A copy of it without the report, to be changed."""
+    folder = shutil.copytree(reported_campaign, tmp_path / "campaigns" / "ethanol")
+    CampaignFolder.open(folder).report.unlink()
+    return folder
+
+
+@pytest.fixture
+def first_round_only(_begun: Path, tmp_path: Path) -> Path:
     """Killed after round 0: no later round, no potential, no report."""
-    return build_campaign(tmp_path / "campaigns" / "ethanol", finished_rounds=1, potential=False)
+    return shutil.copytree(_begun, tmp_path / "campaigns" / "ethanol")
 
 
 @pytest.fixture(scope="session")

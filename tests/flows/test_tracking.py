@@ -145,10 +145,10 @@ def test_figures_report_and_potential_are_artifacts(tracked):
     def artifacts(run: str, path: str) -> set[str]:
         return {a.path for a in client.list_artifacts(runs[run].info.run_id, path)}
 
-    assert "figures/learning_curve.png" in artifacts("campaign", "figures")
+    assert "figures/learning_curve.svg" in artifacts("campaign", "figures")
     assert artifacts("campaign", "") == {"figures", "report.html"}
     drawn = ("force_parity", "disagreement_and_error", "reliability", "training_history")
-    assert artifacts("round 3", "figures") == {f"figures/{name}.png" for name in drawn}
+    assert artifacts("round 3", "figures") == {f"figures/{name}.svg" for name in drawn}
     assert {"selection.csv", "outcomes.csv"} <= artifacts("round 0", "")
     assert (folder.parent / "mlruns" / "ethanol").is_dir()
 
@@ -247,7 +247,7 @@ def test_a_moved_campaign_is_logged_anew_where_it_is(first_round_only: Path, uri
         "ethanol (moved, experiment 1)",
     }
     run = runs_of(moved)["campaign"]
-    assert Path(client.download_artifacts(run.info.run_id, "figures/learning_curve.png")).exists()
+    assert Path(client.download_artifacts(run.info.run_id, "figures/learning_curve.svg")).exists()
     assert run.info.artifact_uri.startswith(f"{new.as_uri()}/mlruns/ethanol/")
     assert [step for step, _ in curve(moved, run, FORCE_MAE)] == [20]
     assert (
