@@ -53,6 +53,10 @@ class StageChangedError(CampaignError):
     """A finished stage was made with other settings than the configuration now asks for."""
 
 
+class ChangedMindError(CampaignError):
+    """Settings changed that concern what is finished; the message says what would follow."""
+
+
 class CampaignLockedError(CampaignError):
     """Another process works on the campaign."""
 

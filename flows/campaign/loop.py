@@ -20,6 +20,7 @@ from prefect.states import Completed
 from exploration.diversity import near_duplicate_share
 from flows.campaign.finish import finish, pause
 from flows.campaign.recording import record
+from flows.campaign.settle import settle
 from flows.campaign.start import Start, begin, start_frames
 from flows.campaign.state import REJECTED, Campaign, State
 from flows.campaign.stopping import judge, labels_affordable, seconds_per_label
@@ -93,6 +94,7 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
     structures = start_frames(folder)
     labeling = folder.config.labeling.on_a_node
     with campaign_lock(folder.path), log_file(folder.logs), open_workers(labeling):
+        settle(folder)
         take_over(folder.path)
         folder.write_config()
         store, config = LabelStore(folder.label_store), folder.config
@@ -171,10 +173,11 @@ def _turn(campaign: Campaign, state: State) -> State:
     goes_on = is_finished(here.label)  # a bound that came later does not undo what was done
     found = judge(folder, here, [*before, result])
     nothing_left = labels_affordable(folder, [*before, result]) == 0 and not goes_on
-    if state.round == folder.config.rounds or nothing_left:
+    is_last = state.round == folder.config.rounds
+    if (is_last and not goes_on) or nothing_left:
         return _end(campaign, state, result.model_copy(update={"stop": found}))
 
-    asked = folder.config.wants_expected_errors
+    asked = folder.at(state.round).wants_expected_errors
     explored = explore_with_committee(folder, here, learned.frames, calibrated.calibration if asked else None)
     result = result.model_copy(update={"exploration": explored})
     found = judge(folder, here, [*before, result])
@@ -218,6 +221,8 @@ def _turn(campaign: Campaign, state: State) -> State:
         "stop": found.model_copy(update={"ended": None}),
     }
     record(campaign, here, result.model_copy(update=stages))
+    if is_last:  # there were more rounds once
+        return state.end()
     if not tally.labelled:
         say(f"  nothing new was labelled: another training would learn nothing, {here} was the last")
         return state.end()

@@ -86,11 +86,17 @@ def check(campaign: Source) -> None:
 
 
 @app.command(group=CAMPAIGNS)
-def run(campaign: Source) -> None:
+def run(
+    campaign: Source,
+    *,
+    accept_changes: Annotated[
+        bool, Parameter(help="go on with settings that changed since, and keep what is done", negative=())
+    ] = False,
+) -> None:
     """Run a campaign, or go on with one that was stopped; finished stages are not repeated."""
     from flows.cli.run import run_and_tell
 
-    run_and_tell(campaign)
+    run_and_tell(campaign, accept_changes=accept_changes)
 
 
 @app.command(group=CAMPAIGNS)

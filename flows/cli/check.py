@@ -53,9 +53,13 @@ def check_campaign(source: Path) -> None:
     folder = CampaignFolder.open(source)
     config = folder.config
     print(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds", flush=True)
+    from flows.campaign.settle import pending
     from flows.campaign.start import start_frames
 
     frames = start_frames(folder)
+    change, _ = pending(folder)
+    if change is not None:
+        print("\n".join(["changed since it ran:", *(f"  {line}" for line in change.said)]), flush=True)
     print(subject_line(folder), flush=True)
     _check_store(folder)
     print("settings, structure, spin, device, engine and store are sound", flush=True)

@@ -49,7 +49,7 @@ def _same(folder: CampaignFolder, here: RoundFolder) -> bool:
             f"{here}: the labels that its selection knew cannot be found again in {folder.path}; "
             "was a folder of an earlier round deleted?"
         )
-    left, strategy = manifest.inputs.get("at_most"), here.arm.selection
+    left, strategy = manifest.inputs.get("at_most"), folder.strategy(here)
     again = select(
         Exploration.load(here.explore),
         descriptors=load_committee(folder, here).descriptors,

@@ -14,16 +14,24 @@ from flows.record.review import Request, awaited, blocked, waits
 from flows.record.rounds import RoundFolder
 
 
-def run_and_tell(source: Path) -> None:
+def run_and_tell(source: Path, *, accept_changes: bool = False) -> None:
     """Run or resume the campaign, print its round table and where its results are.
 
+    Args:
+        accept_changes: go on with settings that changed since, whatever `flows.campaign.settle` asks for.
+
     Raises:
+        ChangedMindError: for such changes that are not accepted.
         ReviewAwaitedError: if it stopped because a person has to decide on what it selected.
         ConfigError, CampaignError, KeyboardInterrupt: as `flows.campaign.loop.run_campaign`.
     """
     use_embedded_prefect()
     folder = CampaignFolder.open(source)
     with campaign_lock(folder.path):
+        from flows.campaign.settle import settle
+
+        for line in settle(folder, accept=accept_changes):
+            print(f"changed  {line}")
         _stop_for(folder, blocked(folder))
         with prefect_api() as wait_for_api:
             # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from exploration.strategies import Strategy
 from flows.errors import ConfigError
+from flows.record.changes import Change, read_changes
 from flows.record.results import RoundResult
 from flows.record.rounds import FIGURES_FOLDER, OUTCOMES_FILE, Arm, RoundFolder
 from flows.record.table import (
@@ -38,7 +40,7 @@ from potential.data.atomic_write import write_atomically
 FIRST = "initial and test"
 """What the labels before the first round are called in tables."""
 
-
+TAKEN_OVER = "taken_over.extxyz"
 BROAD_TEST = "broad test"
 
 
@@ -151,16 +153,43 @@ class CampaignFolder:
         return self.path / "logs"
 
     @property
+    def earlier(self) -> Path:
+        """The rounds at earlier levels of theory, a folder each."""
+        return self.path / "earlier"
+
+    @property
+    def taken_over(self) -> Path | None:
+        """Frames that were labelled at the level before this one; None where there was none."""
+        files = sorted(self.earlier.glob(f"*/{TAKEN_OVER}"))
+        return files[-1] if files else None
+
+    def at(self, number: int) -> CampaignConfig:
+        """The configuration with which a round is made: settings may have changed since."""
+        changes = read_changes(self.path)
+        return self.config if changes is None else changes.at(self.config, number)
+
+    def strategy(self, here: RoundFolder) -> Strategy:
+        """How a round selects."""
+        config = self.at(here.number)
+        return config.selection if here.arm.is_main else config.arms[here.arm.name]
+
+    def changes(self) -> tuple[Change, ...]:
+        """Every change of mind, the first first."""
+        found = read_changes(self.path)
+        return () if found is None else found.made
+
+    @property
     def main(self) -> Arm:
         """The arm that selects as the configuration's `selection` says."""
-        return Arm(MAIN_ARM, self.config.selection, self.path / "rounds")
+        return Arm(MAIN_ARM, self.config.selection, self.path / "rounds", last=self.config.rounds)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
         """The main arm, then those beside it."""
         beside = (
-            Arm(name, selection, self.path / "arms" / name / "rounds", start=self.main)
+            replace(self.main, name=name, selection=selection, rounds=rounds, start=self.main)
             for name, selection in self.config.arms.items()
+            for rounds in (self.path / "arms" / name / "rounds",)
         )
         return (self.main, *beside)
 

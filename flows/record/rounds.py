@@ -40,6 +40,7 @@ class Arm:
         name: as in the configuration; the campaign's own selection is the arm `active`.
         selection: which frames it labels.
         rounds: the folder of its rounds.
+        last: its last round that the configuration asks for.
         start: the arm whose round 0 it shares: both learn there from the same labels.
     """
 
@@ -47,6 +48,7 @@ class Arm:
     selection: Strategy
     rounds: Path
     start: Arm | None = None
+    last: int | None = None
 
     @property
     def is_main(self) -> bool:
@@ -62,11 +64,15 @@ class Arm:
     def results(self, *, up_to: int | None = None) -> list[RoundResult]:
         """The results of the finished rounds, in order; empty before the first.
 
+        Args:
+            up_to: the last that counts; default: the last that the configuration asks for.
+
         Raises:
             ValueError: where a result file cannot be read.
         """
         found = [read_result(path) for path in self.rounds.glob(f"*/{RESULT_FILE}")]
-        wanted = [result for result in found if up_to is None or result.round <= up_to]
+        last = self.last if up_to is None else up_to
+        wanted = [result for result in found if last is None or result.round <= last]
         return sorted(wanted, key=lambda result: result.round)
 
 

@@ -77,6 +77,8 @@ class Stage:
             that goes on from its own checkpoints. From other inputs it is always made anew.
         changed: refuse a finished stage whose inputs changed, or make it anew, for a stage that only
             gathers what others made.
+        grows: inputs that may change in a finished stage, numbers only upwards. It is then made beside the
+            old one, from which `make` takes what it held, and takes its place.
         later: inputs that came with a later version, and what they were before.
     """
 
@@ -86,6 +88,7 @@ class Stage:
     outputs: tuple[str, ...]
     half_done: Literal["make anew", "go on"] = "make anew"
     changed: Literal["refuse", "make anew"] = "refuse"
+    grows: tuple[str, ...] = ()
     later: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def run(self, folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Manifest:
@@ -99,6 +102,7 @@ class Stage:
                 since.
         """
         assert set(inputs) == set(self.inputs), f"{self.name}: {set(inputs) ^ set(self.inputs)}"
+        _end_exchange(folder)
         now, manifest = _as_json(inputs), read_manifest(folder)
         before = _read_json(folder / STARTED) if manifest is None else manifest.inputs
         if before is not None:
@@ -107,17 +111,37 @@ class Stage:
         if manifest is not None and same and _intact(folder, manifest):
             return manifest
         if manifest is not None and not same and self.changed == "refuse":
-            raise StageChangedError(_changed(folder, _as_now(before or {}, inputs), now))
+            then = _as_now(before or {}, inputs)
+            if not self._grows(then, now):
+                raise StageChangedError(_changed(folder, then, now))
+            _intact(folder, manifest)
+            beside = folder.with_name(f".{folder.name}.new")
+            made = self._made(beside, now, make)
+            folder.rename(_old(folder))
+            beside.rename(folder)
+            _end_exchange(folder)
+            return made
 
         goes_on = self.half_done == "go on" and manifest is None and same
-        if not goes_on:
+        return self._made(folder, now, make, keep=goes_on)
+
+    def _grows(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+        """Whether nothing is different but what may grow."""
+        old, new = _flat(before), _flat(now)
+        different = {key for key in {**old, **new} if old.get(key) != new.get(key)}
+        return different <= set(self.grows) and not any(_fell(old.get(k), new.get(k)) for k in different)
+
+    def _made(
+        self, folder: Path, now: Mapping[str, Any], make: Callable[[Path], None], *, keep: bool = False
+    ) -> Manifest:
+        if not keep:
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / STARTED, json.dumps(now, indent=2))
         began = time.perf_counter()
         make(folder)
         manifest = Manifest(
-            inputs=now,
+            inputs=dict(now),
             outputs=_digests(folder),
             seconds=round(time.perf_counter() - began, 3),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -127,6 +151,25 @@ class Stage:
         write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2))
         (folder / STARTED).unlink()
         return manifest
+
+
+def _fell(before: Any, now: Any) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and now < before
+
+
+def _old(folder: Path) -> Path:
+    """Where a stage waits while one that grew takes its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _end_exchange(folder: Path) -> None:
+    """Finish, or undo, an exchange in which the run was killed."""
+    if not (old := _old(folder)).exists():
+        return
+    if folder.exists():
+        shutil.rmtree(old)
+    else:
+        old.rename(folder)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -199,10 +242,15 @@ def _as_now(before: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`training.max_epochs: was 12, is now 20`, for each value that is another."""
     old, new = _flat(before), _flat(now)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    lines = [f"  {key}: was {_show(old, key)}, is now {_show(new, key)}" for key in keys]
+    return [f"{key}: was {_show(old, key)}, is now {_show(new, key)}" for key in keys]
+
+
+def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    lines = [f"  {line}" for line in difference(before, now)]
     return "\n".join(
         [
             f"{folder} is finished, but it was made from other inputs:",

@@ -9,26 +9,31 @@ from flows.record.stages import Stage
 FRAMES = Stage(
     name="frames",
     title="initial and test frames",
-    inputs=("structure", "initial", "test", "seed"),
+    inputs=("structure", "initial", "test", "seed", "taken_over"),
     outputs=("initial.extxyz", "test.extxyz"),
+    grows=("test.frames", "taken_over"),
+    later={"taken_over": None},
 )
 FIRST_LABELS = Stage(
     name="labels",
     title="initial and test labels",
     inputs=("level", "frames"),
     outputs=("outcomes.csv",),
+    grows=("frames",),  # with the test set
 )
 BROAD_FRAMES = Stage(
     name="frames_broad",
     title="broad test frames",
     inputs=("structure", "test_broad", "others", "seed"),
     outputs=("broad.extxyz",),
+    grows=("test_broad.frames",),
 )
 BROAD_LABELS = Stage(
     name="labels_broad",
     title="broad test labels",
     inputs=("level", "frames"),
     outputs=("outcomes.csv",),
+    grows=("frames",),  # with the test set
 )
 ISOLATED_ATOMS = Stage(
     name="isolated_atoms",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
@@ -25,7 +25,7 @@ from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings, read_manifest
 from flows.record.table import BROAD_FRAMES, EXPLORE, FRAMES, SELECT
-from flows.settings.campaign_config import FrameSetConfig
+from flows.settings.campaign_config import CampaignConfig, FrameSetConfig
 from flows.settings.start_checks import check_frames
 from flows.steps.step import step
 from flows.steps.train import load_committee, weights_digest
@@ -42,21 +42,24 @@ from potential.data.structure_files import read_frames, write_frames
 def make_frame_sets(campaign: CampaignFolder, start: Sequence[Frame]) -> tuple[list[Frame], list[Frame]]:
     """The frames that are labelled first, and the frozen test set, drawn independently of them."""
     config = campaign.config
+    taken = [] if campaign.taken_over is None else read_frames(campaign.taken_over)
     inputs = {
         "structure": [frame.id for frame in start],
         "initial": Settings(config.initial),
         "test": Settings(config.test),
         "seed": config.seed,
+        "taken_over": frames_digest(taken) if taken else None,
     }
 
     def make(into: Path) -> None:
-        frozen: list[Frame] = []
-        for name, wanted in (("test", config.test), ("initial", config.initial)):
-            with progress(f"{config.name}-frames", f"{name} frames", wanted.frames, "frame") as done:
-                made = _made(start, wanted, seed_for(config.seed, "frames", name), frozen, done)
-            write_frames(into / f"{name}.extxyz", made)
-            frozen = made
-        _refuse_what_cannot_move(made, config.exploration.ensemble)
+        old = {name: _held(into, campaign.frames / f"{name}.extxyz") for name in ("initial", "test")}
+        test = _grown(start, config, "test", config.test, old["test"], others=[*old["initial"], *taken])
+        initial = taken or old["initial"]
+        if not initial:
+            initial = _grown(start, config, "initial", config.initial, [], others=test)
+        write_frames(into / "test.extxyz", test)
+        write_frames(into / "initial.extxyz", initial)
+        _refuse_what_cannot_move(initial, config.exploration.ensemble)
 
     FRAMES.run(campaign.frames, inputs, make)
     initial, test = read_frames(campaign.initial_frames), read_frames(campaign.test_frames)
@@ -75,16 +78,17 @@ def make_broad_frames(
     """The second frozen test set, drawn without a committee; none of the `others` is in it."""
     config, wanted = campaign.config, campaign.config.test_broad
     assert wanted is not None, "test_broad is not asked for"
+    finished = read_manifest(campaign.broad_frames)  # the test set may have grown since
     inputs = {
         "structure": [frame.id for frame in start],
         "test_broad": Settings(wanted),
-        "others": frames_digest(others),
+        "others": frames_digest(others) if finished is None else finished.inputs["others"],
         "seed": config.seed,
     }
 
     def make(into: Path) -> None:
-        with progress(f"{config.name}-frames", "broad test frames", wanted.frames, "frame") as done:
-            made = _made(start, wanted, seed_for(config.seed, "frames", "broad"), others, done)
+        old = _held(into, campaign.broad_frames / BROAD_FRAMES.outputs[0])
+        made = _grown(start, config, "broad", wanted, old, others=others)
         write_frames(into / BROAD_FRAMES.outputs[0], made)
 
     BROAD_FRAMES.run(campaign.broad_frames, inputs, make)
@@ -109,12 +113,12 @@ def explore_with_committee(
     Args:
         calibration: for expected errors of what is explored; None: none are asked for, or there is none.
     """
-    config = campaign.config
-    if config.exploration.error_bounds is not None and calibration is None:
+    config, exploration = campaign.config, campaign.at(here.number).exploration
+    if exploration.error_bounds is not None and calibration is None:
         warn(f"{here} has no calibration yet: its frames are judged by the committee's disagreement")
-    again = _restarts(here, config.exploration)
+    again = _restarts(here, exploration)
     inputs = {
-        "exploration": Settings(config.exploration),
+        "exploration": Settings(exploration),
         "potential": weights_digest(here.potential),
         "starts": frames_digest(starts),
         "seed": config.seed,
@@ -125,7 +129,7 @@ def explore_with_committee(
         potential=here.potential,
         device=config.training.device,
         starts=tuple(starts),
-        config=config.exploration,
+        config=exploration,
         seed=seed_for(config.seed, "explore", here.number),
         calibration=calibration,
         restarts=tuple(again),
@@ -133,8 +137,10 @@ def explore_with_committee(
     )
 
     def make(into: Path) -> None:
-        steps, engine = config.exploration.n_steps, config.labeling.engine
-        with progress(f"{config.name}-exploration", f"{here}: exploring", steps, "step") as done:
+        engine = config.labeling.engine
+        with progress(
+            f"{config.name}-exploration", f"{here}: exploring", exploration.n_steps, "step"
+        ) as done:
             compute(work, into, done, engine=engine, kind="exploration", campaign=campaign.path)
 
     EXPLORE.run(here.explore, inputs, make)
@@ -157,7 +163,8 @@ def select_frames(
     Args:
         at_most: what the budget leaves; None: as many as the strategy says.
     """
-    left, strategy = _left(here, at_most), here.arm.selection
+    strategy = campaign.strategy(here)
+    left = _left(here, strategy, at_most)
     explored = read_manifest(here.explore)
     assert explored is not None, "exploration comes before selection"
     inputs = {
@@ -201,31 +208,45 @@ def _restarts(here: RoundFolder, exploration: ExplorationConfig) -> list[Frame]:
     return survivable(Exploration.load(here.previous.explore), n, for_fs=length_fs / 10)
 
 
-def _left(here: RoundFolder, at_most: int | None) -> int | None:
+def _left(here: RoundFolder, strategy: Strategy, at_most: int | None) -> int | None:
     """What the budget leaves of a round's labels; None: all. A finished selection had what was left then."""
     made = read_manifest(here.select)
     if made is not None:
         kept = made.inputs.get("at_most")
         return kept if isinstance(kept, int) else None
-    return at_most if at_most is not None and at_most < here.arm.selection.frames_per_round else None
+    return at_most if at_most is not None and at_most < strategy.frames_per_round else None
 
 
-def _made(
+def _held(into: Path, file: Path) -> list[Frame]:
+    """The frames of a stage that grows; none of one that is made anew, in its own folder."""
+    return read_frames(file, check=False) if into != file.parent and file.exists() else []
+
+
+def _grown(
     start: Sequence[Frame],
+    config: CampaignConfig,
+    name: str,
     wanted: FrameSetConfig,
-    seed: int,
-    exclude: Sequence[Frame],
-    done: Callable[[int], None],
+    old: list[Frame],
+    *,
+    others: Sequence[Frame],
 ) -> list[Frame]:
+    """A frame set with what it lacks, drawn with a seed of its own; none of the `others` is in it."""
+    more = wanted.frames - len(old)
+    if more < 1:
+        return old
+    seed = seed_for(config.seed, "frames", name, *([len(old)] if old else []))
     try:
-        return make_frames(
-            start,
-            wanted.frames,
-            wanted.source,
-            seed=seed,
-            exclude=exclude,
-            progress=lambda count, _: done(count),
-        )
+        with progress(f"{config.name}-frames", f"{name} frames", more, "frame") as done:
+            made = make_frames(
+                start,
+                more,
+                wanted.source,
+                seed=seed,
+                exclude=[*old, *others],
+                progress=lambda count, _: done(count),
+            )
+        return [*old, *made]
     except (ValueError, ImportError, OSError) as error:
         raise CampaignError(f"the frames cannot be made: {error}") from error
 

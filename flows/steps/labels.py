@@ -73,7 +73,12 @@ def label_frames(
                 for left in label_in_tasks(asked, campaign, store, spool):
                     done(len(frames) - left)
             _empty(spool, store)
-        _outcomes(store, frames, level).to_csv(into / OUTCOMES_FILE, index=False)
+        made = _outcomes(store, frames, level)
+        if into != folder and (folder / OUTCOMES_FILE).exists():  # it grows, and still says what it said
+            before = read_outcomes(folder / OUTCOMES_FILE)
+            before = before[before["frame_id"].isin(made["frame_id"])]
+            made = pd.concat([before, made[~made["frame_id"].isin(before["frame_id"])]])
+        made.to_csv(into / OUTCOMES_FILE, index=False)
 
     stage.run(folder, inputs, make)
     outcomes = read_outcomes(folder / OUTCOMES_FILE)

@@ -107,7 +107,7 @@ def learn_from_teacher(
         data,
         source,
         model=config.model,
-        rounds=config.training,
+        rounds=campaign.at(0).training,
         elements=elements,
         seed=config.seed,
         counting=partial(progress, f"{config.name}-pretraining", "pretraining", 100, "%", own_bar=True),
@@ -125,7 +125,7 @@ def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Datase
     """Whether the pretrained committee, trained on part of the labels, predicts the others better."""
     config = campaign.config
     learned, held_out = labels.split(max(1, len(labels) // 4), seed=seed_for(config.seed, "guard"))
-    training = config.training.model_copy(update={"validation_fraction": 0.0})
+    training = campaign.at(0).training.model_copy(update={"validation_fraction": 0.0})
     tuning = training.model_copy(update={"learning_rate": pretrained.fine_tuning_rate})
 
     def error(into: Path, description: str, how: TrainingConfig, begin_from: NequIP | None) -> float:

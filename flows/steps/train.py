@@ -70,7 +70,7 @@ def train(
     It begins from the weights of the round before it if `training.warm_start` says so, else from the
     pretrained ones if there are any, else from random ones.
     """
-    config, number, training = campaign.config, here.number, campaign.config.training
+    config, number, training = campaign.config, here.number, campaign.at(here.number).training
     begin_from = None if pretrained is None else pretrained.potential
     if pretrained is not None:
         training = training.model_copy(update={"learning_rate": pretrained.fine_tuning_rate})
@@ -171,7 +171,7 @@ def learned_and_held_out(
     done = Roles.load(here.potential) if is_finished(here.train) else None
     if done is not None:
         return _parted(dataset, set(done.ids("held_out")))
-    fraction, seed = campaign.config.training.validation_fraction, campaign.config.seed
+    fraction, seed = campaign.at(here.number).training.validation_fraction, campaign.config.seed
     n_held_out = round(fraction * len(dataset))
     drawn = seed_for(seed, "split", here.number)
     before = Roles.load(here.previous.potential) if here.number > 0 else None

@@ -18,6 +18,7 @@ from flows.record.rounds import RoundFolder
 from flows.record.subject import subject_line
 from flows.views.agreement import agreement_line
 from flows.views.calibration import calibration_table
+from flows.views.changes import changes_of
 from flows.views.drawings import campaign_drawings, round_drawings
 from flows.views.duration import duration
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
@@ -84,6 +85,7 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         beside={arm.name: round_table(arm.results()) for arm in folder.arms[1:] if arm.results()},
         potential=str(folder.potential.resolve()) if folder.potential.exists() else None,
         card=_card(folder.model_card),
+        changes=changes_of(folder),
     )
     file = into or folder.report
     write_atomically(file, page)

@@ -11,6 +11,7 @@ from flows.record.stages import is_finished, is_started
 from flows.record.subject import subject_line
 from flows.views.agreement import agreement_line
 from flows.views.calibration import calibration_line
+from flows.views.changes import changes_of
 from flows.views.console import print_costs, print_rounds
 from flows.views.disk import disk_line
 from flows.views.forecast import time_left
@@ -46,6 +47,8 @@ def print_status(source: Path) -> None:
         print(f"\narm {arm.name}")
         print_rounds(arm.results())
     print_costs(cost_table(label_costs(folder)))
+    if changed := changes_of(folder):
+        print("\n".join(["\nchanged while it ran", *(f"  {line}" for line in changed)]))
     print()
     if is_finished(folder.potential):
         print(f"potential  {folder.potential}\nreport     {folder.report}")
