@@ -61,6 +61,10 @@ class CampaignLockedError(CampaignError):
     """Another process works on the campaign."""
 
 
+class LabelsAwaitedError(CampaignError):
+    """The campaign stopped until labels that are made elsewhere are imported."""
+
+
 class ReviewAwaitedError(CampaignError):
     """The campaign stopped, as it was asked to, until a person has reviewed a selection."""
 

@@ -17,6 +17,7 @@ from labeling.failure import (
     NotConvergedError,
     RejectedByCheckError,
 )
+from labeling.foreign_level import ForeignLevel
 from labeling.level import LennardJonesLevel, LevelOfTheory, PySCFLevel
 from labeling.periodic_level import PeriodicLevel
 from potential.data.dataset import Label
@@ -54,6 +55,11 @@ def compute(frame: Frame, level: LevelOfTheory, conditions: Conditions) -> Label
             return lennard_jones.compute(frame, level)
         case AseLevel():
             return ase_labeler.compute(frame, level)
+        case ForeignLevel():
+            raise CannotLabelError(
+                f"labels of {level.name!r} are made elsewhere (labeler: none); import them with "
+                f"`alnico labels import STORE FILE --vouch {level.name!r}`"
+            )
 
 
 def attempt(frame: Frame, level: LevelOfTheory, conditions: Conditions | None = None) -> Label | LabelFailure:

@@ -25,15 +25,16 @@ def recorded_level(settings: Any) -> LevelOfTheory:
 
 def differences(one: LevelOfTheory, other: LevelOfTheory) -> list[str]:
     """`["basis was def2-SVP, is now def2-TZVP"]`; empty where they are the same."""
-    return [f"{name} was {was}, is now {now}" for name, was, now in _different(one, other)]
+    return [f"{name} was {was}, is now {now}" for name, was, now in differing_settings(one, other)]
 
 
 def what_differs(found: LevelOfTheory, wanted: LevelOfTheory) -> str:
     """`basis def2-SVP, not def2-TZVP`; "" where they are the same."""
-    return "; ".join(f"{name} {is_}, not {not_}" for name, is_, not_ in _different(found, wanted))
+    return "; ".join(f"{name} {is_}, not {not_}" for name, is_, not_ in differing_settings(found, wanted))
 
 
-def _different(one: LevelOfTheory, other: LevelOfTheory) -> list[tuple[str, str, str]]:
+def differing_settings(one: LevelOfTheory, other: LevelOfTheory) -> list[tuple[str, str, str]]:
+    """Name, value in the one, value in the other; empty where they are the same."""
     if one.key == other.key:
         return []
     if one.labeler != other.labeler:

@@ -6,18 +6,18 @@ owner works at are taken in: a potential learned from two levels at once is wron
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import ase.io
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from labeling.checks import CheckLimits, checked
+from labeling.differences import differing_settings, recorded_level, what_differs
 from labeling.failure import RejectedByCheckError
-from labeling.level import LevelOfTheory
-from labeling.recorded import RECORDED
+from labeling.level import LevelOfTheory, settings
 from labeling.rows import LABELLED
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
@@ -26,8 +26,6 @@ from potential.data.from_ase import user_info
 from potential.data.json_text import decode_json
 from potential.data.stress import full_stress
 from potential.data.structure_files import UNITS, write_frames
-
-LEVELS: TypeAdapter[LevelOfTheory] = TypeAdapter(LevelOfTheory)
 
 
 def export_labels(store: LabelStore, path: Path, level_key: str | None = None) -> int:
@@ -50,8 +48,13 @@ def read_labels(path: Path) -> list[LabelledFrame]:
     return [_labelled(atoms, f"{path}, structure {i}") for i, atoms in enumerate(found)]
 
 
-def import_labels(store: LabelStore, path: Path, level_key: str) -> int:
+def import_labels(
+    store: LabelStore, path: Path, level_key: str, *, level: LevelOfTheory | None = None
+) -> int:
     """Take the labels of a file into the store; all of them or, on an error, none.
+
+    Args:
+        level: that of `level_key`, to say how another differs; None: the store's labels tell.
 
     Returns:
         How many are new.
@@ -62,9 +65,11 @@ def import_labels(store: LabelStore, path: Path, level_key: str) -> int:
     items = read_labels(path)
     for i, item in enumerate(items):
         if item.label.level_key != level_key:
+            wanted = level or known_level(store, level_key)
             raise ValueError(
-                f"{path}, structure {i}: its label was made at {describe(item.label)}, not at {level_key}; "
-                "labels of two levels of theory do not mix, import it into a store of its own"
+                f"{path}, structure {i}: its label was made at {describe(item.label)}, not at "
+                f"{level_key if wanted is None else wanted.name}{_how(item.label, wanted)}; labels of two "
+                "levels of theory do not mix, import it into a store of its own"
             )
         _refuse_if_unsound(item, f"{path}, structure {i}")
     return store.add_all(items)
@@ -88,6 +93,44 @@ def name_of(store: LabelStore, level_key: str) -> str:
     """`PBE/def2-SVP (f2c1ba42e2e1)` for a level of a store; its key where no label tells more."""
     first = next(store.rows(level_key, LABELLED), None)
     return level_key if first is None else describe(first.label)
+
+
+def known_level(store: LabelStore, level_key: str) -> LevelOfTheory | None:
+    """A level of theory as the store's labels of it tell; None where they tell nothing."""
+    first = next(store.rows(level_key, LABELLED), None)
+    try:
+        return None if first is None else level_of(first.label)
+    except ValidationError:
+        return None
+
+
+def names_apart(store: LabelStore, level_keys: Iterable[str]) -> list[str]:
+    """`PBE/def2-SVP, grid_level 3 (f2c1ba42e2e1)`: names, with the settings that not all of them share."""
+    levels = {key: known_level(store, key) for key in level_keys}
+    told = {key: level for key, level in levels.items() if level is not None}
+    return [f"{told[key].name}{_own(told, key)} ({key})" if key in told else key for key in levels]
+
+
+def _own(levels: Mapping[str, LevelOfTheory], key: str) -> str:
+    """What tells a level from those of the same name."""
+    mine = levels[key]
+    names = [
+        name
+        for other in levels.values()
+        if other.name == mine.name
+        for name, _, _ in differing_settings(mine, other)
+    ]
+    return "".join(f", {name} {settings(mine).get(name)}" for name in dict.fromkeys(names))
+
+
+def _how(label: Label, wanted: LevelOfTheory | None) -> str:
+    try:
+        found = level_of(label)
+    except ValidationError:
+        found = None
+    if found is None or wanted is None or not (different := what_differs(found, wanted)):
+        return ""
+    return f" ({different})"
 
 
 def _refuse_if_unsound(item: LabelledFrame, what: str) -> None:
@@ -131,5 +174,5 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
 
 
 def _level(provenance: Mapping[str, Any]) -> LevelOfTheory | None:
-    settings = provenance.get("level")
-    return None if settings is None else LEVELS.validate_python(settings, context=RECORDED)
+    told = provenance.get("level")
+    return None if told is None else recorded_level(told)

@@ -18,6 +18,7 @@ FailureKind = Literal[
     "out_of_memory",
     "crashed",
     "error",
+    "not_made",
 ]
 
 ADVICE: dict[FailureKind, str] = {
@@ -35,6 +36,8 @@ ADVICE: dict[FailureKind, str] = {
     "basis.",
     "crashed": "The process that computed the label died (killed from outside, or a fault in compiled code); "
     "if the system ran short of memory, run fewer workers.",
+    "not_made": "It was to be labelled elsewhere and was not; `alnico labels import` takes its label when it "
+    "comes.",
     "error": "The labeler raised an error that nobody foresaw; the message holds its last lines.",
 }
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from labeling import pyscf_support
 from labeling.abilities import Abilities
 from labeling.ase_level import AseLevel
+from labeling.foreign_level import ForeignLevel
 from labeling.level_key import level_key
 from labeling.periodic_level import PeriodicLevel
 from labeling.pyscf_names import check_texts
@@ -191,7 +192,7 @@ class LennardJonesLevel(Config):
 
 
 LevelOfTheory = Annotated[
-    PySCFLevel | PeriodicLevel | LennardJonesLevel | AseLevel, Field(discriminator="labeler")
+    PySCFLevel | PeriodicLevel | LennardJonesLevel | AseLevel | ForeignLevel, Field(discriminator="labeler")
 ]
 
 

@@ -27,6 +27,7 @@ from flows.campaign.stopping import judge, labels_affordable, seconds_per_label
 from flows.engine.events import announce
 from flows.engine.log_file import log_file
 from flows.engine.prefect_runs import page_of_run, take_over
+from flows.errors import LabelsAwaitedError
 from flows.interrupts import interrupts
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
@@ -124,6 +125,9 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
                 announce("ended", config.name, why=ending(folder))
             else:
                 pause(folder, tracker=tracker)
+        except LabelsAwaitedError:
+            pause(folder, tracker=tracker)
+            raise
         except (KeyboardInterrupt, TerminationSignal):
             tracker.log_stop("KILLED")
             raise

@@ -1,7 +1,7 @@
 """The command line `alnico`. Heavy imports wait until a command needs them, so that help is quick.
 
 Exit codes: 0 done, 1 the campaign or command failed, 2 wrong usage or configuration, 3 a campaign waits for
-a review, 130 interrupted.
+a review or for labels from elsewhere, 130 interrupted.
 What is said of errors is in `flows.cli.border`.
 """
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows.errors import CampaignError, ConfigError, ReviewAwaitedError
+from flows.errors import CampaignError, ConfigError, LabelsAwaitedError, ReviewAwaitedError
 from potential.data.notes import UnreadableStructureError
 from potential.data.tables import DamagedTableError
 
@@ -67,7 +67,7 @@ def end_with(error: Exception, tokens: Sequence[str], *, debug: bool = False) ->
         print(_shareable("".join(traceback.format_exception(error))), file=sys.stderr)
     if isinstance(error, ConfigError):
         return _tell(str(error), WRONG_USAGE)
-    if isinstance(error, ReviewAwaitedError):
+    if isinstance(error, ReviewAwaitedError | LabelsAwaitedError):
         return _tell(str(error), AWAITED)
     said = str(error) if isinstance(error, CampaignError) else explanation(error)
     if said is not None:

@@ -22,6 +22,7 @@ from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import FromTeacher
 from flows.views.duration import duration
 from flows.views.forecast import Left, Pace, left
+from labeling.foreign_level import ForeignLevel
 from labeling.location import is_url
 from labeling.store import is_there
 from potential.data.dataset import Dataset, Label, LabelledFrame
@@ -64,9 +65,7 @@ def check_campaign(source: Path) -> None:
     _check_store(folder)
     print("settings, structure, spin, device, engine and store are sound", flush=True)
     largest = max(frames, key=len)
-    outcome = label_once(config, largest, folder.path)
-    pace_label = float(outcome.label.provenance.get("seconds", outcome.seconds))
-    print(f"one label             {duration(pace_label)} of computing ({largest.formula})", flush=True)
+    pace_label, at_once = _try_label(config, largest, folder.path)
     trial = _try_model(config, largest)
     print(f"one gradient step     {1000 * trial.step_s:.0f} ms ({config.training.batch_size} frames)")
     replicas = config.exploration.n_replicas
@@ -78,14 +77,25 @@ def check_campaign(source: Path) -> None:
     )
     found = left(folder, pace)
     taught = _teaching(folder, frames, trial)
-    _print_times(found, taught, outcome.at_once)
-    memory_GB = _memory(outcome.at_once)
+    _print_times(found, taught, at_once)
+    memory_GB = _memory(at_once)
     disk_GB = _disk(config, found, len(largest), trial.parameters)
     print(
         f"memory                about {memory_GB:.1f} GB, of which a label process may take all it is given:"
     )
     print(f"                      {config.labeling.memory_GB:g} GB each at most (labeling.memory_GB)")
     print(f"disk                  about {disk_GB:.2g} GB in {folder.path}")
+
+
+def _try_label(config: CampaignConfig, frame: Frame, folder: Path) -> tuple[float, int]:
+    """Seconds of computing of a label, and how many are computed at once."""
+    if isinstance(config.level, ForeignLevel):
+        print("labels                are made elsewhere, and imported")
+        return 0.0, 1
+    outcome = label_once(config, frame, folder)
+    seconds = float(outcome.label.provenance.get("seconds", outcome.seconds))
+    print(f"one label             {duration(seconds)} of computing ({frame.formula})", flush=True)
+    return seconds, outcome.at_once
 
 
 def _check_store(folder: CampaignFolder) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 from flows.cli.open_store import open_location, take_in
 from flows.cli.reading import reading
-from flows.errors import CampaignError
+from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.subject import refuse_strangers
 from flows.settings.yaml_file import load_level
+from labeling.foreign_level import ForeignLevel
 from labeling.level import LevelOfTheory, PySCFLevel
 from labeling.spool import Spool
 from labeling.store import LabelStore
@@ -64,6 +65,8 @@ def label_file(
     else:
         with reading("level of theory"):
             level = PySCFLevel(**given)
+    if isinstance(level, ForeignLevel):
+        raise ConfigError("alnico label", [f"labels of {level.name!r} are made elsewhere (labeler: none)"])
     with reading(structures):
         frames = read_frames(structures, charge=charge, spin=spin)
         for frame in frames:

@@ -11,7 +11,7 @@ from flows.errors import CampaignError, ConfigError
 from flows.views.duration import duration
 from labeling.agreement import agreement
 from labeling.cost import STAGES
-from labeling.exchange import export_labels, import_labels, name_of, read_labels
+from labeling.exchange import export_labels, import_labels, names_apart, read_labels
 from labeling.location import without_passwords
 from labeling.statistics import LevelStatistics, statistics
 from labeling.store import LabelStore
@@ -44,7 +44,7 @@ def _only_level(store: LabelStore, source: Path | str, asked: str | None) -> str
     found = [key for key in store.levels() if key.startswith(asked or "")]
     if len(found) == 1 or (asked is None and not found):
         return found[0] if found else None
-    there = ", ".join(name_of(store, key) for key in store.levels()) or "none"
+    there = "; ".join(names_apart(store, store.levels())) or "none"
     problem = "labels of several levels of theory do not mix" if asked is None else f"--level {asked!r}"
     raise ConfigError(source, [f"{problem}; write --level and the first digits of one of: {there}"])
 
@@ -66,20 +66,23 @@ def import_from(source: Path | str, file: Path, *, any_composition: bool = False
         with reading(file):
             keys = set(store.levels()) or {i.label.level_key for i in read_labels(file)}
         if len(keys) != 1:
-            raise ConfigError(source, [f"labels of {len(keys)} levels, {sorted(keys)}; give a campaign"])
+            there = "; ".join(names_apart(store, sorted(keys)))
+            raise ConfigError(source, [f"labels of {len(keys)} levels of theory; give a campaign: {there}"])
         (level_key,) = keys
+        level = None
     else:
         from flows.record.folder import CampaignFolder
         from flows.record.subject import refuse_strangers
 
         folder = CampaignFolder.open(Path(source))
-        store, level_key = open_location(folder.label_store), folder.config.level.key
+        level = folder.config.level
+        store, level_key = open_location(folder.label_store), level.key
         if not any_composition:
             with reading(file):
                 frames = [item.frame for item in read_labels(file)]
             refuse_strangers(folder, frames)
     with reading(file):
-        new = import_labels(store, file, level_key)
+        new = import_labels(store, file, level_key, level=level)
     print(f"{new} new labels; labels that were there already are kept")
 
 

@@ -74,16 +74,48 @@ def labels_export(
 @labels.command(name="import")
 def labels_import(
     source: Stored,
-    file: File,
+    file: Annotated[Path, Parameter(help="what `labels export` wrote; with --vouch any labelled structures")],
     *,
     any_composition: Annotated[
         bool, Parameter(help="into a campaign: take what it is not about, too", negative=())
     ] = False,
+    vouch: Annotated[
+        str | None,
+        Parameter(help="the labels are another program's, and of this level of theory, on your word"),
+    ] = None,
+    energy: Annotated[str, Parameter(help="with --vouch: the file's name for the energy")] = "energy",
+    forces: Annotated[str, Parameter(help="its name for the forces")] = "forces",
+    stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
+    charge: Annotated[int | None, Parameter(help="of all structures; default: what the file says")] = None,
+    spin: Annotated[int | None, Parameter(help="unpaired electrons of all structures")] = None,
+    unchecked: Annotated[
+        bool, Parameter(help="with --vouch: take labels that fail a check", negative=())
+    ] = False,
+    rest_failed: Annotated[
+        bool, Parameter(help="give up the frames in to_label.extxyz that have no label", negative=())
+    ] = False,
 ) -> None:
     """Take in the labels of a file; those of another level, composition or charge are refused."""
-    from flows.cli.labels import import_from
+    if vouch is None:
+        from flows.cli.labels import import_from
 
-    import_from(source, file, any_composition=any_composition)
+        import_from(source, file, any_composition=any_composition)
+        return
+    from flows.cli.foreign import import_vouched
+    from potential.data.label_keys import LabelKeys
+
+    keys = LabelKeys(energy=energy, forces=forces, stress=stress)
+    import_vouched(
+        source,
+        file,
+        vouch,
+        keys=keys,
+        charge=charge,
+        spin=spin,
+        unchecked=unchecked,
+        any_composition=any_composition,
+        rest_failed=rest_failed,
+    )
 
 
 @labels.command(name="verify")

@@ -70,7 +70,7 @@ def finish_moving(folder: CampaignFolder, begun_anew: int) -> None:
         folder.guard,
         folder.potential,
         folder.report,
-        folder.path / "figures",
+        folder.figures,
         folder.tracking,
     ]
     for moving in sorted(folder.earlier.glob(f"*{MOVING}")):

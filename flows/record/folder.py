@@ -80,6 +80,11 @@ class CampaignFolder:
         return self.config.labeling.store or self.path / "labels.db"
 
     @property
+    def to_label(self) -> Path:
+        """The frames that wait for labels from elsewhere; there while the campaign does."""
+        return self.path / "to_label.extxyz"
+
+    @property
     def tracking(self) -> Path:
         """Where in MLflow the campaign is."""
         return self.path / "tracking.json"

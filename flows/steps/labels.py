@@ -13,6 +13,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.rounds import OUTCOMES_FILE, read_outcomes
 from flows.record.stages import Stage, is_finished
 from flows.steps.confirming import expectations
+from flows.steps.elsewhere import await_labels
 from flows.steps.explore import frames_digest
 from flows.steps.label_tasks import label_in_tasks
 from flows.views.console import say
@@ -61,6 +62,9 @@ def label_frames(
         "level": settings(level),
         "frames": frames_digest(frames),
     }
+
+    if not is_finished(folder) or stage.grows:
+        await_labels(campaign, frames, store)
 
     def make(into: Path) -> None:
         missing = [frame for frame in frames if not _known(store, frame, level)]

@@ -19,6 +19,7 @@ from flows.views.label_costs import cost_table, label_costs
 from flows.views.pretraining import pretraining_line
 from flows.views.summary import champion_line
 from labeling.store import LabelStore, is_there
+from potential.data.structure_files import read_frames
 
 
 def print_status(source: Path) -> None:
@@ -67,6 +68,9 @@ def state_of(folder: CampaignFolder) -> str:
         return "finished"
     if waiting := awaited(folder):
         return waits(folder, waiting)
+    if folder.to_label.exists():
+        frames = read_frames(folder.to_label, check=False)
+        return f"waits for labels of {len(frames)} frames from elsewhere, in {folder.to_label}"
     begun = " (half done)" if path is not None and is_started(path) else ""
     return f"stopped before: {stage}{begun}; `alnico run` goes on from there"
 

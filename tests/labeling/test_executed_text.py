@@ -15,7 +15,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from labeling.exchange import LEVELS, describe, import_labels
+from labeling.differences import LEVELS
+from labeling.exchange import describe, import_labels
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel, LevelOfTheory
 from labeling.recorded import RECORDED
