@@ -35,6 +35,8 @@ from potential.calibration.pairs import Pairs
 from potential.calibration.scores import score_calibration
 from potential.evaluation import Evaluation
 from potential.metrics import BASIC, METRICS, SPEARMAN, intervals
+from tests.support import lj_campaign
+from tests.support.once import made_once
 
 CONFIG = CampaignConfig.model_validate(
     {
@@ -262,19 +264,23 @@ def campaign_config() -> CampaignConfig:
 @pytest.fixture(scope="session")
 def reported_campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished campaign with its report; shared between tests, so only for reading."""
-    folder = build_campaign(tmp_path_factory.mktemp("campaigns") / "ethanol")
-    write_report(CampaignFolder.open(folder))
-    return folder
+
+    def make(folder: Path) -> None:
+        write_report(CampaignFolder.open(build_campaign(folder / "ethanol")))
+
+    return made_once(tmp_path_factory, "reported", make) / "ethanol"
 
 
 @pytest.fixture(scope="session")
-def _begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = build_campaign(
-        tmp_path_factory.mktemp("campaigns") / "ethanol", finished_rounds=1, potential=False
-    )
-    campaign_drawings(CampaignFolder.open(folder))
-    round_drawings(CampaignFolder.open(folder).round(0))
-    return folder
+def begun_campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same killed after round 0: no later round, no potential, no report; only for reading."""
+
+    def make(folder: Path) -> None:
+        campaign = CampaignFolder.open(build_campaign(folder / "ethanol", finished_rounds=1, potential=False))
+        campaign_drawings(campaign)
+        round_drawings(campaign.round(0))
+
+    return made_once(tmp_path_factory, "begun", make) / "ethanol"
 
 
 @pytest.fixture
@@ -286,9 +292,9 @@ def finished_campaign(reported_campaign: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def first_round_only(_begun: Path, tmp_path: Path) -> Path:
-    """Killed after round 0: no later round, no potential, no report."""
-    return shutil.copytree(_begun, tmp_path / "campaigns" / "ethanol")
+def first_round_only(begun_campaign: Path, tmp_path: Path) -> Path:
+    """A copy of the one that was killed, to be changed."""
+    return shutil.copytree(begun_campaign, tmp_path / "campaigns" / "ethanol")
 
 
 @pytest.fixture(scope="session")
@@ -296,9 +302,10 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables, which take seconds to create."""
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+    def make(folder: Path) -> None:
+        MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+
+    return made_once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 @pytest.fixture(scope="module")
@@ -310,35 +317,17 @@ def one_mlflow_store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path
         yield uri
 
 
-LJ_EXAMPLE = Path(__file__).parents[2] / "examples" / "lj_cluster.yaml"
-TINY = {
-    "rounds": 1,
-    "initial": {"frames": 6, "source": {"method": "displacement", "std_A": 0.15}},
-    "test": {"frames": 4, "source": {"method": "displacement", "std_A": 0.15}},
-    "model": {
-        "r_max": 8.0,
-        "num_layers": 1,
-        "l_max": 1,
-        "num_features": 4,
-        "radial_mlp_width": 8,
-        "committee_size": 2,
-    },
-    "training": {"max_epochs": 12, "checkpoint_every_epochs": 2},
-}
+@pytest.fixture(scope="session")
+def write_lj_campaign() -> Callable[..., Path]:
+    return lj_campaign.write_lj_campaign
 
 
 @pytest.fixture(scope="session")
-def write_lj_campaign() -> Callable[..., Path]:
-    return _write_lj_campaign
-
-
-def _write_lj_campaign(folder: Path, **changes: object) -> Path:
-    """The Lennard-Jones example, made smaller still, as `folder`/lj.yaml; its campaign goes beside it."""
-    content = yaml.safe_load(LJ_EXAMPLE.read_text()) | TINY | {"name": "lj", "folder": "campaigns"} | changes
-    content["structure"] = {"files": str(LJ_EXAMPLE.parent / "argon7.xyz")}
-    path = folder / "lj.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path
+def whole_campaign(tmp_path_factory: pytest.TempPathFactory, prefect_url: str, empty_store: Path) -> Path:
+    """The folder of lj.yaml, whose campaign has run to its end; only for reading, without its lock."""
+    return made_once(
+        tmp_path_factory, "whole", lambda folder: lj_campaign.run_whole_campaign(folder, empty_store)
+    )
 
 
 @pytest.fixture(scope="session")

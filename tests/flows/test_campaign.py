@@ -9,7 +9,6 @@ import ase.io
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from flows.cli.app import run_command
 from flows.errors import CampaignError, StageChangedError
@@ -20,12 +19,12 @@ from flows.views.summary import measured, round_table
 from labeling.store import LabelStore
 from potential.calculator import Potential
 from potential.data.dataset import Dataset
-from potential.data.frame import Frame
 from potential.data.structure_files import read_frames, write_frames
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
 from potential.metrics import FORCE_MAE
 from potential.package import load_potential
+from tests.support.lj_campaign import change, copy_of, squeezed, told
 
 Writer = Callable[..., Path]
 
@@ -33,29 +32,8 @@ pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 
 
 @pytest.fixture(scope="module")
-def yaml_file(tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Writer) -> Path:
-    """Initial frames from a file, of which one cannot be labelled."""
-    folder = tmp_path_factory.mktemp("lj")
-    good = load_config(write_lj_campaign(folder)).structure.frames()[0]
-    frames = [good.moved(good.positions * scale) for scale in (0.98, 0.99, 1.0, 1.01, 1.02)]
-    write_frames(folder / "mine.extxyz", [*frames, squeezed(good, 1.6)])
-    source = {"method": "file", "path": "mine.extxyz"}
-    broad = {"frames": 3, "source": {"method": "displacement", "std_A": 0.3}}
-    return write_lj_campaign(folder, initial={"frames": 6, "source": source}, test_broad=broad)
-
-
-@pytest.fixture(scope="module")
-def finished(yaml_file: Path, prefect_url: str) -> CampaignFolder:
-    from flows.campaign.loop import run_campaign
-
-    return run_campaign(yaml_file)
-
-
-def squeezed(frame: Frame, distance_A: float) -> Frame:
-    """Two atoms so near that argon's covalent radius allows it, and the Lennard-Jones wall does not."""
-    positions = frame.positions.copy()
-    positions[0] = positions[1] + [distance_A, 0.0, 0.0]
-    return frame.moved(positions, origin={"squeezed": 1})
+def finished(whole_campaign: Path) -> CampaignFolder:
+    return CampaignFolder.open(whole_campaign / "campaigns" / "lj")
 
 
 def label_ids(folder: CampaignFolder) -> set[str]:
@@ -171,35 +149,33 @@ def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
     assert atoms.calc.results["force_disagreement"].shape == (7,)
 
 
-def test_prefect_shows_runs_that_a_person_recognises(finished: CampaignFolder):
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        flow_runs = [run for run in client.read_flow_runs() if run.name == "lj"]
-        task_runs = [run for run in client.read_task_runs() if run.flow_run_id == flow_runs[-1].id]
-    assert all(run.state.is_completed() for run in flow_runs)
-    names = [run.name for run in task_runs]
-    for name in ("make initial and test frames", "train round 0", "evaluate round 1", "explore round 0"):
-        assert name in names
-    labels = [run for run in task_runs if run.name.startswith("label Ar7 ")]
+def test_prefect_shows_runs_that_a_person_recognises(finished: CampaignFolder, whole_campaign: Path):
+    tasks = [task for step in told(whole_campaign).steps for task in step.tasks]
+    names = {task.name for task in tasks}
+    assert {
+        "make initial and test frames",
+        "train round 0",
+        "evaluate round 1",
+        "explore round 0",
+    } <= names
+    labels = [task for task in tasks if task.name.startswith("label Ar7 ")]
     assert len(labels) == len(label_ids(finished)) + 1
-    assert [run.state_name for run in labels].count("No label") == 1
-    assert not any(run.tags for run in labels)  # for each the server would be asked for a slot
+    assert [task.state for task in labels].count("No label") == 1
+    assert not any(task.tags for task in labels)  # for each the server would be asked for a slot
 
 
-def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
+@pytest.mark.slow
+def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, whole_campaign: Path, tmp_path: Path):
+    """In test_old_campaign.py a campaign of an older version does so, too."""
     from flows.campaign.loop import run_campaign
 
-    shutil.copytree(finished.path, tmp_path / "campaigns" / "lj")
-    content = yaml.safe_load(yaml_file.read_text())
+    path = copy_of(whole_campaign, tmp_path)
     # how labels are computed may change, too
-    content |= {"rounds": 2, "labeling": {"workers": 1, "timeout_s": 100.0}}
-    content["initial"]["source"]["path"] = str(yaml_file.parent / "mine.extxyz")
-    (tmp_path / "more.yaml").write_text(yaml.safe_dump(content))
-    folder = CampaignFolder.open(tmp_path / "more.yaml")
+    change(path, rounds=2, labeling={"workers": 1, "timeout_s": 100.0})
+    folder = CampaignFolder.open(path)
     before = {path: path.stat().st_mtime_ns for path in folder.path.glob("rounds/*/*/*")}
     labelled = label_ids(folder)
-    run_campaign(tmp_path / "more.yaml")
+    run_campaign(path)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     results = folder.results()
     assert [result.round for result in results] == [0, 1, 2]
@@ -211,18 +187,16 @@ def test_more_rounds_go_on_from_what_is_there(finished: CampaignFolder, tmp_path
 
 @pytest.mark.slow
 def test_two_arms_share_start_and_store_and_keep_their_rounds_apart(
-    finished: CampaignFolder, tmp_path: Path, yaml_file: Path, capsys: pytest.CaptureFixture[str]
+    whole_campaign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     """An arm may be added to a finished campaign; what is there is not touched."""
     from flows.campaign.loop import run_campaign
 
-    shutil.copytree(finished.path, tmp_path / "campaigns" / "lj")
-    content = yaml.safe_load(yaml_file.read_text()) | {"arms": {"wary": {"frames_per_round": 2}}}
-    content["initial"]["source"]["path"] = str(yaml_file.parent / "mine.extxyz")
-    (tmp_path / "arms.yaml").write_text(yaml.safe_dump(content))
-    folder = CampaignFolder.open(tmp_path / "arms.yaml")
+    path = copy_of(whole_campaign, tmp_path)
+    change(path, arms={"wary": {"frames_per_round": 2}})
+    folder = CampaignFolder.open(path)
     before = {path: path.stat().st_mtime_ns for path in folder.path.glob("rounds/*/*/*")}
-    run_campaign(tmp_path / "arms.yaml")
+    run_campaign(path)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     active, wary = folder.arms
     assert not (wary.rounds / "00" / "train").exists()
@@ -252,15 +226,13 @@ def test_two_arms_share_start_and_store_and_keep_their_rounds_apart(
     assert "arm wary" in capsys.readouterr().out
 
 
-def test_a_changed_setting_is_refused(finished: CampaignFolder, tmp_path: Path, yaml_file: Path):
+def test_a_changed_setting_is_refused(whole_campaign: Path, tmp_path: Path):
     from flows.campaign.loop import run_campaign
 
-    (tmp_path / "campaigns").symlink_to(finished.path.parent)
-    changed = yaml.safe_load(yaml_file.read_text()) | {"seed": 5}
-    changed["initial"]["source"]["path"] = str(yaml_file.parent / "mine.extxyz")
-    (tmp_path / "changed.yaml").write_text(yaml.safe_dump(changed))
+    path = copy_of(whole_campaign, tmp_path)
+    change(path, seed=5)
     with pytest.raises(StageChangedError, match="seed: was 1, is now 5"):
-        run_campaign(tmp_path / "changed.yaml")
+        run_campaign(path)
 
 
 def test_a_label_that_fails_is_recorded_with_its_reason(finished: CampaignFolder):

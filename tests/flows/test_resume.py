@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 
+from flows.cli.app import run_command
 from flows.record.folder import CampaignFolder
 from flows.record.lock import is_locked
 from flows.record.stages import is_finished, is_started
@@ -119,14 +120,14 @@ def runs(
     return Runs(config, prefect_url)
 
 
-def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(runs: Runs):
+def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(
+    runs: Runs, capsys: pytest.CaptureFixture[str]
+):
     folder, first = runs.folder, runs.folder.round(0)
 
     def second_run_is_refused() -> None:
-        second = runs.start()
-        output, _ = second.communicate(timeout=60)
-        assert second.returncode == 1
-        assert f"{folder.path} is in use by process" in output
+        assert run_command(["run", str(runs.yaml_file)]) == 1
+        assert f"{folder.path} is in use by process" in capsys.readouterr().err
 
     code, _ = runs.stop_when(
         lambda: runs.computed().total() >= 5, signal.SIGKILL, meanwhile=second_run_is_refused

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from prefect import State
@@ -23,11 +22,11 @@ from flows.errors import ConfigError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
-from flows.record.stages import is_finished
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
 from potential.data.structure_files import read_frames
+from tests.support.lj_campaign import change, copy_of, told, write_whole_campaign
 
 Writer = Callable[..., Path]
 
@@ -57,43 +56,25 @@ def step_in(folder: Path, rounds_per_run: int = 1) -> State[Any]:
         return state
 
 
-@pytest.fixture(scope="module")
-def stepped(
-    tmp_path_factory: pytest.TempPathFactory, write_lj_campaign: Writer, prefect_url: str
-) -> tuple[Path, list[State[Any]]]:
-    """A campaign of two rounds, run one at a time, and what each of three runs said; shared, to be read."""
-    folder = tmp_path_factory.mktemp("stepped")
-    path = write_lj_campaign(folder)
-    states = [step_in(folder)]
-    campaign = CampaignFolder.open(path)
-    assert status_in_mlflow(campaign) == "SCHEDULED"
-    assert [result.round for result in campaign.results()] == [0]
-    assert is_finished(campaign.round(0).label)
-    assert not campaign.round(1).path.exists()
-    assert not campaign.potential.exists()
-    assert campaign.report.exists()
-    states += [step_in(folder), step_in(folder)]
-    assert status_in_mlflow(campaign) == "FINISHED"
-    return folder, states
-
-
-def status_in_mlflow(campaign: CampaignFolder) -> str:
-    from mlflow import MlflowClient
-
-    record = json.loads(campaign.tracking.read_text())
-    run = MlflowClient(tracking_uri=record["tracking_uri"]).get_run(record["run_ids"]["campaign"])
-    return str(run.info.status)
-
-
-def test_each_run_says_how_far_the_campaign_is(stepped: tuple[Path, list[State[Any]]]) -> None:
-    first, second, third = stepped[1]
-    assert [state.type for state in stepped[1]] == ["COMPLETED"] * 3
-    assert str(first.message).startswith("1 of 2 rounds are done. The next run goes on.")
-    assert str(second.message).startswith("2 of 2 rounds are done. It has ended. The force error")
+def test_each_run_says_how_far_the_campaign_is(whole_campaign: Path) -> None:
+    first, second, third = told(whole_campaign).steps
+    assert {step.type for step in (first, second, third)} == {"COMPLETED"}
+    assert first.message.startswith("1 of 2 rounds are done. The next run goes on.")
+    assert second.message.startswith("2 of 2 rounds are done. It has ended. The force error")
     assert (third.name, third.message) == (
         NOTHING_TO_DO,
         "The campaign has ended: round 1, its last, is done.",
     )
+    assert [step.mlflow for step in (first, second, third)] == ["SCHEDULED", "FINISHED", "FINISHED"]
+
+
+def test_a_run_leaves_its_round_and_the_report(whole_campaign: Path) -> None:
+    first, second, third = told(whole_campaign).steps
+    assert {"rounds/00/result.json", "rounds/00/label/manifest.json", "report.html"} <= set(first.files)
+    assert not [file for file in first.files if file.startswith(("rounds/01", "potential"))]
+    assert "potential/manifest.json" in second.files
+    assert third.files == second.files
+    assert third.tasks == ()
 
 
 def files_of(campaign: CampaignFolder) -> set[Path]:
@@ -102,23 +83,25 @@ def files_of(campaign: CampaignFolder) -> set[Path]:
     return {path for path in files if path.parts[0] != campaign.logs.name}
 
 
-def test_each_run_leaves_its_log(stepped: tuple[Path, list[State[Any]]]) -> None:
-    first, second = sorted(CampaignFolder.open(stepped[0] / "lj.yaml").logs.glob("*.log"))
-    assert "round 0: 6 labels" in first.read_text()
+def test_each_run_leaves_its_log(whole_campaign: Path) -> None:
+    first, second = sorted(CampaignFolder.open(whole_campaign / "lj.yaml").logs.glob("*.log"))
+    assert "round 0: 5 labels" in first.read_text()
     assert "Finished in state Completed" in first.read_text()
     assert "round 1: " in second.read_text()
 
 
 def test_the_champion_is_what_its_card_says_or_not(
-    stepped: tuple[Path, list[State[Any]]], tmp_path: Path, prefect_url: str
+    whole_campaign: Path, tmp_path: Path, prefect_url: str
 ) -> None:
-    folder, campaign = copy_of(stepped[0], tmp_path)
+    path = copy_of(whole_campaign, tmp_path)
+    folder, campaign = path.parent, CampaignFolder.open(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         same = champion_check("lj.yaml", return_state=True)
         store, level = LabelStore(campaign.label_store), campaign.config.level
         assert isinstance(level, LennardJonesLevel)
         (start,) = campaign.config.structure.frames()
+        start = start.moved(1.03 * start.positions)
         store.add(start, compute(start, level))  # another campaign's, in a store that they share
         more = champion_check("lj.yaml", return_state=True)
         card = json.loads(campaign.model_card.read_text())
@@ -139,12 +122,10 @@ def n_unseen(state: State[Any]) -> int:
 
 
 @pytest.mark.slow
-def test_round_by_round_leaves_what_one_run_leaves(
-    stepped: tuple[Path, list[State[Any]]], tmp_path: Path, write_lj_campaign: Writer
-) -> None:
-    whole = CampaignFolder.open(write_lj_campaign(tmp_path))
+def test_round_by_round_leaves_what_one_run_leaves(whole_campaign: Path, tmp_path: Path) -> None:
+    whole = CampaignFolder.open(write_whole_campaign(tmp_path))
     assert "2 of 2 rounds are done. It has ended." in str(step_in(tmp_path, 5).message)
-    by_steps = CampaignFolder.open(stepped[0] / "lj.yaml")
+    by_steps = CampaignFolder.open(whole_campaign / "lj.yaml")
     assert files_of(whole) == files_of(by_steps)
     for number in (0, 1):
         mine, theirs = whole.round(number).potential, by_steps.round(number).potential
@@ -163,11 +144,11 @@ def test_round_by_round_leaves_what_one_run_leaves(
 
 
 def test_nothing_to_do_is_said_before_torch_is_imported(
-    stepped: tuple[Path, list[State[Any]]], prefect_url: str
+    whole_campaign: Path, tmp_path: Path, prefect_url: str
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", NO_TORCH],
-        cwd=stepped[0],
+        cwd=copy_of(whole_campaign, tmp_path).parent,
         env={**os.environ, "PREFECT_API_URL": prefect_url},
         capture_output=True,
         text=True,
@@ -178,20 +159,21 @@ def test_nothing_to_do_is_said_before_torch_is_imported(
     assert last == "Nothing to do | The campaign has ended: round 1, its last, is done. | []"
 
 
-def test_a_second_run_ends_as_busy(stepped: tuple[Path, list[State[Any]]]) -> None:
-    folder = CampaignFolder.open(stepped[0] / "lj.yaml").path
+def test_a_second_run_ends_as_busy(whole_campaign: Path, tmp_path: Path) -> None:
+    path = copy_of(whole_campaign, tmp_path)
+    folder = CampaignFolder.open(path).path
     command = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         try:
             assert other.stdout is not None
             assert other.stdout.readline() == "held\n"
-            state = step_in(stepped[0])
+            state = step_in(path.parent)
         finally:
             other.kill()
     assert state.is_completed()
     assert state.name == BUSY
     assert f"is in use by process {other.pid}" in str(state.message)
-    assert step_in(stepped[0]).name == NOTHING_TO_DO
+    assert step_in(path.parent).name == NOTHING_TO_DO
 
 
 @pytest.mark.parametrize("campaign", ["../lj.yaml", "/etc/hostname", "a/../../lj.yaml"])
@@ -223,15 +205,15 @@ def test_no_parameter_leads_out_of_the_working_folder(parts: list[str]) -> None:
 
 
 def more_rounds(folder: Path, campaign: CampaignFolder) -> None:
-    change(folder, rounds=2)
+    change(folder / "lj.yaml", rounds=2)
 
 
 def another_arm(folder: Path, campaign: CampaignFolder) -> None:
-    change(folder, arms={"chance": {"strategy": "random"}})
+    change(folder / "lj.yaml", arms={"chance": {"strategy": "random"}})
 
 
 def another_seed(folder: Path, campaign: CampaignFolder) -> None:
-    change(folder, seed=5)
+    change(folder / "lj.yaml", seed=5)
 
 
 def no_last_round(folder: Path, campaign: CampaignFolder) -> None:
@@ -252,43 +234,31 @@ def a_champion_of_fewer_rounds(folder: Path, campaign: CampaignFolder) -> None:
     campaign.model_card.write_text(json.dumps(card))
 
 
-def change(folder: Path, **changes: object) -> None:
-    content = yaml.safe_load((folder / "lj.yaml").read_text())
-    (folder / "lj.yaml").write_text(yaml.safe_dump(content | changes))
-
-
-def copy_of(stepped: Path, tmp_path: Path) -> tuple[Path, CampaignFolder]:
-    folder = tmp_path / "copy"
-    shutil.copytree(stepped, folder)
-    return folder, CampaignFolder.open(folder / "lj.yaml")
-
-
 @pytest.mark.parametrize(
     "alter",
     [more_rounds, another_arm, another_seed, no_last_round, no_report, no_card, a_champion_of_fewer_rounds],
 )
 def test_what_is_left_to_do(
     alter: Callable[[Path, CampaignFolder], None],
-    stepped: tuple[Path, list[State[Any]]],
+    whole_campaign: Path,
     tmp_path: Path,
 ) -> None:
-    folder, campaign = copy_of(stepped[0], tmp_path)
-    campaign.write_config()  # paths are another folder's
+    path = copy_of(whole_campaign, tmp_path)
+    folder, campaign = path.parent, CampaignFolder.open(path)
     assert ending(campaign) == "round 1, its last, is done"
     alter(folder, campaign)
     assert ending(CampaignFolder.open(folder / "lj.yaml")) is None
 
 
-def test_a_round_that_labelled_nothing_is_the_last(
-    stepped: tuple[Path, list[State[Any]]], tmp_path: Path
-) -> None:
-    folder, campaign = copy_of(stepped[0], tmp_path)
+def test_a_round_that_labelled_nothing_is_the_last(whole_campaign: Path, tmp_path: Path) -> None:
+    path = copy_of(whole_campaign, tmp_path)
+    folder, campaign = path.parent, CampaignFolder.open(path)
     (first, _), result = campaign.results(), campaign.round(0).result
     assert first.labels is not None
     nothing = first.labels.model_copy(update={"n_labelled": 0})
     result.write_text(first.model_copy(update={"labels": nothing}).model_dump_json())
     shutil.rmtree(campaign.round(1).path)
-    change(folder, rounds=9)
+    change(folder / "lj.yaml", rounds=9)
     campaign = CampaignFolder.open(folder / "lj.yaml")
     campaign.write_config()
     card = json.loads(campaign.model_card.read_text())
