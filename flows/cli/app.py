@@ -43,8 +43,13 @@ Source = Annotated[Path, Parameter(help="a campaign's YAML file, or its folder")
 
 @app.command(group=CAMPAIGNS)
 def init(
-    structure: Annotated[str | None, Parameter(help="a molecule by name, e.g. ethanol, or a file")] = None,
+    structures: Annotated[
+        list[str] | None, Parameter(help="a molecule by name, e.g. ethanol, or files", negative=())
+    ] = None,
+    /,
     *,
+    smiles: Annotated[str | None, Parameter(help="or a molecule as SMILES, e.g. 'CCO' (needs RDKit)")] = None,
+    conformers: Annotated[int, Parameter(help="how many of the SMILES are drawn; equal ones count once")] = 1,
     file: Annotated[Path, Parameter(help="the YAML file to write")] = Path("campaign.yaml"),
     name: Annotated[str | None, Parameter(help="name of the campaign; default: the structure's")] = None,
     charge: Annotated[int | None, Parameter(help="total charge, elementary charges")] = None,
@@ -63,11 +68,18 @@ def init(
 
         print(advice())
         return
-    if structure is None:
-        raise ConfigError("alnico init", ["no structure; name a molecule or a file: alnico init ethanol"])
+    if bool(structures) == (smiles is not None):
+        problem = "a structure or --smiles, not both" if smiles else "no structure"
+        raise ConfigError(
+            "alnico init", [f"{problem}; name a molecule, or files: alnico init ethanol, alnico init a.xyz"]
+        )
+    if conformers < 1 or (conformers > 1 and smiles is None):
+        raise ConfigError("alnico init", [f"--conformers {conformers}: at least one, and of --smiles alone"])
     told = write_new_campaign(
         file,
-        structure,
+        structures or [],
+        smiles=smiles,
+        n_conformers=conformers,
         name=name,
         charge=charge,
         spin=spin,

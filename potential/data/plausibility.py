@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import covalent_radii
+from jaxtyping import Float64
 from matscipy.neighbours import neighbour_list
 
 from potential.data.frame import Frame
@@ -73,12 +74,16 @@ def describe_pair(frame: Frame, pair: AtomPair) -> str:
 
 def thickness(frame: Frame) -> float:
     """Smallest distance of lattice planes along the periodic directions, Angstrom; infinity without one."""
+    return float(heights(frame).min())
+
+
+def heights(frame: Frame) -> Float64[np.ndarray, "3"]:
+    """Distance of the lattice planes along each vector, Angstrom; infinity where it is not periodic."""
     periodic = np.array(frame.pbc)
-    if not periodic.any():
-        return np.inf
     # The planes along vector i are 1 / |i-th reciprocal vector| apart.
     reciprocal = np.linalg.pinv(np.where(periodic[:, None], frame.cell, 0.0))
-    return float((1 / np.linalg.norm(reciprocal, axis=0)[periodic]).min())
+    lengths = np.linalg.norm(reciprocal, axis=0)
+    return np.where(periodic, 1 / np.where(periodic, lengths, 1.0), np.inf)
 
 
 def n_electrons(frame: Frame) -> int:

@@ -149,7 +149,7 @@ def test_init_of_a_crystal_labels_forces_and_stress_in_its_cell(tmp_path: Path):
     path = tmp_path / "campaign.yaml"
     assert run_command(["init", str(tmp_path / "diamond.cif"), "--file", str(path)]) == 0
     config = load_config(path)
-    assert config.level == PRESETS["cheap_crystal"]()
+    assert config.level.xc == PRESETS["cheap_crystal"]().xc
     assert config.initial.source.method == "displacement"
     assert config.training.stress_weight > 0
     again = ["init", str(tmp_path / "diamond.cif"), "--file", str(path), "--force", "--preset"]
