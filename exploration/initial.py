@@ -13,7 +13,9 @@ from exploration.held import refuse_fixed_atoms
 from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from exploration.thermal import BrokenError, relaxed, visited
 from potential.data.frame import Frame
+from potential.data.notes import tell
 from potential.data.plausibility import check_frame, thickness
+from potential.data.role import to_learn_from, to_test_on
 from potential.data.structure_files import read_frames
 
 XTB_MIN_CELL_A = 8.0
@@ -29,6 +31,7 @@ def make_frames(
     *,
     seed: int,
     exclude: Collection[Frame] = (),
+    for_test: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Frame]:
     """Make `n` distinct frames.
@@ -42,6 +45,8 @@ def make_frames(
         config: how (`XtbMD`, `RandomDisplacement` or `FramesFromFile`).
         seed: of velocities, noise and draws.
         exclude: frames that must not come out.
+        for_test: whether they are to test on. Of a file that says so (`role`), frames of a frozen test are
+            only ever tested on, and then these alone.
         progress: called with (frames made, n).
 
     Raises:
@@ -59,7 +64,7 @@ def make_frames(
         case RandomDisplacement():
             source = _displaced(start, config, seed)
         case FramesFromFile():
-            source = _from_file(config, seed)
+            source = _from_file(config, seed, for_test=for_test)
     frames: dict[str, Frame] = {}
     excluded = {frame.id for frame in exclude}
     for frame in source:
@@ -208,7 +213,11 @@ def _random_strain(base: Frame, config: RandomDisplacement, rng: np.random.Gener
     return np.eye(3) + strain + np.triu(strain, 1).T
 
 
-def _from_file(config: FramesFromFile, seed: int) -> Iterator[Frame]:
-    frames = read_frames(config.path, charge=config.charge, spin=config.spin)
+def _from_file(config: FramesFromFile, seed: int, *, for_test: bool) -> Iterator[Frame]:
+    there = read_frames(config.path, charge=config.charge, spin=config.spin)
+    frames = to_test_on(there) if for_test else to_learn_from(there)
+    if left_out := len(there) - len(frames):
+        why = "are none of its frozen test" if for_test else "are of a frozen test and never trained on"
+        tell(config.path, [f"{left_out} of {len(there)} frames {why}; they are left out (role)"])
     for i in np.random.default_rng(seed).permutation(len(frames)):
         yield frames[i]

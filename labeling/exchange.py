@@ -24,17 +24,23 @@ from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.from_ase import user_info
 from potential.data.json_text import decode_json
+from potential.data.role import Role, tagged
 from potential.data.stress import full_stress
 from potential.data.structure_files import UNITS, write_frames
 
 
-def export_labels(store: LabelStore, path: Path, level_key: str | None = None) -> int:
+def export_labels(
+    store: LabelStore, path: Path, level_key: str | None = None, *, roles: Mapping[str, Role] | None = None
+) -> int:
     """Write every label, of one level or of all, to an extxyz file; returns how many.
 
     The file appears whole or not at all.
+
+    Args:
+        roles: of the frames by id, which the file then says (`role=test`).
     """
     items = [item for item in store if level_key in (None, item.label.level_key)]
-    write_frames(path, items)
+    write_frames(path, tagged(items, roles or {}))
     return len(items)
 
 

@@ -75,7 +75,7 @@ class KnownEnvironments:
         elements = np.unique(np.concatenate([frame.numbers for frame in frames]))
         numbers = np.concatenate([frame.numbers for frame in frames])
         owner = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
-        features = np.concatenate([_features(frame, elements) for frame in frames])
+        features = np.concatenate([surroundings(frame, elements) for frame in frames])
         rng = np.random.default_rng(0)
         rows = [np.sort(rng.permutation(np.flatnonzero(numbers == z))[:MOST]) for z in elements]
         kept = np.concatenate(rows)
@@ -92,7 +92,7 @@ class KnownEnvironments:
         found = np.full(len(frame), np.inf)
         if strange.all():
             return found
-        features = _features(frame, self.elements).astype(np.float32)
+        features = surroundings(frame, self.elements).astype(np.float32)
         for element, scale in zip(self.elements, self.scales, strict=True):
             mine = frame.numbers == element
             known = self.features[self.numbers == element]
@@ -141,7 +141,10 @@ def farthest(frame: Frame, extrapolation: Float64[np.ndarray, "atoms"]) -> str:
     )
 
 
-def _features(frame: Frame, elements: np.ndarray) -> Float64[np.ndarray, "atoms features"]:
+def surroundings(
+    frame: Frame, elements: Int64[np.ndarray, "elements"]
+) -> Float64[np.ndarray, "atoms features"]:
+    """g of each atom, of neighbours of these elements (ascending atomic numbers)."""
     found = np.zeros((len(frame), len(elements), len(CENTRES_A)))
     first, second, distance = _pairs(frame)
     inside = np.isin(frame.numbers[second], elements)

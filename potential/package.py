@@ -23,6 +23,8 @@ from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 
 FORMAT = 1
+LONG = 200
+"""Letters; a longer text has a section of its own in the card."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -88,12 +90,17 @@ def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:
     """The card as a page for people."""
     lines = [f"# {card.get('name', 'NequIP committee')}", ""]
     tables = {key: value for key, value in card.items() if isinstance(value, Mapping)}
-    lines += [f"- **{_title(key)}**: {_cell(value)}" for key, value in card.items() if key not in tables]
+    texts = {key: value for key, value in card.items() if isinstance(value, str) and len(value) > LONG}
+    short = {key: value for key, value in card.items() if key not in {*tables, *texts}}
+    lines += [f"- **{_title(key)}**: {_cell(value)}" for key, value in short.items()]
     parameters = sum(p.numel() for p in model.parameters())
     tables["model"] = model.config.model_dump() | {"parameters of all members": parameters}
     for key, value in tables.items():
         lines += ["", f"## {_title(key).capitalize()}", "", "| | |", "|---|---|"]
         lines += [f"| {_title(k)} | {_cell(v)} |" for k, v in value.items()]
+    for key, text in texts.items():
+        fenced = ["```", text.rstrip(), "```"] if "\n" in text else [text]
+        lines += ["", f"## {_title(key)}", "", *fenced]
     lines += ["", "## Use", "", "```python", "from alnico import Potential", ""]
     lines += ['atoms.calc = Potential.load("path/to/this/folder")', "```", ""]
     return "\n".join(lines)

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import pandas as pd
 
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
+from potential.data.role import Role
 from potential.data.tables import read_table
 
-Role = Literal["train", "held_out", "test"]
-"""Trained on; held out of the training, where it only chose the best epoch; frozen test, only reported on."""
 FILE = "frames.csv"
 
 

@@ -177,14 +177,26 @@ def status(campaign: Source) -> None:
 
 
 @app.command(group=CAMPAIGNS)
-def report(campaign: Source) -> None:
+def report(
+    campaign: Source,
+    *,
+    frequencies: Annotated[
+        bool, Parameter(help="with those of its first structure, by its potential", negative=())
+    ] = False,
+) -> None:
     """Write report.html of a campaign anew."""
     from flows.record.folder import CampaignFolder
     from flows.views.report import write_report
 
     folder = CampaignFolder.open(campaign)
+    modes: list[dict[str, str]] = []
+    if frequencies:
+        from flows.cli.properties import campaign_frequencies
+
+        modes = campaign_frequencies(folder)
     beside = Path(f"{folder.config.name}-report.html")  # of a campaign that may only be read
-    print(f"wrote {write_report(folder, None if os.access(folder.path, os.W_OK) else beside)}")
+    into = None if os.access(folder.path, os.W_OK) else beside
+    print(f"wrote {write_report(folder, into, frequencies=modes)}")
 
 
 @app.command(group=CAMPAIGNS)

@@ -25,6 +25,8 @@ def compare_campaigns(sources: Sequence[Path], *, output: Path) -> None:
     from flows.tracking.mlflow_metrics import FORCE_MAE
     from flows.tracking.store import comparison_address, default_tracking_uri, server_of
     from flows.views.comparison import arms_of, comparison, remarks
+    from flows.views.summary import measured
+    from potential.metrics import FORCE_MAE as MAE
 
     known = Figure().canvas.get_supported_filetypes()
     if output.suffix.removeprefix(".") not in known:
@@ -36,7 +38,7 @@ def compare_campaigns(sources: Sequence[Path], *, output: Path) -> None:
     comparison(arms).savefig(output)
     for name, arm in arms.items():
         last = arm.results()[-1]
-        print(f"{name}: {1000 * last.test.force_mae:.1f} meV/Å with {last.n_labels} labels")
+        print(f"{name}: {measured(last.evaluation, MAE)} meV/Å with {last.n_labels} labels")
     for remark in remarks(campaigns):
         print(f"note: {remark}")
     print(f"figure  {output}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from flows.cli.open_store import is_store, open_location, open_store
@@ -16,6 +18,7 @@ from labeling.location import without_passwords
 from labeling.statistics import LevelStatistics, statistics
 from labeling.store import LabelStore
 from labeling.verify import Verification, verify
+from potential.data.role import Role
 from potential.data.structure_files import read_dataset
 
 SHOWN = 12
@@ -23,7 +26,7 @@ SHOWN = 12
 
 
 def export_to(source: Path | str, file: Path, level: str | None) -> None:
-    """Write the labels of one level of theory as extxyz, with units and provenance.
+    """Write the labels of one level of theory as extxyz, with units, provenance, and a campaign's roles.
 
     Args:
         level: its key, or the first digits; None: the campaign's level, or the only one that a store has.
@@ -33,7 +36,19 @@ def export_to(source: Path | str, file: Path, level: str | None) -> None:
     """
     store = open_store(source)
     level_key = _only_level(store, source, level)
-    print(f"wrote {export_labels(store, file, level_key)} labels to {file}")
+    roles = {} if is_store(source) else _roles(Path(source))
+    count = export_labels(store, file, level_key, roles=roles)
+    frames = [] if level_key is None else store.frames(level_key)
+    in_all = Counter(roles[frame.id] for frame in frames if frame.id in roles)
+    said = ", ".join(f"{n} {role.replace('_', ' ')}" for role, n in sorted(in_all.items()))
+    print(f"wrote {count} labels to {file}" + (f" (role: {said})" if said else ""))
+
+
+def _roles(campaign: Path) -> Mapping[str, Role]:
+    from flows.record.folder import CampaignFolder
+    from flows.record.roles import campaign_roles
+
+    return campaign_roles(CampaignFolder.open(campaign))
 
 
 def _only_level(store: LabelStore, source: Path | str, asked: str | None) -> str | None:

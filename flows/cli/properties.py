@@ -13,6 +13,9 @@ from pydantic import Field
 from flows.cli.reading import reading
 from flows.cli.single_steps import potential_for
 from flows.errors import CampaignError
+from flows.record.folder import CampaignFolder
+from flows.record.stages import is_finished
+from flows.views.structures import start_of
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
 from potential.data.structure_files import write_frames
@@ -72,6 +75,33 @@ def print_frequencies(potential: Path, structure: Path, *, output: Path, **given
     print(ALONE if spread is None else WHAT_IT_MEANS)
     write_atomically(output, _table(found).to_csv(index=False, float_format="%.3f"))
     print(f"wrote {output}")
+
+
+def campaign_frequencies(folder: CampaignFolder) -> list[dict[str, str]]:
+    """Rows of a table of normal modes of a campaign's first structure, by its published potential.
+
+    Raises:
+        CampaignError: where nothing is published yet, or the relaxation does not end.
+    """
+    from potential.calculator import Potential
+
+    if not is_finished(folder.potential):
+        raise CampaignError("no potential is published yet: frequencies are those of a finished campaign")
+    with reading(folder.potential):
+        calculator = Potential.load(folder.potential)
+    try:
+        found = frequencies(calculator, start_of(folder)[0])
+    except NotRelaxedError as error:
+        raise CampaignError(str(error)) from error
+    spread = found.disagreement
+    return [
+        {
+            "mode": str(k),
+            "wavenumber (1/cm)": f"{abs(wavenumber):.1f}{'i' if wavenumber < 0 else ''}"
+            + ("" if spread is None else f" ± {spread[k]:.1f}"),
+        }
+        for k, wavenumber in enumerate(found.modes.wavenumbers)
+    ]
 
 
 def _table(found: Frequencies) -> pd.DataFrame:

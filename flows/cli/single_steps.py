@@ -1,4 +1,4 @@
-"""Single steps without a campaign around them: label, train, run, evaluate."""
+"""Single steps without a campaign around them: train, and a potential with a structure to run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from flows.cli.pretrain import taught_potential, teacher_of
 from flows.cli.reading import reading
 from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
+from potential.data.dataset import Dataset, LabelledFrame
 from potential.data.frame import Frame
+from potential.data.role import Role, role_of
 from potential.data.structure_files import read_dataset, read_frames
 from potential.nequip.model_config import ModelConfig
+from potential.roles import Roles
 from potential.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -55,7 +58,9 @@ def train_on_file(
     with reading(data):
         dataset = read_dataset(data, level_key=data.name, **names)
     print(f"{len(dataset)} labelled frames")
-    learned, held_out = dataset.split(round(training.validation_fraction * len(dataset)), seed=seed)
+    learned, held_out, tests = _parts(dataset, training.validation_fraction, seed)
+    if len(tests):
+        print(f"{len(tests)} of them are of a frozen test (role) and are not trained on")
     warm_start = None
     if pretrain:
         source = teacher_of(None if config is None else config.pretraining)
@@ -86,6 +91,9 @@ def train_on_file(
     }
     save_potential(output, trained.model, card)
     KnownEnvironments.of(learned.frames).save(output)
+    parts = (learned, held_out, tests)
+    train, held, test = ([frame.id for frame in part.frames] for part in parts)
+    Roles.made(train=train, held_out=held, test=test).save(output)
     last = next((r for r in reversed(trained.history) if r.validation_force_mae is not None), None)
     error = (
         "" if last is None else f", validation force MAE {1000 * (last.validation_force_mae or 0):.1f} meV/Å"
@@ -93,38 +101,23 @@ def train_on_file(
     print(f"{len(trained.history)} epochs in {trained.seconds:.0f} s{error}\nwrote {output}")
 
 
+def _parts(dataset: Dataset, validation_fraction: float, seed: int) -> tuple[Dataset, Dataset, Dataset]:
+    """What is learned from, held out, and tested on, as the file says; it may leave open what is held out."""
+    by_role: dict[Role | None, list[LabelledFrame]] = {"train": [], "held_out": [], "test": [], None: []}
+    for item in dataset:
+        by_role[role_of(item.frame)].append(item)
+    held_out, test = Dataset.of(by_role["held_out"]), Dataset.of(by_role["test"])
+    rest = Dataset.of([*by_role["train"], *by_role[None]])
+    if validation_fraction == 0:
+        return rest.add(held_out), Dataset(), test
+    if len(held_out):
+        return rest, held_out, test
+    return *rest.split(round(validation_fraction * len(rest)), seed=seed), test
+
+
 def _changed(config: C, changes: Mapping[str, Any]) -> C:
     given = {key: value for key, value in changes.items() if value is not None}
     return type(config).model_validate(config.model_dump() | given)
-
-
-def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], output: Path | None) -> None:
-    """Errors of a potential on a labelled file, with `names` as in `train_on_file`.
-
-    Raises:
-        ConfigError: for a folder that is no potential, or a file without labels.
-    """
-    from potential.evaluation import evaluate
-    from potential.evaluator import Evaluator
-    from potential.package import load_potential
-
-    with reading(potential):
-        evaluator = Evaluator(load_potential(potential))
-    with reading(data):
-        dataset = read_dataset(data, level_key=data.name, **names)
-    _refuse_unknown_elements(data, dataset.frames, evaluator)
-    found = evaluate(evaluator, dataset)
-    print(f"{found.n_frames} frames")
-    for quantity, unit in (("force", "meV/Å"), ("energy", "meV/atom")):
-        mae, rmse = (1000 * getattr(found, f"{quantity}_{kind}") for kind in ("mae", "rmse"))
-        print(f"{quantity:<7} MAE {mae:10.2f}   RMSE {rmse:10.2f} {unit}")
-    if found.spearman is not None:
-        print(f"Spearman correlation of disagreement and force error {found.spearman:.2f}")
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        found.atoms.to_csv(output / "atoms.csv", index=False)
-        found.frames.to_csv(output / "frames.csv", index=False)
-        print(f"wrote {output}/atoms.csv and frames.csv")
 
 
 def potential_for(potential: Path, structure: Path) -> tuple[Potential, Frame]:
@@ -140,11 +133,11 @@ def potential_for(potential: Path, structure: Path) -> tuple[Potential, Frame]:
         calculator = Potential.load(potential)
     with reading(structure):
         frame = read_frames(structure, index="-1")[0]
-    _refuse_unknown_elements(structure, [frame], calculator.evaluator)
+    refuse_unknown_elements(structure, [frame], calculator.evaluator)
     return calculator, frame
 
 
-def _refuse_unknown_elements(source: Path, frames: Sequence[Frame], evaluator: Evaluator) -> None:
+def refuse_unknown_elements(source: Path, frames: Sequence[Frame], evaluator: Evaluator) -> None:
     known: list[int] = evaluator.model.numbers.tolist()
     unknown = sorted({z for frame in frames for z in frame.numbers.tolist()} - set(known))
     if unknown:

@@ -139,8 +139,13 @@ def md(
 
 
 def evaluate(
-    potential: Annotated[Path, Parameter(help="folder of a potential")],
-    data: Annotated[Path, Parameter(help="labelled structures, e.g. extxyz with energy and forces")],
+    potential: Annotated[Path, Parameter(help="folder of a potential; or a campaign, YAML file or folder")],
+    data: Annotated[
+        Path | None,
+        Parameter(
+            help="labelled structures, e.g. extxyz with energy and forces; of a campaign its frozen tests"
+        ),
+    ] = None,
     *,
     energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
     forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
@@ -148,8 +153,11 @@ def evaluate(
     output: Annotated[Path | None, Parameter(help="folder for tables per atom and per frame")] = None,
 ) -> None:
     """Errors of a potential on labelled structures, and how well its disagreement tells them."""
-    from flows.cli.single_steps import evaluate_on_file
+    from flows.cli.evaluate import evaluate_campaign, evaluate_on_file
 
+    if data is None:
+        evaluate_campaign(potential, output=output)
+        return
     names = {"energy": energy, "forces": forces, "stress": stress}
     evaluate_on_file(potential, data, names=names, output=output)
 

@@ -16,7 +16,7 @@ from flows.deployments.parameters import below_working_folder
 from flows.deployments.step import NOTHING_TO_DO
 from flows.engine.openmp import let_waiting_threads_sleep
 from flows.record.folder import CampaignFolder
-from flows.record.rounds import OUTCOMES_FILE, read_outcomes
+from flows.record.rounds import read_outcomes
 from flows.record.stages import is_finished
 
 CHANGED = "Champion changed"
@@ -58,7 +58,7 @@ def _artifact_key(folder: CampaignFolder) -> str:
 
 def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     """Errors on the frozen test set, and on labels that it has not seen, if there are any."""
-    from flows.steps.labels import labelled_frames
+    from flows.steps.frozen import frozen_tests
     from flows.views.summary import champion_round
     from labeling.store import LabelStore
     from potential.data.structure_files import read_frames
@@ -69,8 +69,7 @@ def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     store, level = LabelStore(folder.label_store), folder.config.level
     committee = Evaluator(load_potential(folder.potential))
     test = read_frames(folder.test_frames)
-    outcomes = read_outcomes(folder.first_labels / OUTCOMES_FILE)
-    sets = {"frozen test set": labelled_frames(test, outcomes, store, level)}
+    sets = {"frozen test set": frozen_tests(folder)["test"]}
     learned = {frame.id for frame in [*test, *read_frames(folder.initial_frames)]}
     for number in range(champion_round(folder.results(up_to=folder.config.rounds)).round):
         learned |= set(read_outcomes(folder.round(number).outcomes)["frame_id"])

@@ -20,8 +20,10 @@ from pathlib import Path, PurePosixPath
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
+from flows.record.roles import campaign_roles
 from flows.version import version
 from labeling.store import LabelStore, is_there
+from potential.data.role import tagged
 from potential.data.structure_files import write_frames
 
 SUMS, README = "SHA256SUMS", "README.txt"
@@ -32,7 +34,7 @@ TEXT = """{name}, a campaign of alnico {version}: {level}
 report.html           open it in a browser: how good, at what cost, what was labelled and why
 figures/              its figures as SVG; each round has its own, too
 potential/            Potential.load("potential") in Python, from alnico
-labels.extxyz         the labels of this level of theory, with units and provenance
+labels.extxyz         the labels of this level of theory, with units, provenance and role (train, test, ...)
 labels.db             the same as the label store (ase db, SQLite)
 campaign.yaml         every setting; inputs/ has the structure files that it names
 rounds/, arms/        each round: ledger, selection with reasons, outcomes, errors
@@ -132,7 +134,7 @@ def _labels(folder: CampaignFolder, scratch: Path) -> Iterator[tuple[PurePosixPa
     store, level = LabelStore(folder.label_store), folder.config.level
     labelled = store.dataset(store.frames(level.key), level.key)
     if len(labelled):
-        write_frames(scratch / "labels.extxyz", list(labelled))
+        write_frames(scratch / "labels.extxyz", tagged(list(labelled), campaign_roles(folder)))
         yield PurePosixPath("labels.extxyz"), scratch / "labels.extxyz"
     source = Path(str(folder.label_store))
     if source.is_file():

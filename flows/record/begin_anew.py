@@ -11,7 +11,7 @@ import shutil
 
 from flows.record.changes import CHANGES_FILE
 from flows.record.folder import TAKEN_OVER, CampaignFolder
-from flows.record.frozen import frozen_frames
+from flows.record.roles import frozen_frames
 from flows.record.rounds import read_outcomes
 from flows.settings.template import commented_yaml
 from flows.settings.yaml_file import load_config

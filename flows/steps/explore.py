@@ -244,6 +244,7 @@ def _grown(
                 wanted.source,
                 seed=seed,
                 exclude=[*old, *others],
+                for_test=name != "initial",
                 progress=lambda count, _: done(count),
             )
         return [*old, *made]

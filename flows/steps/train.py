@@ -32,6 +32,7 @@ from flows.views.duration import duration
 from flows.views.progress import progress
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
+from potential.data.role import role_of
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
 from potential.metrics import METRICS, intervals
@@ -172,13 +173,17 @@ def learned_and_held_out(
     if done is not None:
         return _parted(dataset, set(done.ids("held_out")))
     fraction, seed = campaign.at(here.number).training.validation_fraction, campaign.config.seed
-    n_held_out = round(fraction * len(dataset))
+    n_held_out = min(round(fraction * len(dataset)), len(dataset) - 1)
     drawn = seed_for(seed, "split", here.number)
-    before = Roles.load(here.previous.potential) if here.number > 0 else None
-    if before is None or is_finished(here.train):
+    if is_finished(here.train):
         return dataset.split(n_held_out, seed=drawn)
-    still = [frame.id for frame in dataset.frames if before.of.get(frame.id) == "held_out"]
-    new = [frame.id for frame in dataset.frames if frame.id not in before.of]
+    before = Roles.load(here.previous.potential) if here.number > 0 else None
+    if before is None:  # a file that the frames come from may say what was held out so far
+        still = [frame.id for frame in dataset.frames if role_of(frame) == "held_out"]
+        new = [frame.id for frame in dataset.frames if role_of(frame) != "held_out"]
+    else:
+        still = [frame.id for frame in dataset.frames if before.of.get(frame.id) == "held_out"]
+        new = [frame.id for frame in dataset.frames if frame.id not in before.of]
     order = np.random.default_rng(drawn).permutation(len(new))
     return _parted(dataset, set([*still, *(new[i] for i in order)][:n_held_out]))
 

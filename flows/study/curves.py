@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,8 @@ from flows.record.stages import Settings, Stage, is_finished
 from flows.settings.study_config import LabelledFile, StudyConfig
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
+from potential.data.frame import Frame
+from potential.data.role import to_learn_from, to_test_on
 from potential.data.structure_files import read_dataset
 from potential.evaluation import Evaluation, evaluate
 from potential.evaluator import Evaluator
@@ -71,12 +73,12 @@ class Data:
             ValueError, FileNotFoundError: for a file that cannot be read, a pool that is smaller than the
                 study's largest size, a test frame that is in the pool, or weights of another model.
         """
-        pool = _read(config.pool)
+        pool = _read(config.pool, to_learn_from)
         if len(pool) < config.sizes[-1]:
             raise ValueError(
                 f"pool: {config.pool.path.name} has {len(pool)} frames, and sizes go up to {config.sizes[-1]}"
             )
-        tests = {name: _read(file) for name, file in config.tests.items()}
+        tests = {name: _read(file, to_test_on) for name, file in config.tests.items()}
         known = {frame.id for frame in pool.frames}
         for name, test in tests.items():
             if shared := known & {frame.id for frame in test.frames}:
@@ -85,8 +87,10 @@ class Data:
         return cls(pool=pool, tests=tests, weights=weights)
 
 
-def _read(file: LabelledFile) -> Dataset:
-    dataset = read_dataset(file.path, level_key=file.path.name, energy=file.energy, forces=file.forces)
+def _read(file: LabelledFile, take: Callable[[Sequence[Frame]], list[Frame]]) -> Dataset:
+    there = read_dataset(file.path, level_key=file.path.name, energy=file.energy, forces=file.forces)
+    taken = {frame.id for frame in take(there.frames)}
+    dataset = Dataset.of(item for item in there if item.frame.id in taken)
     if file.frames is None or file.frames >= len(dataset):
         return dataset
     _, drawn = dataset.split(file.frames, seed=0)

@@ -19,6 +19,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.rounds import RoundFolder
 from flows.version import version
 from flows.views.figures import campaign_figures, round_figures
+from flows.views.space import space_figure
 from potential.data.atomic_write import write_atomically
 
 RECORD = "drawn.json"
@@ -27,14 +28,25 @@ RECORD = "drawn.json"
 def campaign_drawings(campaign: CampaignFolder) -> dict[str, str]:
     """The figures over all rounds as SVG, by name; empty before the first round is finished."""
     results = [result.model_dump_json() for arm in campaign.arms for result in arm.results()]
-    return _kept(campaign.figures, _digest(*results), lambda: campaign_figures(campaign))
+    return _kept(
+        campaign.figures,
+        _digest(*results, *_frames_of(campaign)),
+        lambda: campaign_figures(campaign) | space_figure(campaign),
+    )
 
 
 def round_drawings(here: RoundFolder) -> dict[str, str]:
     """The figures of one round as SVG, by name; those whose table is not (yet) there are left out."""
-    shown = [here.history, here.replicas, here.calibration_summary, *here.tests().values()]
+    measured = [here.test_errors, here.calibration_summary, *here.tests().values()]
+    shown = [here.history, here.replicas, *measured]
     digests = [_digest(path.read_bytes()) if path.exists() else "" for path in shown]
     return _kept(here.figures, _digest(*digests), lambda: round_figures(here))
+
+
+def _frames_of(campaign: CampaignFolder) -> list[bytes]:
+    """The files of frames that are in the map and in no result."""
+    files = [campaign.initial_frames, campaign.test_frames]
+    return [file.read_bytes() for file in files if file.exists()]
 
 
 def _svg(figure: Figure) -> str:

@@ -57,6 +57,7 @@ def round_figures(here: RoundFolder) -> dict[str, Figure]:
     """The figures of one round, by name; those whose table is not (yet) there are left out."""
     drawings = {
         "force_parity": (here.test_atoms, force_parity),
+        "energy_parity": (here.test_errors, energy_parity),
         "disagreement_and_error": (here.test_atoms, disagreement_and_error),
         "training_history": (here.history, training_history),
         "md_survival": (here.replicas, md_survival),
@@ -150,6 +151,31 @@ def force_parity(atoms: pd.DataFrame) -> Figure:
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     axes.set(xlabel="reference force component (eV/Å)", ylabel="committee mean (eV/Å)")
     axes.legend(frameon=False, loc="lower right", markerscale=2.5, handletextpad=0.1)
+    return figure
+
+
+def energy_parity(frames: pd.DataFrame) -> Figure:
+    """Committee mean against reference, the energy of every test frame, per atom above the lowest."""
+    figure, (axes,) = panels(4.6, 4.4)
+    n_atoms = frames["n_atoms"].to_numpy(float)
+    reference, predicted = (
+        1000 * frames[name].to_numpy(float) / n_atoms for name in ("energy_ref", "energy")
+    )
+    lowest, spread = reference.min(), 1000 * frames["energy_disagreement"].to_numpy(float) / n_atoms
+    reference, predicted = reference - lowest, predicted - lowest
+    both = np.concatenate([reference, predicted])
+    room = 0.06 * max(float(np.ptp(both)), 1e-3)
+    ends = [both.min() - room, both.max() + room]
+    axes.plot(ends, ends, color=GREY, linewidth=1)
+    bars = np.where(np.isfinite(spread), spread, 0.0)
+    axes.errorbar(reference, predicted, yerr=bars, fmt="o", color=BLUE, ecolor=SKY, markersize=4, alpha=0.8)
+    axes.set(
+        xlim=ends,
+        ylim=ends,
+        xlabel="reference energy (meV/atom, above the lowest)",
+        ylabel="committee, ± its disagreement",
+        aspect="equal",
+    )
     return figure
 
 

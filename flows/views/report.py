@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,31 @@ from flows.views.calibration import calibration_table
 from flows.views.changes import changes_of
 from flows.views.drawings import campaign_drawings, round_drawings
 from flows.views.duration import duration
+from flows.views.elements import element_table
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
+from flows.views.methods import citations, methods
 from flows.views.pretraining import pretraining_facts, read_pretrain, read_teach
 from flows.views.selection import selection_table
+from flows.views.structures import (
+    error_rows,
+    largest_errors,
+    shown_structures,
+    start_of,
+    structure_picture,
+    viewer,
+)
 from flows.views.summary import champion_line, champion_round, more_metrics, round_table, verdict
 from potential.data.atomic_write import write_atomically
 from potential.data.tables import read_table
 
+ELSEWHERE = ("methods", "BibTeX")
+"""Of the model card: what the report shows in a section of its own."""
 CAPTIONS = {
     "ledger": "Exploration: frames by verdict of the committee. The share on which the members agree should "
     "grow. It says that they agree, not that they are right: the calibration says what error to expect.",
     "cost": "Where the time went.",
     "force_parity": "Forces on the test set: committee mean against the reference.",
+    "energy_parity": "Energies on the test set, with the disagreement of the members.",
     "disagreement_and_error": "Does the committee know when it is wrong? Each point is a test atom.",
     "reliability": "Reliability: root mean squared force error of a component against the expected one, in "
     "bins of equally many test atoms. On the line it is as large as expected.",
@@ -41,14 +54,17 @@ CAPTIONS = {
 }
 
 
-def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
+def write_report(
+    folder: CampaignFolder, into: Path | None = None, *, frequencies: Sequence[Mapping[str, str]] = ()
+) -> Path:
     """Write `report.html` of a campaign, also while it is not finished.
 
     Args:
         into: the file; default: in the campaign's folder.
+        frequencies: rows of a table of normal modes, where they were asked for.
     """
     config = folder.config.model_dump(mode="json")
-    results, costs = folder.results(), label_costs(folder)
+    results, costs, cited = folder.results(), label_costs(folder), citations(folder)
     finished = [arm.round(result.round) for arm in folder.arms for result in arm.results()]
     rounds = {str(here): here for here in finished}
     environment = Environment(
@@ -58,6 +74,9 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    errors = _largest_errors(folder, results)
+    structures = shown_structures(folder, folder.main.begun(), errors)
+    titles = {structure["id"]: structure["title"] for structure in structures}
     overall = {name: _address(drawing) for name, drawing in campaign_drawings(folder).items()}
     page = environment.get_template("report.html.jinja").render(
         name=config["name"],
@@ -86,6 +105,16 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
         potential=str(folder.potential.resolve()) if folder.potential.exists() else None,
         card=_card(folder.model_card),
         changes=changes_of(folder),
+        start=next((structure_picture(frame) for frame in start_of(folder)[:1]), None),
+        structures=structures,
+        viewer=viewer() if structures else "",
+        space=overall.pop("space", None),
+        elements=[] if errors is None else element_table(_champions_atoms(folder, results)),
+        errors=[] if errors is None else error_rows(errors, titles),
+        frequencies=frequencies,
+        methods=methods(folder, results),
+        bibtex=cited.bibtex(),
+        uncited=cited.unknown,
     )
     file = into or folder.report
     write_atomically(file, page)
@@ -95,6 +124,19 @@ def write_report(folder: CampaignFolder, into: Path | None = None) -> Path:
 def _address(drawing: str) -> str:
     """An SVG as the address of an image that needs no file."""
     return f"data:image/svg+xml;base64,{base64.b64encode(drawing.encode()).decode()}"
+
+
+def _champions_atoms(folder: CampaignFolder, results: list[RoundResult]) -> pd.DataFrame:
+    table = folder.round(champion_round(results).round).test_atoms
+    return read_table(table, needs=("frame_id", "symbol", "atom", "force_error"))
+
+
+def _largest_errors(folder: CampaignFolder, results: list[RoundResult]) -> pd.DataFrame | None:
+    """Of the champion on the frozen test; None without its table."""
+    if not results or not (here := folder.round(champion_round(results).round)).test_atoms.exists():
+        return None
+    frames = read_table(here.test_errors, needs=("frame_id",)) if here.test_errors.exists() else None
+    return largest_errors(_champions_atoms(folder, results), frames)
 
 
 def _totals(folder: CampaignFolder, results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
@@ -149,7 +191,8 @@ def _rows(settings: Any, prefix: str = "") -> dict[str, str]:
 
 def _card(path: Path) -> dict[str, str]:
     try:
-        return _rows(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        card = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return _rows({key: value for key, value in card.items() if key not in ELSEWHERE})
     except (ValueError, TypeError, AttributeError):
         raise DamagedFileError(
             f"{path} is damaged; delete {path.parent}, and `alnico run` publishes the potential anew"

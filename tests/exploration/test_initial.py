@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from exploration.diversity import internal_distances
 from exploration.initial import make_frames
 from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from potential.data.frame import Frame
+from potential.data.notes import StructureWarning
 from potential.data.plausibility import closest_pair
 from potential.data.structure_files import molecule, write_frames
 
@@ -106,6 +108,22 @@ def test_frames_from_a_file_are_drawn_apart(tmp_path):
     assert set(training) | set(test) == set(pool)
     with pytest.raises(ValueError, match="5 frames were asked for, but only 4 are there"):
         make_frames([], 5, config, seed=1, exclude=training)
+
+
+def test_a_frozen_test_in_a_file_is_only_tested_on(tmp_path):
+    pool = make_frames([molecule("H2O")], 10, RandomDisplacement(), seed=0)
+    frozen = [replace(frame, info={"role": "test"}) for frame in pool[:3]]
+    write_frames(tmp_path / "pool.extxyz", [*frozen, *pool[3:]])
+    config = FramesFromFile(path=tmp_path / "pool.extxyz")
+    with pytest.warns(StructureWarning, match="7 of 10 frames are none of its frozen test"):
+        assert set(make_frames([], 3, config, seed=0, for_test=True)) == set(pool[:3])
+    with pytest.warns(StructureWarning, match="3 of 10 frames are of a frozen test and never trained on"):
+        assert set(make_frames([], 7, config, seed=0)) == set(pool[3:])
+    with (
+        pytest.warns(StructureWarning),
+        pytest.raises(ValueError, match="8 frames were asked for, but only 7 are there"),
+    ):
+        make_frames([], 8, config, seed=0)
 
 
 def test_nonsense_is_refused():

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +33,13 @@ from labeling.cost import stage_seconds
 from potential.calibration.fit import fit_calibration
 from potential.calibration.pairs import Pairs
 from potential.calibration.scores import score_calibration
+from potential.data.frame import Frame
+from potential.data.structure_files import write_frames
 from potential.evaluation import Evaluation
 from potential.metrics import BASIC, METRICS, SPEARMAN, intervals
 from tests.support import lj_campaign
 from tests.support.once import made_once
+from tests.support.systems import ethanol
 
 CONFIG = CampaignConfig.model_validate(
     {
@@ -51,6 +54,13 @@ CONFIG = CampaignConfig.model_validate(
     }
 )
 SYMBOLS = ["C", "C", "O", "H", "H", "H", "H", "H", "H"]
+
+
+def ethanols(seed: int, n: int) -> list[Frame]:
+    return [ethanol(seed + i) for i in range(n)]
+
+
+TEST = ethanols(100, 20)
 FORCE_MAE = (0.31, 0.22, 0.175, 0.149)
 
 
@@ -61,6 +71,9 @@ def build_campaign(folder: Path, *, finished_rounds: int = 4, potential: bool = 
     (folder / "campaign.yaml").write_text(yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False))
     (folder / "labels").mkdir()
     _labelled(40, "f").to_csv(folder / "labels" / "outcomes.csv", index=False)
+    (folder / "frames").mkdir()
+    write_frames(folder / "frames" / "initial.extxyz", ethanols(0, 20))
+    write_frames(folder / "frames" / "test.extxyz", TEST)
     for number in range(finished_rounds):
         build_round(folder / "rounds" / f"{number:02d}", number, rng, last=number == len(FORCE_MAE) - 1)
     if potential:
@@ -108,7 +121,9 @@ def build_round(folder: Path, number: int, rng: np.random.Generator, *, last: bo
     if not last:
         replicas = _replicas(number, rng)
         replicas.to_csv(folder / "explore" / "replicas.csv", index=False)
-        _selection(number).to_csv(folder / "select" / "selection.csv", index=False)
+        picked = ethanols(200 + 10 * number, 8)
+        _selection(number, picked).to_csv(folder / "select" / "selection.csv", index=False)
+        write_frames(folder / "select" / "selected.extxyz", picked)
         _outcomes(number).to_csv(folder / "label" / "outcomes.csv", index=False)
         values |= {
             "exploration": ExplorationSummary(
@@ -137,13 +152,13 @@ def _scored(mae: float, atoms: pd.DataFrame) -> Evaluation:
     reference = -4210.0 + rng.normal(0, 0.2, 20)
     frames = pd.DataFrame(
         {
-            "frame_id": atoms["frame_id"].unique(),
+            "frame_id": (ids := atoms["frame_id"].unique()),
             "n_atoms": len(SYMBOLS),
             "energy_ref": reference,
             "energy": reference + len(SYMBOLS) * rng.normal(0, 0.025 * mae, 20),
             "energy_disagreement": 0.15 * mae,
-            "force_mae": frame_errors(atoms)["force_mae"],
-            "max_force_disagreement": atoms.groupby("frame_id")["force_disagreement"].max().to_numpy(),
+            "force_mae": frame_errors(atoms).set_index("frame_id")["force_mae"][ids].to_numpy(),
+            "max_force_disagreement": atoms.groupby("frame_id")["force_disagreement"].max()[ids].to_numpy(),
         }
     )
     nothing = dict.fromkeys(("energy_mae", "energy_rmse", "force_mae", "force_rmse"), 0.0)
@@ -191,7 +206,7 @@ def _test_atoms(mae: float, rng: np.random.Generator) -> pd.DataFrame:
     size = mae * rng.lognormal(0, 0.6, (n, 1))
     error = size * rng.normal(0, 1.05, (n, 3))
     columns = {
-        "frame_id": np.repeat([f"{i:016x}" for i in range(20)], len(SYMBOLS)),
+        "frame_id": np.repeat([frame.id for frame in TEST], len(SYMBOLS)),
         "atom": np.tile(np.arange(len(SYMBOLS)), 20),
         "symbol": np.tile(SYMBOLS, 20),
     }
@@ -219,11 +234,11 @@ def _replicas(number: int, rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
-def _selection(number: int) -> pd.DataFrame:
+def _selection(number: int, picked: Sequence[Frame]) -> pd.DataFrame:
     stages = ["farthest_point"] * 8 + ["band"] * 30 + ["duplicate"] * 20 + ["cap"] * 10
     return pd.DataFrame(
         {
-            "frame_id": [f"{number}{i:015x}" for i in range(68)],
+            "frame_id": [*(frame.id for frame in picked), *(f"{number}{i:015x}" for i in range(8, 68))],
             "replica": np.arange(68) % 12,
             "step": np.arange(68) * 10,
             "decision": ["selected"] * 8 + ["rejected"] * 60,

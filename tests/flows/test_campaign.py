@@ -13,17 +13,20 @@ import pytest
 from flows.cli.app import run_command
 from flows.errors import CampaignError, StageChangedError
 from flows.record.folder import CampaignFolder
+from flows.record.roles import frozen_frames
 from flows.settings.yaml_file import load_config
 from flows.views.label_costs import label_outcomes
 from flows.views.summary import measured, round_table
 from labeling.store import LabelStore
 from potential.calculator import Potential
 from potential.data.dataset import Dataset
+from potential.data.role import role_of
 from potential.data.structure_files import read_frames, write_frames
 from potential.evaluation import evaluate
 from potential.evaluator import Evaluator
 from potential.metrics import FORCE_MAE
 from potential.package import load_potential
+from potential.roles import Roles
 from tests.support.lj_campaign import change, copy_of, squeezed, told
 
 Writer = Callable[..., Path]
@@ -147,6 +150,32 @@ def test_the_potential_is_the_champion_with_its_card(finished: CampaignFolder):
     table = pd.read_csv(finished.round(best.round).evaluate / "test_frames.csv")
     assert atoms.get_potential_energy() == pytest.approx(table["energy"][0], abs=1e-4)
     assert atoms.calc.results["force_disagreement"].shape == (7,)
+
+
+def test_its_export_says_what_each_frame_is_for(
+    finished: CampaignFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "labels.extxyz"
+    assert run_command(["labels", "export", str(finished.path), str(file)]) == 0
+    assert "(role: 1 held out, 7 test, 8 train)" in capsys.readouterr().out
+    frames = read_frames(file)
+    by_role = {role: {f.id for f in frames if role_of(f) == role} for role in ("train", "held_out", "test")}
+    last = Roles.load(finished.round(1).potential)
+    assert by_role["train"] == set(last.ids("train"))
+    assert by_role["held_out"] == set(last.ids("held_out"))
+    assert by_role["test"] == {frame.id for frame in frozen_frames(finished)}
+    assert by_role["test"] == set(Roles.load(finished.potential).ids("test"))
+
+
+def test_evaluate_scores_its_frozen_tests(finished: CampaignFolder, capsys: pytest.CaptureFixture[str]):
+    assert run_command(["evaluate", str(finished.path)]) == 0
+    said = capsys.readouterr().out
+    card = json.loads((finished.potential / "model_card.json").read_text())
+    mae = card["test errors"]["force MAE, meV/Å"]
+    low, high = card["95 % intervals of the test errors"]["force MAE, meV/Å"]
+    assert f"{mae:10.2f} meV/Å      95 % interval {low:.3g} to {high:.3g}" in said
+    assert "frozen test, 4 frames" in said
+    assert "broad test, 3 frames" in said
 
 
 def test_prefect_shows_runs_that_a_person_recognises(finished: CampaignFolder, whole_campaign: Path):

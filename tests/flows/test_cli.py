@@ -17,7 +17,9 @@ from labeling.level import LennardJonesLevel
 from labeling.presets import PRESETS
 from potential.data.dataset import LabelledFrame
 from potential.data.frame import Frame
+from potential.data.role import Role, tagged
 from potential.data.structure_files import read_dataset, read_frames, write_frames
+from potential.roles import Roles
 
 COMMANDS = (
     "init",
@@ -200,7 +202,11 @@ def test_train_evaluate_and_md_on_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert run_command(train) == 0
     assert run_command(["evaluate", str(potential), str(data), "--output", str(tmp_path / "tables")]) == 0
     said = capsys.readouterr().out
-    assert "force   MAE" in said
+    assert "force MAE  " in said
+    assert "warning: of these 8 frames it was trained on 7 and chose its best epoch on 1; they are no" in said
+    (potential / "frames.csv").unlink()  # as older versions left it
+    assert run_command(["evaluate", str(potential), str(data)]) == 0
+    assert "does not say what it learned from" in capsys.readouterr().out
     assert len((tmp_path / "tables" / "atoms.csv").read_text().splitlines()) == 1 + 8 * 3
     output = tmp_path / "md.extxyz"
     start = ["md", str(potential), str(data), "--output", str(output)]
@@ -209,6 +215,27 @@ def test_train_evaluate_and_md_on_files(tmp_path: Path, capsys: pytest.CaptureFi
     from potential.data.structure_files import read_frames
 
     assert [frame.origin["time_fs"] for frame in read_frames(output, check=False)] == [0.0, 5.0, 10.0]
+
+
+def test_frames_of_a_frozen_test_are_not_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rng, level = np.random.default_rng(0), LennardJonesLevel()
+    frames = [Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.8 + 0.1 * rng.normal()]]) for _ in range(6)]
+    items = [LabelledFrame(frame=frame, label=compute(frame, level)) for frame in frames]
+    roles: dict[Role, list[Frame]] = {"train": frames[:3], "held_out": frames[3:4], "test": frames[4:]}
+    by_id: dict[str, Role] = {frame.id: role for role, mine in roles.items() for frame in mine}
+    data, potential = tmp_path / "data.extxyz", tmp_path / "potential"
+    write_frames(data, tagged(items, by_id))
+    train = ["train", str(data), "--output", str(potential), "--committee-size", "2", "--max-epochs", "1"]
+    assert run_command(train) == 0
+    assert "2 of them are of a frozen test (role) and are not trained on" in capsys.readouterr().out
+    assert Roles.load(potential).of == by_id
+    assert run_command(["evaluate", str(potential), str(data)]) == 0
+    said = capsys.readouterr().out
+    assert "of these 6 frames it was trained on 3 and chose its best epoch on 1" in said
+    assert "the 2 frames that it has not seen" in said
+    write_frames(data, tagged(items[4:], by_id))
+    assert run_command(["evaluate", str(potential), str(data)]) == 0
+    assert "warning" not in capsys.readouterr().out
 
 
 def save_argon(folder: Path, *, members: int) -> Path:

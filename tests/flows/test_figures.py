@@ -143,7 +143,7 @@ def test_figures_by_name(finished_campaign: Path):
     campaign = CampaignFolder.open(finished_campaign)
     assert list(campaign_figures(campaign)) == ["learning_curve", "ledger", "cost"]
     explored = set(round_figures(campaign.round(2)))
-    of_the_test = {"force_parity", "disagreement_and_error", "reliability"}
+    of_the_test = {"force_parity", "energy_parity", "disagreement_and_error", "reliability"}
     assert explored == of_the_test | {"training_history", "md_survival"}
     assert explored - set(round_figures(campaign.round(3))) == {"md_survival"}
     assert round_figures(campaign.round(9)) == {}

@@ -61,8 +61,9 @@ def test_report_of_a_finished_campaign(html: str, reported_campaign: Path):
     assert cells[:2] == ["0", "20"]
     assert "not_converged" in cells
     assert "PBE" in cells
-    # learning curve, ledger, cost; parity, uncertainty, reliability and training of 4 rounds; MD of 3
-    assert len(page.images) == 3 + 4 * 4 + 3
+    # structure; learning curve, ledger, cost, map; two parities, uncertainty, reliability and training of 4
+    # rounds; MD of 3
+    assert len(page.images) == 1 + 4 + 4 * 5 + 3
     at = cells.index("frozen test")
     assert cells[at + 1] == "20"
     assert "over the budget of the round" in cells
@@ -75,9 +76,10 @@ def test_report_of_a_finished_campaign(html: str, reported_campaign: Path):
 
 
 def test_the_file_needs_nothing_else(html: str):
-    assert all(link.startswith("data:image/svg+xml;base64,") for link in Page(html).links)
-    assert "<script" not in html
-    assert "url(" not in html
+    assert all(link.startswith(("data:image/svg+xml;base64,", "#")) for link in Page(html).links)
+    assert "default-src 'none'" in html  # nor would a browser fetch anything
+    assert "<script src" not in html
+    assert "url(" not in html.partition("<script>")[0]
 
 
 def test_images_are_whole_drawings(html: str):
@@ -107,7 +109,7 @@ def test_report_before_the_first_round(first_round_only: Path):
         path.unlink()
     page = Page(write_report(CampaignFolder.open(first_round_only)).read_text())
     assert page.text["p"][1] == "No round is finished yet."
-    assert page.images == []
+    assert len(page.images) == 2  # the structure, and the map of the initial and test frames
 
 
 def test_a_round_that_selected_and_labelled_nothing(finished_campaign: Path):

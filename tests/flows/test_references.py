@@ -1,0 +1,116 @@
+"""What a campaign used is cited, and nothing else; the methods paragraph has its numbers."""
+
+import re
+from typing import get_args
+
+import pytest
+from pydantic import TypeAdapter
+
+from exploration.dynamics.scheme import Ensemble
+from exploration.strategies import Strategy
+from flows.record.folder import CampaignFolder
+from flows.settings.campaign_config import CampaignConfig
+from flows.settings.pretraining import GFN2_XTB
+from flows.views import references as table
+from flows.views.methods import SELECTED, citations, methods
+from flows.views.references import entries, of_basis, of_functional, of_level, references
+from labeling.ase_calculators import CALCULATORS
+from labeling.level import LennardJonesLevel
+from labeling.presets import PRESETS
+from labeling.solvent import Solvent
+
+
+def tags(union: object, field: str) -> set[str]:
+    return {member.model_fields[field].default for member in get_args(get_args(union)[0])}
+
+
+def test_every_entry_is_whole_and_cited_somewhere():
+    """Every key that a table names is in the bibliography, and no entry is there for nothing."""
+    named = set()
+    for value in vars(table).values():
+        if isinstance(value, str | tuple | dict):
+            named |= set(re.findall(r"'([a-z0-9]+)'", repr(value)))
+    assert set(entries()) <= named
+    for key, entry in entries().items():
+        assert entry.count("{") == entry.count("}"), key
+        assert re.search(r"title +=", entry), key
+        assert re.search(r"(doi|note|year) +=", entry), key
+    keys = re.findall(r"^@\w+\{(\S+),$", table.BIBLIOGRAPHY.read_text(), re.MULTILINE)
+    assert keys == list(entries())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_cited_from_the_table(name: str):
+    level = PRESETS[name]()
+    found = of_level(level)
+    assert not found.unknown
+    assert not found.others
+    assert set(found.keys) <= set(entries())
+    assert {"sun2020recent", "lehtola2018recent"} <= set(found.keys)
+    assert found.bibtex().count("@") == len(found.keys)
+
+
+def test_every_strategy_scheme_calculator_and_solvent_is_in_the_table():
+    strategies = tags(Strategy, "strategy")
+    assert set(table.STRATEGIES) == set(SELECTED) == strategies
+    assert set(table.SCHEMES) == tags(Ensemble, "scheme")
+    assert set(table.CALCULATORS) == set(CALCULATORS)
+    assert set(table.SOLVENTS) == set(get_args(Solvent.model_fields["model"].annotation))
+    cited = [*table.STRATEGIES.values(), *table.SCHEMES.values(), *table.CALCULATORS.values()]
+    assert {key for keys in [*cited, *table.SOLVENTS.values()] for key in keys} <= set(entries())
+
+
+@pytest.mark.parametrize(
+    ("xc", "dispersion", "keys"),
+    [
+        ("PBE", None, ["perdew1996generalized"]),
+        ("PBE", "d3bj", ["perdew1996generalized", "grimme2010consistent", "grimme2011effect"]),
+        ("wB97X-D3BJ", None, ["mardirossian2014wb97xv", "najibi2018nonlocal"]),
+    ],
+)
+def test_a_functional_comes_with_its_dispersion(xc: str, dispersion: str | None, keys: list[str]):
+    found = list(of_functional(xc, dispersion).keys)
+    assert found[: len(keys)] == keys
+    assert ("grimme2011effect" in found) == ("d3bj" in f"{xc}{dispersion}".lower())
+
+
+def test_what_is_not_in_the_table_is_cited_as_libxc_says_or_named():
+    found = of_functional("M06-2X", None)
+    assert "Zhao and D. G. Truhlar, Theor. Chem. Acc. 120, 215 (2008)" in found.bibtex()
+    assert found.cite() == r"\cite{libxc-m06-2x-1}"
+    assert of_basis("pcseg-1").unknown == ("basis set pcseg-1",)
+
+
+def test_only_what_was_used_is_cited(campaign_config: CampaignConfig):
+    mine = set(references(campaign_config, pretrained=None).keys)
+    assert {"batzner2022nequip", "gonzalez1985clustering", "bannwarth2019gfn2", "weigend2005balanced"} <= mine
+    assert not mine & {"holzmueller2023framework", "vanderoord2023hyperactive", "grimme2011effect"}
+    displaced = {"frames": 5, "source": {"method": "displacement"}}
+    lcmd = TypeAdapter(Strategy).validate_python({"strategy": "lcmd"})
+    other = campaign_config.model_copy(update={"level": LennardJonesLevel(), "selection": lcmd})
+    other = CampaignConfig.model_validate(
+        other.model_dump(mode="json") | {"initial": displaced, "test": displaced}
+    )
+    theirs = set(references(other, pretrained=None).keys)
+    assert "holzmueller2023framework" in theirs
+    assert not theirs & {"bannwarth2019gfn2", "sun2020recent", "gonzalez1985clustering"}
+    assert {"bannwarth2019gfn2", "tblite"} <= set(references(other, pretrained=GFN2_XTB).keys)
+
+
+def test_the_methods_have_the_numbers_and_cite_only_what_there_is(reported_campaign):
+    folder = CampaignFolder.open(reported_campaign)
+    results = folder.results()
+    said = methods(folder, results)
+    assert said.startswith("Interatomic potentials for C2H6O, charge 0, singlet (1 structure) were trained")
+    assert "committee of 4 NequIP models" in said
+    assert "12 trajectories" in said
+    assert "each of 3 rounds" in said
+    assert "learned from 39 of 44 labels (1 more could not be computed)" in said
+    low, high = results[3].evaluation.intervals["force_mae"]
+    assert f"({1000 * low:.3g} to {1000 * high:.3g})" in said
+    cited = {key for keys in re.findall(r"\\cite\{([^}]*)\}", said) for key in keys.split(",")}
+    assert cited <= set(citations(folder).keys)
+    assert "Å" not in said
+    assert "Langevin dynamics" in said
+    assert "None" not in said
+    assert methods(folder, []) == ""
