@@ -60,7 +60,11 @@ def test_kernels_with_other_mathematics_are_found(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "part", [lambda: train(SMOKE, None), lambda: dynamics(SMOKE, SMOKE.dynamics[0], None)]
+    "part",
+    [
+        lambda: train(SMOKE, None),
+        pytest.param(lambda: dynamics(SMOKE, SMOKE.dynamics[0], None), marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="small sizes are for Triton's interpreter")
 def test_every_way_is_timed(part):

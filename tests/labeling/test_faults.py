@@ -142,6 +142,7 @@ def hydrogen(distance: float) -> Frame:
 
 
 @needs_proc
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_forty_labels_of_hydrogen_and_five_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     level = PySCFLevel(basis="sto-3g", grid_level=1, max_scf_cycles=4)

@@ -52,7 +52,7 @@ def energy(frame: Frame, level: PeriodicLevel, mesh: list[int]) -> float:
     ("frame", "level"),
     [
         pytest.param(crystal("LiH"), with_(k_mesh=(1, 1, 1)), marks=pytest.mark.slow),
-        (crystal(), with_(k_mesh=(2, 2, 1))),
+        pytest.param(crystal(), with_(k_mesh=(2, 2, 1)), marks=pytest.mark.slow),  # as in test_contract.py
         (crystal(), with_(xc="lda,pw", smearing="fermi", smearing_width_eV=1.0, k_mesh=(1, 1, 1))),
         (crystal(), with_(smearing="gauss", smearing_width_eV=2.0)),
         (crystal(spin=2), with_(smearing="fermi", smearing_width_eV=2.0)),
@@ -78,7 +78,7 @@ def test_forces_and_stress_are_the_derivatives_of_the_energy(frame: Frame, level
     assert label.stress[2, 2] == pytest.approx((pair[0] - pair[1]) / (2 * step) / volume, abs=2e-5)
 
 
-@pytest.mark.parametrize("spin", [0, 2])
+@pytest.mark.parametrize("spin", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_kept_orbitals_and_fft_forces_give_pyscfs_own_numbers(spin: int) -> None:
     frame, level = crystal(spin=spin), with_(ke_cutoff_hartree=20.0)
     ours, theirs = mean_field(frame, level), mean_field(frame, level)

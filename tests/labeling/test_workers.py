@@ -244,7 +244,10 @@ with LabelWorkers(LabelingConfig(workers=1)) as workers:
 
 
 @needs_proc
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_no_worker_outlives_its_parent(how: signal.Signals, tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", CAMPAIGN],

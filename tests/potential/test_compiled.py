@@ -20,13 +20,13 @@ def compare(committee, structures) -> None:
 
 
 @pytest.mark.parametrize("parity", [True, False])
-@pytest.mark.parametrize("l_max", [0, 1, 2, 3])
+@pytest.mark.parametrize("l_max", [0, 1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_equals_the_model(l_max, parity):
     committee = model([1, 6, 8], l_max=l_max, parity=parity, num_layers=3)
     compare(committee, batch(ethanol(), water(1), ethanol(2)))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 8, 24, 32])
+@pytest.mark.parametrize("channels", [1, 3, 24, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 32))])
 def test_every_channel_count(channels):
     compare(model([1, 8], num_features=channels, parity=True), batch(water(), water(1)))
 

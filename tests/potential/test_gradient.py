@@ -35,7 +35,7 @@ def compare(network, data, config=CONFIG) -> None:
 
 
 @pytest.mark.parametrize("parity", [True, False])
-@pytest.mark.parametrize("l_max", [0, 1, 2, 3])
+@pytest.mark.parametrize("l_max", [0, 1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_equals_double_backward(l_max, parity):
     network = model([1, 6, 8], l_max=l_max, parity=parity, num_layers=3)
     compare(network, labelled(ethanol(), water(), water(1)))
