@@ -20,6 +20,7 @@ from flows.record.rounds import read_outcomes
 from flows.record.stages import is_finished
 
 CHANGED = "Champion changed"
+TEST, UNSEEN = "frozen test set", "labels it has not seen"
 SAME_SHARE, SAME_MEV = 1e-3, 0.01
 """Force errors are the same within the sum of both (a share of it, meV/Å): float32 on another machine."""
 
@@ -43,11 +44,23 @@ def champion_check(campaign: str) -> State:
         key=_artifact_key(folder),
         description=f"The published potential of {folder.config.name}, evaluated anew",
     )
+    _log(folder, rows)
     now, then = rows[0]["force MAE (meV/Å)"], rows[0]["on its card (meV/Å)"]
     said = "; ".join(f"{row['set']}: {row['force MAE (meV/Å)']:.2f} meV/Å of {row['frames']}" for row in rows)
     if abs(now - then) > SAME_SHARE * then + SAME_MEV:
         return Failed(name=CHANGED, message=f"Its card says {then:.2f} meV/Å. {said}.")
     return Completed(message=f"As its card says. {said}.")
+
+
+def _log(folder: CampaignFolder, rows: list[dict[str, Any]]) -> None:
+    from flows.engine.prefect_runs import page_of_run
+    from flows.tracking.tracker import Tracker
+
+    errors = {
+        f"{'test' if row['set'] == TEST else 'unseen'}_mae_meV_per_A": row["force MAE (meV/Å)"]
+        for row in rows
+    }
+    Tracker(folder, flow_run=page_of_run()).log_check(errors)
 
 
 def _artifact_key(folder: CampaignFolder) -> str:
@@ -69,7 +82,7 @@ def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     store, level = LabelStore(folder.label_store), folder.config.level
     committee = Evaluator(load_potential(folder.potential))
     test = read_frames(folder.test_frames)
-    sets = {"frozen test set": frozen_tests(folder)["test"]}
+    sets = {TEST: frozen_tests(folder)["test"]}
     learned = {frame.id for frame in [*test, *read_frames(folder.initial_frames)]}
     for number in range(champion_round(folder.results(up_to=folder.config.rounds)).round):
         learned |= set(read_outcomes(folder.round(number).outcomes)["frame_id"])
@@ -80,7 +93,7 @@ def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
         if frame.id not in learned and elements.issuperset(frame.numbers.tolist())
     ]
     if unseen:
-        sets["labels it has not seen"] = store.dataset(unseen, level.key)
+        sets[UNSEEN] = store.dataset(unseen, level.key)
     card = json.loads(folder.model_card.read_bytes())["test errors"]["force MAE, meV/Å"]
     rows = []
     for name, data in sets.items():
@@ -90,7 +103,7 @@ def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
                 "set": name,
                 "frames": found.n_frames,
                 "force MAE (meV/Å)": 1000 * found.force_mae,
-                "on its card (meV/Å)": card if name == "frozen test set" else None,
+                "on its card (meV/Å)": card if name == TEST else None,
                 "energy MAE (meV/atom)": 1000 * found.energy_mae,
             }
         )

@@ -19,6 +19,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -124,6 +125,17 @@ class Tracker:
                 runs.set_status(runs.parent(arm), status)
 
         self._log(log)
+
+    def log_check(self, errors: Mapping[str, float]) -> None:
+        """Log what the published potential's errors are today, with the date as step (20261231).
+
+        Args:
+            errors: by what MLflow shall call them, unit included.
+        """
+        now = datetime.now(UTC)
+        values = {f"9 champion/check_{name}": error for name, error in errors.items()}
+        found = points(values, step=int(f"{now:%Y%m%d}"), timestamp_ms=round(1000 * now.timestamp()))
+        self._log(lambda runs: runs.log_metrics(runs.parent(), found))
 
     def _log(
         self,

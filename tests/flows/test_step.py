@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow import MlflowClient
 from prefect import State
 
 from flows.deployments.champion import champion_check
@@ -22,6 +23,7 @@ from flows.errors import ConfigError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
+from flows.views.summary import champion_round
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
 from labeling.store import LabelStore
@@ -113,6 +115,11 @@ def test_the_champion_is_what_its_card_says_or_not(
     assert str(same.message).startswith("As its card says. frozen test set: ")
     assert n_unseen(more) == n_unseen(same) + 1
     assert (other.type, other.name) == ("FAILED", "Champion changed")
+    kept = json.loads(campaign.tracking.read_text())
+    logged = MlflowClient(kept["tracking_uri"]).get_run(kept["run_ids"]["campaign"]).data.metrics
+    said = 1000 * champion_round(campaign.results()).test.force_mae
+    assert logged["9 champion/check_test_mae_meV_per_A"] == pytest.approx(said, rel=1e-3)
+    assert logged["9 champion/check_unseen_mae_meV_per_A"] > 0
     assert (none.type, none.name) == ("COMPLETED", NOTHING_TO_DO)
 
 
