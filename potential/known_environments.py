@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +96,25 @@ class KnownEnvironments:
         features = surroundings(frame, self.elements).astype(np.float32)
         for element, scale in zip(self.elements, self.scales, strict=True):
             mine = frame.numbers == element
-            known = self.features[self.numbers == element]
-            found[mine] = cdist(features[mine], known).min(axis=1) / max(scale, 1e-6)
+            found[mine] = self._distance(features[mine], int(element)) / max(scale, 1e-6)
         found[_beside(frame, strange)] = np.inf
         return found
+
+    def _distance(
+        self, features: Float[np.ndarray, "atoms features"], element: int
+    ) -> Float64[np.ndarray, "atoms"]:
+        """From each atom to the nearest known one of the element, by |a - b|^2 = |a|^2 - 2 a.b + |b|^2."""
+        known, squares = self._of_element[element]
+        atoms = features.astype(np.float64)
+        nearest = (squares - 2.0 * atoms @ known.T).min(axis=1) + (atoms**2).sum(axis=1)
+        distance: np.ndarray = np.sqrt(np.maximum(nearest, 0.0))
+        return distance
+
+    @cached_property
+    def _of_element(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """For each element g of its atoms, and |g|^2."""
+        by_element = {int(z): self.features[self.numbers == z].astype(np.float64) for z in self.elements}
+        return {z: (known, (known**2).sum(axis=1)) for z, known in by_element.items()}
 
     def save(self, folder: Path) -> None:
         """Write them beside a potential's weights."""

@@ -12,6 +12,7 @@ from exploration.strategies.fields import (
     FramesPerRound,
     MaxConsidered,
     QuietShare,
+    considered,
 )
 from exploration.strategies.steps import completed, distinct_candidates, loud
 from potential.data.config import Config
@@ -44,7 +45,10 @@ class AmongCandidates(Config):
     def considered(self, pool: Pool, seed: int) -> tuple[list[int], Decisions]:
         """The candidates to choose from, the most uncertain first, and decisions on all other rows."""
         return distinct_candidates(
-            pool, considered=self.max_considered, tolerance_A=self.duplicate_tolerance_A, seed=seed
+            pool,
+            considered=considered(self.max_considered, self.frames_per_round),
+            tolerance_A=self.duplicate_tolerance_A,
+            seed=seed,
         )
 
     @abstractmethod

@@ -6,7 +6,7 @@ from typing import Literal
 
 from exploration.decisions import Decided, picks
 from exploration.pool import Pool
-from exploration.strategies.fields import DuplicateTolerance, FramesPerRound, MaxConsidered
+from exploration.strategies.fields import DuplicateTolerance, FramesPerRound, MaxConsidered, considered
 from exploration.strategies.steps import by_id, deduplicate, farthest, physical, shortfall, thin
 from potential.data.config import Config
 
@@ -22,7 +22,8 @@ class Diverse(Config):
     def decide(self, pool: Pool, *, seed: int) -> Decided:
         """Filter, thin, deduplicate, farthest point, cap. Only thinning is random."""
         usable, unphysical = physical(pool)
-        rows, thinned = thin(by_id(pool, usable), self.max_considered, called="physical frames", seed=seed)
+        most = considered(self.max_considered, self.frames_per_round)
+        rows, thinned = thin(by_id(pool, usable), most, called="physical frames", seed=seed)
         rows, repeated = deduplicate(
             pool, by_id(pool, rows), pool.training_frames, tolerance_A=self.duplicate_tolerance_A
         )

@@ -36,6 +36,12 @@ MaxConsidered = Annotated[
     Field(
         ge=1,
         le=100_000,
-        description="frames compared with each other, all with all; more are thinned at random first",
+        description="frames compared with each other, all with all; more are thinned at random first, to "
+        "no fewer than twice frames_per_round",
     ),
 ]
+
+
+def considered(most: int, frames_per_round: int) -> int:
+    """How many frames a strategy compares: `max_considered`, and enough to choose from."""
+    return max(most, 2 * frames_per_round)
