@@ -13,9 +13,8 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
+from flows.engine.probe import probe
 from labeling.location import without_passwords
 
 LEAST_FREE_GB, MOST_SKEW_S, PATIENCE_S = 5.0, 60.0, 5.0
@@ -153,10 +152,7 @@ def _server(what: str, url: str, mend: str) -> Iterator[Finding]:
     """Whether it answers, and whether its clock is ours: schedules and states go by it."""
     shown = without_passwords(url)
     try:
-        with urlopen(url, timeout=PATIENCE_S) as answer:
-            date = answer.headers.get("date")
-    except HTTPError as error:
-        date = error.headers.get("date")
+        date = probe(url, PATIENCE_S).get("date")
     except (OSError, ValueError) as error:
         said = f"no answer from {shown} ({getattr(error, 'reason', error)}): {mend}"
         yield Finding(what=what, how=AMISS, said=said)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
 from flows.engine.prefect_server import embedded_api
+from flows.engine.probe import probe
 from flows.errors import CampaignError
 
 PATIENCE_S = 5.0
@@ -48,9 +47,7 @@ def reach(url: str) -> None:
     mend = "Start it (`prefect server start`), or do without: unset PREFECT_API_URL, or "
     mend += "`prefect config unset PREFECT_API_URL`."
     try:
-        urlopen(f"{url.rstrip('/')}/health", timeout=PATIENCE_S).close()
-    except HTTPError:
-        pass  # it is there; a cloud wants to know who asks
+        probe(f"{url.rstrip('/')}/health", PATIENCE_S)
     except (OSError, ValueError) as error:
         raise CampaignError(f"{said} ({getattr(error, 'reason', error)}).\n{mend}") from None
     from httpx import HTTPError as HTTPXError
@@ -68,4 +65,4 @@ def reach(url: str) -> None:
             "Set PREFECT_API_AUTH_STRING=user:password, or PREFECT_API_KEY for a cloud."
         ) from None
     except (HTTPXError, RuntimeError) as error:
-        raise CampaignError(f"{said} ({type(error).__name__}).\n{mend}") from None
+        raise CampaignError(f"{said} ({type(error).__name__}: {error}).\n{mend}") from None

@@ -14,10 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import urlopen
 
+from flows.engine.probe import probe
 from flows.record.rounds import Arm, RoundFolder
 from flows.views.console import say
 from labeling.location import is_url, without_passwords
@@ -43,9 +42,7 @@ def patience(seconds: float = 5.0, *, tracking_uri: str) -> Iterator[None]:
     """
     if tracking_uri.startswith(("http://", "https://")):
         try:
-            urlopen(tracking_uri, timeout=seconds).close()
-        except HTTPError:
-            pass  # refuses this address, but is there
+            probe(tracking_uri, seconds)
         except OSError as error:
             raise ConnectionError(f"no answer within {seconds:.0f} s: {error}") from error
     # A model's version is sought in MLflow's global store, whatever the client's.
