@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flows.views.summary import decimals_of
+from flows.views.summary import decimals_of, three_digits
 from potential.bootstrap import bootstrapped
 
 
@@ -22,8 +22,8 @@ def element_table(atoms: pd.DataFrame) -> list[dict[str, str]]:
             "element": str(symbol),
             "atoms": str(len(mine)),
             "MAE (meV/Å)": _mae(mine),
-            "RMSE (meV/Å)": f"{1000 * np.sqrt(mine['squared'].mean()):.3g}",
-            "largest error of an atom (meV/Å)": f"{1000 * mine['force_error'].max():.0f}",
+            "RMSE (meV/Å)": three_digits(1000 * float(np.sqrt(mine["squared"].mean()))),
+            "largest error of an atom (meV/Å)": three_digits(1000 * float(mine["force_error"].max())),
         }
         for symbol, mine in sorted(table.groupby("symbol"), key=lambda group: -len(group[1]))
     ]
@@ -35,6 +35,6 @@ def _mae(atoms: pd.DataFrame) -> str:
     found = bootstrapped(len(sums), lambda rows: sums[rows].sum(-1) / counts[rows].sum(-1))
     half = 1000 * (found.high - found.low) / 2
     if np.isnan(half):
-        return f"{1000 * found.value:.3g}"
+        return three_digits(1000 * found.value)
     decimals = max(0, decimals_of(half, 2))
     return f"{1000 * found.value:.{decimals}f} ± {half:.{decimals}f}"

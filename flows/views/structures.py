@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from flows.record.folder import CampaignFolder
 from flows.record.roles import frozen_sets
 from flows.record.rounds import RoundFolder
+from flows.views.summary import three_digits
 from potential.data.frame import Frame
 from potential.data.notes import StructureWarning
 from potential.data.structure_files import read_frames
@@ -138,8 +139,8 @@ def error_rows(errors: pd.DataFrame, shown: Mapping[str, str]) -> list[dict[str,
             "frame": str(row["frame_id"]),
             "title": shown.get(str(row["frame_id"]), ""),
             "atom": str(row["atom"]),
-            "force error (meV/Å)": f"{1000 * row['force_error']:.0f}",
-            "disagreement (meV/Å)": f"{1000 * row['force_disagreement']:.0f}",
+            "force error (meV/Å)": three_digits(1000 * float(row["force_error"])),
+            "disagreement (meV/Å)": three_digits(1000 * float(row["force_disagreement"])),
             "energy error (meV/atom)": f"{1000 * row['energy_error']:+.2f}" if "energy_error" in row else "–",
         }
         for row in errors.to_dict("records")

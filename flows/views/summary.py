@@ -134,7 +134,7 @@ def verdict(results: Sequence[RoundResult]) -> str:
             "One round is not a learning curve yet."
         ) + "".join(f" {sentence}" for sentence in stop_sentences(results))
     grew = f"while the labels grew from {first.n_labels} to {last.n_labels}"
-    ends = f"from {1000 * first.test.force_mae:.0f} to {_force(last)} (MAE)"
+    ends = f"from {three_digits(1000 * first.test.force_mae)} to {_force(last)} (MAE)"
     fall = _fall(first, last)
     if fall.sign == 0:
         sentences = [f"The force error {where} did not change {fall.surely}, {ends}, {grew}."]
@@ -250,7 +250,7 @@ def _share(before: RoundResult, after: RoundResult) -> float:
 
 
 def _force(result: RoundResult) -> str:
-    return f"{1000 * result.test.force_mae:.0f} meV/Å"
+    return f"{three_digits(1000 * result.test.force_mae)} meV/Å"
 
 
 def _labels(result: RoundResult) -> str:

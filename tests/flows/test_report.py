@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from exploration.decisions import Stage
+from flows.cli.app import run_command
 from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
 from flows.views.report import write_report
@@ -104,11 +105,15 @@ def test_report_of_a_campaign_in_its_first_round(first_round_only: Path):
     assert any("written when the campaign is finished" in text for text in page.text["p"])
 
 
-def test_report_before_the_first_round(first_round_only: Path):
+def test_report_before_the_first_round(first_round_only: Path, capsys: pytest.CaptureFixture[str]):
     for path in (first_round_only / "rounds").rglob("result.json"):
         path.unlink()
-    page = Page(write_report(CampaignFolder.open(first_round_only)).read_text())
+    assert run_command(["report", str(first_round_only), "--frequencies"]) == 1
+    assert "no potential is published yet" in capsys.readouterr().err
+    modes = [{"mode": "0", "wavenumber (1/cm)": "231.4 ± 1.2"}]  # as if they had been there
+    page = Page(write_report(CampaignFolder.open(first_round_only), frequencies=modes).read_text())
     assert page.text["p"][1] == "No round is finished yet."
+    assert "231.4 ± 1.2" in page.text["td"]
     assert len(page.images) == 2  # the structure, and the map of the initial and test frames
 
 

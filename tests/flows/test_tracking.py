@@ -147,7 +147,7 @@ def test_figures_report_and_potential_are_artifacts(tracked):
 
     assert "figures/learning_curve.svg" in artifacts("campaign", "figures")
     assert artifacts("campaign", "") == {"figures", "report.html"}
-    drawn = ("force_parity", "disagreement_and_error", "reliability", "training_history")
+    drawn = ("force_parity", "energy_parity", "disagreement_and_error", "reliability", "training_history")
     assert artifacts("round 3", "figures") == {f"figures/{name}.svg" for name in drawn}
     assert {"selection.csv", "outcomes.csv"} <= artifacts("round 0", "")
     assert (folder.parent / "mlruns" / "ethanol").is_dir()
