@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -226,4 +227,14 @@ def scan(
     )
 
 
-COMMANDS = (study, label, train, pretrain, md, evaluate, freq, optimize, scan)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    study,
+    label,
+    train,
+    pretrain,
+    md,
+    evaluate,
+    freq,
+    optimize,
+    scan,
+)

@@ -11,7 +11,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import Arm
 from flows.views.error_bars import frame_errors, mae_interval
-from flows.views.figures import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, panels, scale
+from flows.views.plotting import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, panels, scale
 from potential.data.tables import read_table
 
 

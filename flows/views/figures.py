@@ -1,42 +1,41 @@
 """The figures of a campaign: functions from results and tables to matplotlib figures.
 
-Object API only, so no figure lives in pyplot's global state. Energies and forces arrive in eV and
-eV/Angstrom and are shown in meV. Colours: Okabe and Ito's palette, distinguishable to the colour-blind.
+Energies and forces arrive in eV and eV/Angstrom and are shown in meV.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FixedLocator,
-    LogLocator,
-    NullFormatter,
-    NullLocator,
-    StrMethodFormatter,
-)
 
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.rounds import RoundFolder
 from flows.views.calibration import SETS
+from flows.views.plotting import (
+    BLUE,
+    ELEMENT_COLOURS,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    SKY,
+    dots,
+    panels,
+    round_axis,
+    scale,
+)
 from flows.views.summary import three_digits
 from potential.calibration.calibration import Calibration
 from potential.calibration.pairs import Pairs
 from potential.calibration.scores import reliability as reliability_bins
 from potential.data.tables import DamagedTableError, read_table
-
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, GREY, INK = "#56B4E9", "#CC79A7", "#8A8F98", "#24292F"
-ELEMENT_COLOURS = {"H": SKY, "C": INK, "O": RED, "N": BLUE, "S": ORANGE, "F": GREEN, "Cl": PURPLE}
-LOG_FROM_RATIO = 6.0
-"""An axis whose values span more than this factor is logarithmic."""
 
 
 def campaign_figures(campaign: CampaignFolder) -> dict[str, Figure]:
@@ -144,7 +143,7 @@ def force_parity(atoms: pd.DataFrame) -> Figure:
             ".",
             color=colour,
             label=symbol,
-            **_dots(len(atoms)),
+            **dots(len(atoms)),
         )
     text = f"MAE {np.abs(error).mean():.1f} meV/Å\nRMSE {np.sqrt((error**2).mean()):.1f} meV/Å"
     axes.text(0.04, 0.96, text, transform=axes.transAxes, va="top", fontsize=9)
@@ -193,7 +192,7 @@ def disagreement_and_error(atoms: pd.DataFrame) -> Figure:
     if len(pairs) > 3000:
         axes.hexbin(x, y, xscale="log", yscale="log", gridsize=45, mincnt=1, bins="log", cmap="Blues")
     else:
-        axes.plot(x, y, ".", color=BLUE, **_dots(len(pairs)))
+        axes.plot(x, y, ".", color=BLUE, **dots(len(pairs)))
     axes.plot([low, high], [low, high], color=GREY, linewidth=1, label="error = disagreement")
     for which in ("x", "y"):
         scale(axes, which, [low, high])
@@ -248,7 +247,7 @@ def ledger(results: Sequence[RoundResult]) -> Figure:
                 axes.text(x, base + height / 2, str(n), ha="center", va="center", color="white", fontsize=9)
         bottom = bottom + share
     axes.set(ylabel="recorded frames (%)", ylim=(0, 100))
-    _round_axis(axes, rounds)
+    round_axis(axes, rounds)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
@@ -270,7 +269,7 @@ def cost(results: Sequence[RoundResult]) -> Figure:
         axes.bar(rounds, height, bottom=bottom, color=colour, width=0.62, label=part)
         bottom = bottom + height
     axes.set(ylabel=f"time ({unit})")
-    _round_axis(axes, rounds)
+    round_axis(axes, rounds)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), reverse=True)
     return figure
 
@@ -324,50 +323,3 @@ def md_survival(replicas: pd.DataFrame) -> Figure:
         axes.set_ylim(len(table) - 0.4, -0.6)
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, ncols=2)
     return figure
-
-
-def panels(width: float, height: float, *, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches with axes side by side."""
-    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
-    figure.set_layout_engine("constrained", wspace=0.08)
-    drawn = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
-    for axes in drawn:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#E6E8EB", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(labelsize=9, length=3)
-    return figure, drawn
-
-
-def _dots(n: int) -> dict[str, Any]:
-    # rasterised, so that an SVG of many thousand atoms stays small
-    return {
-        "markersize": 5 if n < 1000 else 3,
-        "alpha": 0.6 if n < 1000 else 0.35,
-        "mew": 0,
-        "rasterized": True,
-    }
-
-
-def _round_axis(axes: Axes, rounds: Sequence[int]) -> None:
-    axes.set(xlabel="round", xlim=(min(rounds, default=0) - 0.8, max(rounds, default=0) + 0.8))
-    if len(rounds) <= 12:
-        axes.set_xticks(rounds)
-
-
-def scale(axes: Axes, which: str, values: Sequence[float], *, ticks: Sequence[float] | None = None) -> None:
-    """Logarithmic with plain numbers where the values span much, else linear (y from zero)."""
-    axis = axes.xaxis if which == "x" else axes.yaxis
-    positive = [v for v in values if np.isfinite(v) and v > 0]
-    if len(positive) == len(values) > 0 and max(positive) > LOG_FROM_RATIO * min(positive):
-        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-        decades = np.log10(max(positive) / min(positive))
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    elif which == "y":
-        axes.set_ylim(0, 1.1 * max(values, default=1.0) or 1.0)
-    if ticks is not None and len(ticks) <= 8:
-        axis.set_major_locator(FixedLocator(list(ticks)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_locator(NullLocator())

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from flows.record.folder import CampaignFolder
 from flows.record.roles import frozen_sets
 from flows.views.calibration import SETS
-from flows.views.figures import BLUE, GREY, ORANGE, PURPLE, RED, panels
+from flows.views.plotting import BLUE, GREY, ORANGE, PURPLE, RED, panels
 from flows.views.structures import picked
 from potential.data.frame import Frame
 from potential.data.structure_files import read_frames
