@@ -59,13 +59,19 @@ def print_rounds(results: Sequence[RoundResult], console: Console | None = None)
     """The rounds in a table that fits 80 columns, and the verdict; all columns are in the report."""
     console = console or Console()
     if results:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
         rows = round_table(results)
-        titles = {title: column for title, column in TITLES.items() if not column or column in rows[0]}
-        for title in titles:
-            table.add_column(title, justify="right", no_wrap=True)
+        left_out = ENERGY if BROAD_MAE in rows[0] else BROAD_MAE  # 80 columns do not hold both
+        titles = {title: column for title, column in TITLES.items() if column != left_out}
+        for title, column in titles.items():
+            table.add_column(
+                title, justify="right", no_wrap=bool(column)
+            )  # labels and time may take two lines
         for result, row in zip(results, rows, strict=True):
-            table.add_row(*(row[column] for column in titles.values() if column), _new(result), _time(result))
+            cells = {**row, LEDGER: row[LEDGER].replace("%", "")}
+            table.add_row(
+                *(cells[column] for column in titles.values() if column), _new(result), _time(result)
+            )
         console.print(table)
     console.print(verdict(results), highlight=False)
 
@@ -84,13 +90,14 @@ def print_costs(costs: Sequence[dict[str, str]], console: Console | None = None)
     (console or Console()).print(table)
 
 
+ENERGY = "energy MAE (meV/atom)"
 TITLES = {
     "round": "round",
     "labels": "labels",
     "force MAE\nmeV/Å": "force MAE (meV/Å)",
     "broad\nmeV/Å": BROAD_MAE,
-    "energy MAE\nmeV/atom": "energy MAE (meV/atom)",
-    "agree / candidate\n/ failed": LEDGER,
+    "energy MAE\nmeV/atom": ENERGY,
+    "agree /\ncandidate /\nfailed, %": LEDGER,
     "new\nlabels": "",
     "time": "",
 }

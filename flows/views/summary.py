@@ -222,11 +222,11 @@ class Change:
 
     def __str__(self) -> str:
         sign = self.sign or 1
-        said = f"{sign * self.share:.0%}"
+        said = f"{sign * self.share:z.0%}"
         if self.interval is None:
             return said
         low, high = sorted(sign * bound for bound in self.interval)
-        return f"{said}, 95 % interval {low:.0%} to {high:.0%}"
+        return f"{said}, 95 % interval {low:z.0%} to {high:z.0%}"
 
 
 def _fall(first: RoundResult, last: RoundResult) -> Change:

@@ -1,9 +1,11 @@
 """The round table and the verdict follow from the numbers."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.record.results import (
@@ -21,6 +23,7 @@ from flows.record.results import (
     UncertaintyMetrics,
 )
 from flows.record.rounds import Arm
+from flows.views.console import print_rounds
 from flows.views.duration import duration
 from flows.views.summary import champion_round, markdown_table, measured, round_table, three_digits, verdict
 from potential.metrics import FORCE_MAE
@@ -145,6 +148,28 @@ def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
     assert len(body) == 2
 
 
+@pytest.mark.parametrize("broadly", [False, True])
+def test_the_table_on_a_terminal_fits_80_columns(broadly: bool):
+    met = LedgerCounts(accurate=0, candidate=50, failed=50)
+    measured = result(0, 0.0142).evaluation
+    bars = {"force_mae": (0.0131, 0.0153), "energy_mae": (0.0039, 0.0041)}
+    measured = measured.model_copy(update={"intervals": bars})
+    stages = {
+        "n_labels": 99_999,
+        "evaluation": measured,
+        "exploration": ExplorationSummary(ledger=met, surviving_replicas=1.0, seconds=3599.0),
+        "labels": LabelSummary(n_labelled=2990, n_failed=10, seconds=82_800.0),
+    }
+    shown = StringIO()
+    rounds = [result(n, 0.0142, **stages, **({"broad": measured} if broadly else {})) for n in (0, 100)]
+    print_rounds(rounds, Console(file=shown, width=80))
+    table = shown.getvalue().partition("The force error")[0]
+    assert "…" not in table
+    assert "14.2 ± 1.1" in table
+    assert "0 / 50 / 50" in table
+    assert max(map(len, shown.getvalue().splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("maes", "says", "says_not"),
     [
@@ -157,6 +182,7 @@ def test_round_table_shows_chemists_units_and_dashes_for_what_did_not_run():
         ((0.2, 0.15, 0.1), "more labels should help", "champion"),
         ((0.2, 0.1, 0.099), "the curve is flat here", "more labels"),
         ((0.2, 0.1, 0.15), "The champion: round 1, the best on the frozen test set.", "more labels"),
+        ((0.00125, 0.0011), "fell from 1.25 to 1.10 meV/Å (MAE)", "to 1 meV"),
         ((0.1, 0.2), "rose from 100 to 200 meV/Å (MAE), by 100%", "fell"),
         ((0.1, 0.101), "did not change noticeably", "rose"),
     ],
