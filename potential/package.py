@@ -5,6 +5,8 @@ potential/
   config.json           architecture and what is needed to rebuild the model
   model_card.json       where it comes from and how good it is, for programs
   MODEL_CARD.md         the same, for people
+  frames.csv            which frames it was trained on (`potential.roles`)
+  references.bib        what to cite for it, of a campaign's
 """
 
 from __future__ import annotations

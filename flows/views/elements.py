@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flows.views.summary import decimals_of, three_digits
-from potential.bootstrap import bootstrapped
+from flows.views.error_bars import frame_errors, mae_interval
+from flows.views.summary import plus_minus, three_digits
 
 
 def element_table(atoms: pd.DataFrame) -> list[dict[str, str]]:
@@ -16,7 +16,7 @@ def element_table(atoms: pd.DataFrame) -> list[dict[str, str]]:
     atom.
     """
     errors = atoms[["fx", "fy", "fz"]].to_numpy(float) - atoms[["fx_ref", "fy_ref", "fz_ref"]].to_numpy(float)
-    table = atoms.assign(absolute=np.abs(errors).mean(1), squared=(errors**2).mean(1))
+    table = atoms.assign(squared=(errors**2).mean(1))
     return [
         {
             "element": str(symbol),
@@ -30,11 +30,5 @@ def element_table(atoms: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _mae(atoms: pd.DataFrame) -> str:
-    by_frame = atoms.groupby("frame_id")["absolute"]
-    sums, counts = by_frame.sum().to_numpy(), by_frame.size().to_numpy()
-    found = bootstrapped(len(sums), lambda rows: sums[rows].sum(-1) / counts[rows].sum(-1))
-    half = 1000 * (found.high - found.low) / 2
-    if np.isnan(half):
-        return three_digits(1000 * found.value)
-    decimals = max(0, decimals_of(half, 2))
-    return f"{1000 * found.value:.{decimals}f} ± {half:.{decimals}f}"
+    found = mae_interval(frame_errors(atoms))
+    return plus_minus(*(1000 * number for number in (found.value, found.low, found.high)))

@@ -73,8 +73,8 @@ def methods(folder: CampaignFolder, results: Sequence[RoundResult]) -> str:
         return ""
     config = folder.config
     sentences = [
-        f"Interatomic potentials for {in_words(subject_of(folder))} were trained by active learning with "
-        f"alnico {version()}.",
+        f"Interatomic potentials for {_tex(in_words(subject_of(folder)))} were trained by active learning "
+        f"with alnico {version()}.",
         _reference(config),
         _model(config),
         *_pretraining(folder),
@@ -90,7 +90,7 @@ def methods(folder: CampaignFolder, results: Sequence[RoundResult]) -> str:
 
 def _reference(config: CampaignConfig) -> str:
     level = config.level
-    said = f"Reference energies and forces were computed at {level.name} {of_level(level).cite()}"
+    said = f"Reference energies and forces were computed at {_tex(level.name)} {of_level(level).cite()}"
     match level:
         case PySCFLevel():
             fitted = "density fitting, " if level.density_fit else ""
@@ -128,9 +128,9 @@ def _pretraining(folder: CampaignFolder) -> list[str]:
     if learned is None:
         return []
     if made is None or teacher is None:
-        return [f"Training began from the weights of an earlier potential ({learned.source})."]
+        return [f"Training began from the weights of an earlier potential ({_tex(learned.source)})."]
     return [
-        f"It was first trained on {made.n_frames} frames labelled with {teacher.name} "
+        f"It was first trained on {made.n_frames} frames labelled with {_tex(teacher.name)} "
         f"{of_level(teacher).cite()}, from dynamics with the same method."
     ]
 
@@ -156,7 +156,7 @@ def _made(frames: FrameSetConfig) -> str:
         case RandomDisplacement():
             return f"made by random displacements of {source.std_A:g} Å"
         case FramesFromFile():
-            return f"drawn from a file ({source.path.name})"
+            return f"drawn from a file ({_tex(source.path.name)})"
 
 
 def _exploration(config: CampaignConfig, results: Sequence[RoundResult]) -> str:
@@ -222,7 +222,7 @@ def _training(config: CampaignConfig) -> str:
 
 def _changes(folder: CampaignFolder) -> list[str]:
     """A campaign may have changed its mind."""
-    said = [line for change in folder.changes() for line in change.said]
+    said = [_tex(line) for change in folder.changes() for line in change.said]
     return (
         [f"Settings are those of the last round; before it they changed: {'; '.join(said)}."] if said else []
     )
@@ -247,6 +247,11 @@ def _error(result: RoundResult, metric: Metric) -> str:
         return f"{value:.3g} {metric.unit}"
     low, high = (metric.factor * bound for bound in bounds)
     return f"{value:.3g} {metric.unit} ({low:.3g} to {high:.3g})"
+
+
+def _tex(text: str) -> str:
+    """A name of the user's as LaTeX takes it."""
+    return re.sub(r"([_&#$])", r"\\\1", text)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -88,19 +88,21 @@ def more_metrics(results: Sequence[RoundResult]) -> list[dict[str, str]]:
 
 
 def measured(found: EvaluationSummary | None, metric: Metric) -> str:
-    """A metric as people read it, `22.6 ± 2.4`; `–` where it was not measured.
-
-    Rounded to a tenth of the error bar's first digit or so: two digits of the bar are kept.
-    """
+    """A metric as people read it, `22.6 ± 2.4`; `–` where it was not measured."""
     value = None if found is None else found.values().get(metric.name)
     if found is None or value is None:
         return "–"
-    bounds = found.intervals.get(metric.name)
-    if bounds is None:
-        return three_digits(metric.factor * value)
-    half = metric.factor * (bounds[1] - bounds[0]) / 2
+    bounds = found.intervals.get(metric.name, (math.nan, math.nan))
+    return plus_minus(*(metric.factor * number for number in (value, *bounds)))
+
+
+def plus_minus(value: float, low: float, high: float) -> str:
+    """A number with half of its interval, to two digits of that; alone where it is not known (NaN)."""
+    half = (high - low) / 2
+    if math.isnan(half):
+        return three_digits(value)
     decimals = max(0, decimals_of(half, 2))
-    return f"{metric.factor * value:.{decimals}f} ± {half:.{decimals}f}"
+    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
 
 
 def decimals_of(value: float, digits: int) -> int:

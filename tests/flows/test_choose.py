@@ -11,6 +11,7 @@ from flows.settings.campaign_config import CampaignConfig
 from flows.steps.choose import choose
 from flows.steps.train import learned_and_held_out
 from potential.data.dataset import Dataset
+from potential.data.role import tagged
 from potential.package import save_potential
 from potential.roles import Roles
 from tests.support.systems import labelled, labelled_by, model, water
@@ -54,6 +55,13 @@ def test_no_round_before_has_learned_from_what_is_held_out(campaign: CampaignFol
         held_before, learned_before = ids(parts[1]), learned_before | ids(parts[0])
         more = range(20 + 15 * number, 35 + 15 * number)
         labels = labels.add(labelled(*(water(i) for i in more)))
+
+
+def test_what_a_file_says_was_held_out_stays_so(campaign: CampaignFolder) -> None:
+    labels = labelled(*(water(i) for i in range(20)))
+    held = [frame.id for frame in labels.frames[5:8]]
+    told = Dataset.of(tagged(labels.items, dict.fromkeys(held, "held_out")))
+    assert ids(learned_and_held_out(campaign, campaign.round(0), told)[1]) < set(held)  # a tenth: two of them
 
 
 def test_less_may_be_held_out_later(campaign: CampaignFolder) -> None:

@@ -15,6 +15,7 @@ from flows.views import references as table
 from flows.views.methods import SELECTED, citations, methods
 from flows.views.references import entries, of_basis, of_functional, of_level, references
 from labeling.ase_calculators import CALCULATORS
+from labeling.ase_level import AseLevel
 from labeling.level import LennardJonesLevel
 from labeling.presets import PRESETS
 from labeling.solvent import Solvent
@@ -114,3 +115,7 @@ def test_the_methods_have_the_numbers_and_cite_only_what_there_is(reported_campa
     assert "Langevin dynamics" in said
     assert "None" not in said
     assert methods(folder, []) == ""
+    hot = AseLevel(calculator="tblite.ase.TBLite", parameters={"electronic_temperature": 500.0})
+    other = CampaignFolder(folder.path, folder.config.model_copy(update={"level": hot}))
+    source = r"\cite{bannwarth2019gfn2,tblite}"
+    assert rf"TBLite(electronic\_temperature=500.0) {source}." in methods(other, results)
