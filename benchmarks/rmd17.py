@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.pretrain import taught_potential
-from flows.record.results import SUMMARY_FILE, PretrainSummary, TeachSummary
+from flows.record.pretraining_results import PretrainSummary, TeachSummary
+from flows.record.results import SUMMARY_FILE
 from flows.settings.pretraining import FromTeacher
 from potential.data.dataset import Dataset
 from potential.data.structure_files import read_dataset

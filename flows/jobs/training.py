@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from flows.jobs.job import Done
-from flows.record.results import SUMMARY_FILE, PretrainSummary, TrainingSummary
+from flows.record.pretraining_results import PretrainSummary
+from flows.record.results import SUMMARY_FILE, TrainingSummary
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
 from potential.evaluation import evaluate

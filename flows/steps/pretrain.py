@@ -14,7 +14,8 @@ from ase.data import chemical_symbols
 from flows.errors import CampaignError
 from flows.jobs.job import compute
 from flows.record.folder import CampaignFolder
-from flows.record.results import SUMMARY_FILE, GuardSummary, PretrainSummary
+from flows.record.pretraining_results import GuardSummary, PretrainSummary
+from flows.record.results import SUMMARY_FILE
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings
 from flows.record.table import GUARD, PRETRAIN

@@ -16,7 +16,8 @@ from exploration.teacher_md import Taught, Walk, Walked, distinct, walk, walks
 from flows.errors import CampaignError
 from flows.jobs.job import Done
 from flows.jobs.training import TeachersTraining
-from flows.record.results import SUMMARY_FILE, PretrainSummary, TeachSummary
+from flows.record.pretraining_results import PretrainSummary, TeachSummary
+from flows.record.results import SUMMARY_FILE
 from flows.record.seeds import seed_for
 from flows.record.stages import Settings
 from flows.record.table import PRETRAIN, TEACH

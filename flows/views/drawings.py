@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from flows.record.folder import CampaignFolder
 from flows.record.rounds import RoundFolder
 from flows.version import version
-from flows.views.figures import campaign_figures, round_figures
+from flows.views.campaign_figures import campaign_figures
+from flows.views.round_figures import round_figures
 from flows.views.space import space_figure
 from potential.data.atomic_write import write_atomically
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.record.folder import CampaignFolder
-from flows.record.results import SUMMARY_FILE, GuardSummary, PretrainSummary, TeachSummary
+from flows.record.pretraining_results import GuardSummary, PretrainSummary, TeachSummary
+from flows.record.results import SUMMARY_FILE
 from flows.record.stages import is_finished
 from flows.views.duration import duration
 

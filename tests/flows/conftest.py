@@ -8,6 +8,7 @@ import pytest
 
 from flows.record.folder import CampaignFolder
 from flows.settings.campaign_config import CampaignConfig
+from flows.tracking.store import default_tracking_uri
 from flows.views.drawings import campaign_drawings, round_drawings
 from flows.views.report import write_report
 from tests.support import lj_campaign
@@ -65,6 +66,16 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
 
     return made_once(tmp_path_factory, "store", make) / "mlflow.db"
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The default store beside the campaigns."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    campaigns = tmp_path / "campaigns"
+    campaigns.mkdir(exist_ok=True)
+    (campaigns / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return default_tracking_uri(campaigns)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,10 @@ from matplotlib.figure import Figure
 
 from flows.record.folder import CampaignFolder
 from flows.record.results import LedgerCounts, RoundResult
-from flows.views.figures import (
-    campaign_figures,
+from flows.views.campaign_figures import campaign_figures, learning_curve, ledger
+from flows.views.round_figures import (
     disagreement_and_error,
     force_parity,
-    learning_curve,
-    ledger,
     md_survival,
     reliability,
     round_figures,

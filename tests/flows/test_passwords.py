@@ -46,12 +46,7 @@ def configuration() -> str:
 def run_campaign(prefect: Installation, write_lj_campaign: Callable[..., Path]) -> CampaignFolder:
     path = write_lj_campaign(prefect.folder)
     prefect.call("alnico", "deploy", "lj.yaml", "--rounds-per-run", "5")
-    prefect.call("prefect", "deployment", "run", "campaign-step/lj")
-    prefect.start_worker()
-    wait_for("the run's end", lambda: any(run.state and run.state.is_final() for run in prefect.runs()))
-    (run,) = prefect.runs()
-    assert run.state is not None
-    assert str(run.state.message).startswith("2 of 2 rounds are done."), run.state
+    assert prefect.run_to_its_end("campaign-step/lj").startswith("2 of 2 rounds are done.")
     return CampaignFolder.open(path)
 
 

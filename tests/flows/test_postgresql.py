@@ -38,12 +38,8 @@ def test_a_campaign_keeps_everything_in_one_postgresql(
             labels = database.url("labels", password=False)
             path = write_lj_campaign(prefect.folder, labeling={"workers": 2, "store": labels})
             prefect.call("alnico", "deploy", "lj.yaml", "--rounds-per-run", "5")
-            prefect.call("prefect", "deployment", "run", "campaign-step/lj")
-            prefect.start_worker()
-            wait_for("the run's end", lambda: any(r.state and r.state.is_final() for r in prefect.runs()))
-            (run,) = prefect.runs()
-            assert run.state is not None
-            assert str(run.state.message).startswith("2 of 2 rounds are done. It has ended.")
+            said = prefect.run_to_its_end("campaign-step/lj")
+            assert said.startswith("2 of 2 rounds are done. It has ended.")
 
             folder = CampaignFolder.open(path)
             monkeypatch.setenv("PGPASSWORD", database.password)

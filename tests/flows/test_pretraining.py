@@ -12,7 +12,7 @@ from exploration import teacher_md
 from exploration.teacher_md import Walk, Walked
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.record.results import GuardSummary, PretrainSummary, TeachSummary
+from flows.record.pretraining_results import GuardSummary, PretrainSummary, TeachSummary
 from flows.record.stages import read_manifest
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import FromPotential, FromTeacher, NoPretraining

@@ -91,6 +91,14 @@ class Installation:
         schedule = ["--interval", str(seconds), "--replace", "--accept-yes"]
         self.call("prefect", "deployment", "schedule", "create", deployment, *schedule)
 
+    def run_to_its_end(self, deployment: str) -> str:
+        """Start a worker, let it run a deployment once, and give back what that said."""
+        self.call("prefect", "deployment", "run", deployment)
+        self.start_worker()
+        wait_for("the run's end", lambda: any(run.state and run.state.is_final() for run in self.runs()))
+        (run,) = self.runs()
+        return str(run.state.message)
+
     def all_runs(self) -> list[FlowRun]:
         settings = {
             PREFECT_API_URL: self.url,
