@@ -16,7 +16,7 @@ def test_the_report_shows_the_files(first_round_only: Path):
     """Every drawing has random names in it, so one that is the same was not drawn twice."""
     folder = CampaignFolder.open(first_round_only)
     drawings = {**campaign_drawings(folder), **round_drawings(folder.round(0))}
-    assert len(drawings) == 8
+    assert {"learning_curve", "force_parity", "reliability"} <= set(drawings)
     files = [*folder.figures.glob("*.svg"), *folder.round(0).figures.glob("*.svg")]
     assert {file.stem: file.read_text() for file in files} == drawings
     report = write_report(folder).read_text()
@@ -27,7 +27,8 @@ def test_the_report_shows_the_files(first_round_only: Path):
 def test_drawn_anew(first_round_only: Path, change: str):
     here = CampaignFolder.open(first_round_only).round(0)
     here.replicas.unlink()
-    here.history.unlink()  # two figures fewer to draw
+    here.history.unlink()
+    here.test_errors.unlink()  # three figures fewer to draw
     before = round_drawings(here)
     if change == "a table":
         atoms = pd.read_csv(here.test_atoms, dtype={"frame_id": str})
@@ -46,4 +47,4 @@ def test_a_folder_that_cannot_be_written_has_its_drawings_all_the_same(first_rou
     folder = CampaignFolder.open(first_round_only)
     shutil.rmtree(folder.figures)
     folder.figures.touch()  # a file: root may write wherever a mode forbids it
-    assert list(campaign_drawings(folder)) == ["learning_curve", "ledger", "cost"]
+    assert list(campaign_drawings(folder))[:3] == ["learning_curve", "ledger", "cost"]

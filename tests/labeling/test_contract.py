@@ -1,4 +1,4 @@
-"""What every labeler must keep. A new one adds a `Case` in `tests/support/labeler_cases.py`, and that is its test."""
+"""What every labeler must keep. A new one adds a `Case` to `labeler_cases.py`, and that is its test."""
 
 import dataclasses
 import os
