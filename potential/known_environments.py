@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matscipy.neighbours import neighbour_list
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from scipy.spatial.distance import cdist
 
 from potential.data.frame import Frame
@@ -124,7 +124,7 @@ class KnownEnvironments:
             "features": np.ascontiguousarray(self.features),
             "scales": self.scales,
         }
-        save_file(arrays, folder / FILE)
+        (folder / FILE).write_bytes(save(arrays))
 
     @classmethod
     def load(cls, folder: Path) -> KnownEnvironments | None:

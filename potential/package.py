@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from potential.data.atomic_write import write_atomically
 from potential.nequip.model import NequIP
@@ -34,7 +34,7 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
     """Write `model` and its card into `folder`; the configuration, written last, completes it."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    save_file(weights, folder / "weights.safetensors")
+    (folder / "weights.safetensors").write_bytes(save(weights))  # `save_file` lets nobody else read them
     write_atomically(folder / "model_card.json", json.dumps(dict(card), indent=2, ensure_ascii=False) + "\n")
     write_atomically(folder / "MODEL_CARD.md", model_card_markdown(model, card))
     config = {

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from prefect import State as PrefectState
 from prefect import flow
-from prefect.exceptions import TerminationSignal
+from prefect.exceptions import CancelledRun, TerminationSignal
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from exploration.diversity import near_duplicate_share
 from flows.campaign.finish import finish, pause
@@ -52,6 +52,8 @@ from labeling.task import open_workers
 from potential.data.charge_states import charge_states, in_words
 from potential.data.frame import Frame
 
+STOPPED = "Stopped by Ctrl-C or a signal; the same command goes on from here."
+
 
 def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> CampaignFolder:
     """Run or resume the campaign of a YAML file (or campaign folder) in this process.
@@ -69,15 +71,30 @@ def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> Campaign
     folder = CampaignFolder.open(source)
     start_frames(folder)
     with campaign_lock(folder.path), interrupts():
-        campaign(str(source), rounds_per_run)
+        try:
+            campaign(str(source), rounds_per_run)
+        except CancelledRun as error:
+            if str(error) == STOPPED:
+                raise KeyboardInterrupt from None
+            raise LabelsAwaitedError(str(error)) from None
     return folder
 
 
-@flow(name="campaign", flow_run_name=lambda: Path(flow_run.parameters["source"]).stem, persist_result=False)
+def _run_name() -> str:
+    """The campaign's."""
+    return CampaignFolder.open(Path(flow_run.parameters["source"])).config.name
+
+
+@flow(name="campaign", flow_run_name=_run_name, persist_result=False)
 def campaign(source: str, rounds_per_run: int | None = None) -> PrefectState:
     """Active learning of a NequIP committee, as the YAML file (or campaign folder) `source` says."""
     folder = CampaignFolder.open(Path(source))
-    go_on(folder, rounds_per_run=rounds_per_run)
+    try:
+        go_on(folder, rounds_per_run=rounds_per_run)
+    except KeyboardInterrupt:
+        return Cancelled(name="Stopped", message=STOPPED)
+    except LabelsAwaitedError as error:
+        return Cancelled(name="Waiting for labels", message=str(error))
     if waiting := awaited(folder):
         return Completed(name=WAITING, message=waits(folder, waiting))
     return Completed(message=f"{verdict(folder.results(up_to=folder.config.rounds))} In {folder.path}.")

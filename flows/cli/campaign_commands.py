@@ -154,6 +154,8 @@ def report(
     from flows.views.report import write_report
 
     folder = CampaignFolder.open(campaign)
+    if not folder.config_file.exists():
+        raise ConfigError(campaign, [f"has not run yet, there is nothing to report; `alnico run {campaign}`"])
     modes: list[dict[str, str]] = []
     if frequencies:
         from flows.cli.properties import campaign_frequencies

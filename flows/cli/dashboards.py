@@ -11,9 +11,11 @@ import sys
 import time
 import webbrowser
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import urlopen
@@ -37,6 +39,9 @@ ONLY_OWN_PAGES = {
     "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": PREFECT_URL,
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "MLFLOW_SERVER_X_FRAME_OPTIONS": "DENY",
+    # Nothing is told to anybody.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
 }
 
 
@@ -108,11 +113,17 @@ def _answers(url: str) -> bool:
 
 
 def serve(dashboards: Sequence[Dashboard], *, open_browser: bool) -> None:
-    """Start what is not running, until Ctrl-C; both end together.
+    """Start what is not running, until Ctrl-C; both end together, without a word.
 
     Raises:
         CampaignError: if a server ends by itself or does not answer.
     """
+    with suppress(KeyboardInterrupt), NamedTemporaryFile("w+", suffix=".log", delete=False) as log:
+        print(f"what the servers say is in {log.name}; Ctrl-C ends them", flush=True)
+        _serve(dashboards, log, open_browser=open_browser)
+
+
+def _serve(dashboards: Sequence[Dashboard], log: IO[str], *, open_browser: bool) -> None:
     bin_folder = Path(sys.executable).parent
     with ExitStack() as stack:
         processes = []
@@ -121,6 +132,8 @@ def serve(dashboards: Sequence[Dashboard], *, open_browser: bool) -> None:
                 process = subprocess.Popen(
                     [bin_folder / dashboard.command[0], *dashboard.command[1:]],
                     env=ONLY_OWN_PAGES | os.environ,
+                    stdout=log,
+                    stderr=log,
                 )
                 stack.callback(process.wait)
                 stack.callback(process.terminate)
@@ -132,8 +145,14 @@ def serve(dashboards: Sequence[Dashboard], *, open_browser: bool) -> None:
         while True:
             for dashboard, process in processes:
                 if process.poll() is not None:
-                    raise CampaignError(f"{dashboard.shell_line} ended with exit code {process.returncode}")
+                    raise CampaignError(
+                        f"{dashboard.shell_line} ended with exit code {process.returncode}:\n{_last_of(log)}"
+                    )
             time.sleep(0.5)
+
+
+def _last_of(log: IO[str]) -> str:
+    return "\n".join(Path(log.name).read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
 
 def _wait_for(dashboard: Dashboard) -> None:

@@ -33,12 +33,13 @@ def _is_prefects_command_line() -> bool:
     return as_module or Path(sys.argv[0]).stem == "prefect"
 
 
-def run(campaign: Path) -> None:
+def run(campaign: Path, *, accept_changes: bool = False) -> None:
     """Run an active-learning campaign of alnico, or go on with it.
 
     Args:
         campaign: The campaign's YAML file, or its folder; the same as `alnico run`.
+        accept_changes: Go on with settings that changed since, and keep what is done.
     """
     from flows.cli.app import run_command
 
-    sys.exit(run_command(["run", str(campaign)]))
+    sys.exit(run_command(["run", str(campaign), *(["--accept-changes"] if accept_changes else [])]))

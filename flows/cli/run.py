@@ -8,10 +8,13 @@ from pathlib import Path
 from flows.engine.prefect_api import prefect_api
 from flows.engine.prefect_settings import use_embedded_prefect
 from flows.errors import ReviewAwaitedError
+from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
 from flows.record.review import Request, awaited, blocked, waits
 from flows.record.rounds import RoundFolder
+from flows.record.stages import is_intact
+from flows.tracking.store import logged
 
 
 def run_and_tell(source: Path, *, accept_changes: bool = False) -> None:
@@ -33,6 +36,11 @@ def run_and_tell(source: Path, *, accept_changes: bool = False) -> None:
         for line in settle(folder, accept=accept_changes):
             print(f"changed  {line}")
         _stop_for(folder, blocked(folder))
+        if nothing_to_do(folder):
+            print(f"campaign {folder.config.name}: {ending(folder)}; nothing is left to do")
+            _tell_the_end(folder)
+            return
+        print(f"campaign {folder.config.name} in {folder.path}: Prefect and PyTorch start", flush=True)
         with prefect_api() as wait_for_api:
             # Imported here: a wrong configuration or a campaign in use is said before Prefect and torch
             # load, and they load while Prefect's server starts.
@@ -40,15 +48,30 @@ def run_and_tell(source: Path, *, accept_changes: bool = False) -> None:
 
             from flows.campaign.loop import run_campaign
             from flows.engine.prefect_runs import TAG
-            from flows.views.console import print_rounds
 
             wait_for_api()
             with tags(TAG):
                 run_campaign(source)
-    results = folder.results(up_to=folder.config.rounds)
+    _tell_the_end(folder, awaited(folder))
+
+
+def nothing_to_do(folder: CampaignFolder) -> bool:
+    """Whether all stages are finished and as they were made, and MLflow has them; known without torch.
+
+    Raises:
+        StageChangedError: for files that were altered since.
+    """
+    if ending(folder) is None or not logged(folder):
+        return False
+    return all(is_intact(path) for _, path in [*folder.stages(), ("potential", folder.potential)])
+
+
+def _tell_the_end(folder: CampaignFolder, waiting: Sequence[tuple[RoundFolder, Request]] = ()) -> None:
+    from flows.views.console import print_rounds
+
     print()
-    print_rounds(results)
-    _stop_for(folder, awaited(folder))
+    print_rounds(folder.results())
+    _stop_for(folder, waiting)
     print(f"\n{where_to_look(folder)}")
 
 

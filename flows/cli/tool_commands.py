@@ -24,7 +24,7 @@ def label(
     xc: Annotated[str, Parameter(help="without campaign and level: functional")] = "PBE",
     basis: Annotated[str, Parameter(help="without campaign and level: basis set")] = "def2-SVP",
     dispersion: Annotated[str | None, Parameter(help="without them: d3bj, d3zero or d4")] = None,
-    grid_level: Annotated[int, Parameter(help="without them: PySCF's integration grid, 1 to 9")] = 4,
+    grid_level: Annotated[int, Parameter(help="without them: PySCF's integration grid, 1 to 9")] = 3,
     store: Annotated[str, Parameter(help="without a campaign: label store, file or URL")] = "labels.db",
     workers: Annotated[int | None, Parameter(help="labels at once; default: one per core")] = None,
     output: Annotated[Path, Parameter(help="extxyz with the labelled frames")] = Path("labelled.extxyz"),

@@ -198,6 +198,16 @@ def is_started(folder: Path) -> bool:
     return (folder / STARTED).exists()
 
 
+def is_intact(folder: Path) -> bool:
+    """Whether the stage is finished, and its files are there as it wrote them.
+
+    Raises:
+        StageChangedError: for a file that was altered since.
+    """
+    manifest = read_manifest(folder)
+    return manifest is not None and _intact(folder, manifest)
+
+
 def _intact(folder: Path, manifest: Manifest) -> bool:
     """Whether all outputs are there. Raises StageChangedError if one is there, but altered."""
     for name, digest in manifest.outputs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -18,7 +19,7 @@ from flows.settings.campaign_config import CampaignConfig, FrameSetConfig, Struc
 from flows.settings.pretraining import FromTeacher, NoPretraining, why_not
 from flows.settings.template import commented_yaml
 from labeling.periodic_level import PeriodicLevel
-from labeling.presets import PRESETS, advice
+from labeling.presets import PRESETS
 from potential.data.atomic_write import write_atomically
 from potential.data.charge_states import charge_states, in_words, odd_electron
 from potential.data.frame import Frame
@@ -64,11 +65,14 @@ def write_new_campaign(
     if file.exists() and not force:
         raise ConfigError(file, ["is there already; choose another name, or overwrite it with --force"])
     if preset is not None and preset not in PRESETS:
-        raise ConfigError(f"--preset {preset}", ["no such preset; choose one of", *advice().splitlines()])
-    said = list[str]()
+        near = difflib.get_close_matches(preset, PRESETS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)};"
+        said = f"no such preset; {meant} `alnico init --preset list` says when to use which"
+        raise ConfigError(f"--preset {preset}", [said])
+    told = list[str]()
     try:
         if smiles is not None:
-            structures = [str(_conformer_file(file, smiles, n_conformers, name, said, force=force))]
+            structures = [str(_conformer_file(file, smiles, n_conformers, name, told, force=force))]
         source = _source(structures, charge, spin)
         frames = source.frames()
         in_cells = any(any(frame.pbc) for frame in frames)
@@ -76,7 +80,7 @@ def write_new_campaign(
         if isinstance(level, PeriodicLevel) and all(all(frame.pbc) for frame in frames):
             level = level.model_copy(update={"k_mesh": k_mesh(level, frames)})
             mesh = "x".join(map(str, level.k_mesh))
-            said.append(f"k-points {mesh}: {REPEATED_A:g} Å or more along each vector; see that they suffice")
+            told.append(f"k-points {mesh}: {REPEATED_A:g} Å or more along each vector; see that they suffice")
         for frame in frames:
             level.check(frame)
     except ValidationError as error:
@@ -104,7 +108,7 @@ def write_new_campaign(
     states = charge_states(frames)
     question = odd_electron(states) if charge is None else None
     note = [] if question is None else [f"note: {question}"]
-    return [f"{in_words(states)}; {level.name}", *said, *note]
+    return [f"{in_words(states)}; {level.name}", *told, *note]
 
 
 def k_mesh(level: PeriodicLevel, frames: Sequence[Frame]) -> tuple[int, int, int]:

@@ -99,6 +99,16 @@ def _message(details: ErrorDetails, location: Location) -> str:
             return f"YAML reads this word as {meant}; write it in quotes, like 'NO'"
         case "invalid_key":
             return "keys are words; write this one in quotes"
+        case "tuple_type" | "list_type":
+            return f"a list is expected; write [{_short(details['input'], str)}]"
+        case "int_type" | "int_parsing" | "int_from_float":
+            return f"a whole number is expected, got {_short(details['input'])}"
+        case "float_type" | "float_parsing":
+            return f"a number is expected, got {_short(details['input'])}"
+        case "bool_type" | "bool_parsing":
+            return f"true or false is expected, got {_short(details['input'])}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"settings are expected, as `key: value`, got {_short(details['input'])}"
         case _:
             return f"{details['msg'][0].lower()}{details['msg'][1:]}, got {_short(details['input'])}"
 

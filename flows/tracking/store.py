@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
+from labeling.location import without_passwords
 
 STORE_FILE, ARTIFACTS_FOLDER = "mlflow.db", "mlruns"
 MLFLOW_PORT = 5000
@@ -56,6 +57,14 @@ def kept_record(campaign: CampaignFolder) -> Mapping[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def logged(campaign: CampaignFolder) -> bool:
+    """Whether the store that is configured now was told of the campaign's end, and is there."""
+    uri = default_tracking_uri(campaign.path.parent)
+    record = kept_record(campaign)
+    there = not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+    return there and record.get("complete") == without_passwords(uri)
 
 
 def run_page(experiment_id: str, run_id: str) -> str:

@@ -75,6 +75,7 @@ class Tracker:
         self._name = campaign.config.name
         self._settings = campaign.config.model_dump(mode="json")
         self.warned = False
+        self._complete = False
 
     def log_start(self, dataset: Dataset | None = None) -> None:
         """Open (or reopen) the campaign's run; `dataset` is the initial labelled frames."""
@@ -104,6 +105,7 @@ class Tracker:
                 runs.tag(run, "registered_model", f"models:/{runs.name}/{registered.version}")
             for arm in self.campaign.arms:
                 runs.set_status(runs.parent(arm), "FINISHED")
+            self._complete = True
 
         self._log(log)
 
@@ -194,6 +196,7 @@ class Tracker:
             "tracking_uri": without_passwords(self.tracking_uri),
             "experiment_id": runs.experiment_id,
             "run_ids": runs.run_ids,
+            "complete": without_passwords(self.tracking_uri) if self._complete else None,
         }
         write_atomically(self.campaign.tracking, json.dumps(record, indent=2))
 

@@ -62,6 +62,20 @@ def test_what_cannot_be_one_campaign(
     assert not list(here.iterdir())
 
 
+def test_there_is_no_report_before_the_first_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["init", "H2O"]) == 0
+    assert run_command(["report", "campaign.yaml"]) == 2
+    assert "has not run yet" in capsys.readouterr().err
+    assert [path.name for path in here.iterdir()] == ["campaign.yaml"]
+
+
+def test_a_mistyped_preset_is_one_problem(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["init", "H2O", "--preset", "prodution"]) == 2
+    said = capsys.readouterr().err
+    assert "1 problem" in said
+    assert "did you mean production?" in said
+
+
 @pytest.mark.parametrize(
     ("preset", "cubic", "mesh"), [("cheap_crystal", True, (2, 2, 2)), ("crystal", False, (3, 3, 3))]
 )

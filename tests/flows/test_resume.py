@@ -14,12 +14,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pandas as pd
 import pytest
+from prefect.client.orchestration import get_client
 from safetensors import safe_open
 
 from flows.cli.app import run_command
+from flows.engine.prefect_runs import RECORD
 from flows.record.folder import CampaignFolder
 from flows.record.lock import is_locked
 from flows.record.stages import is_finished, is_started
@@ -151,6 +154,10 @@ def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(
     assert code == 130
     assert "interrupted; the same command goes on from here" in output
     assert not is_finished(first.explore)
+    run = json.loads((folder.path / RECORD).read_text())["flow_run_id"]
+    with get_client(sync_client=True) as client:
+        stopped = client.read_flow_run(UUID(run))
+    assert (stopped.name, stopped.state_name) == ("lj", "Stopped")
 
     last = runs.start()
     output, _ = last.communicate(timeout=200)

@@ -51,6 +51,12 @@ def problems(folder: Path, text: str) -> tuple[str, ...]:
             "training: {schedule: cosin}\n",
             "line 6: training.schedule: unknown value 'cosin'; did you mean 'cosine'?",
         ),
+        (
+            "exploration: {temperatures_K: 300}\n",
+            "line 6: exploration.temperatures_K: a list is expected; write [300]",
+        ),
+        ("rounds: ten\n", "line 6: rounds: a whole number is expected, got 'ten'"),
+        ("model: {r_max: 5 A}\n", "line 6: model.r_max: a number is expected, got '5 A'"),
         ("rounds: 1\nrounds: 2\n", "line 7: rounds: given twice"),
         (
             "selection: {frames_per_rund: 4}\n",

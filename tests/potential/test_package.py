@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_s
 
 from potential.calculator import Potential
 from potential.evaluator import Evaluator
+from potential.known_environments import KnownEnvironments
 from potential.package import load_card, load_potential, save_potential
 from tests.support.systems import batch, crystal, ethanol, model, predict
 
@@ -28,6 +32,16 @@ def test_a_saved_potential_predicts_the_same(tmp_path):
     text = (tmp_path / "p" / "MODEL_CARD.md").read_text()
     assert "PBE/def2-SVP" in text
     assert "0.04" in text
+
+
+def test_its_files_may_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        save_potential(tmp_path, model([6, 14]), CARD)
+        KnownEnvironments.of([crystal()]).save(tmp_path)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}
 
 
 def test_a_folder_that_is_no_potential_is_named(tmp_path):
