@@ -73,8 +73,11 @@ def test_every_import_is_a_declared_dependency() -> None:
     requirements = metadata.requires("alnico") or []
     # pydantic_core is pydantic's own; triton comes with PyTorch for CUDA, and its absence is handled.
     known = {"pydantic_core", "triton"}
-    # those of the extra `dask`; an engine that needs them says what to install
-    engines, optional = ROOT / "flows" / "engines", {"dask", "distributed", "dask_jobqueue"}
+    # those of the extras `dask` and `smiles`; what needs them says what to install
+    optional = {
+        **dict.fromkeys(("dask", "distributed", "dask_jobqueue"), ROOT / "flows" / "engines"),
+        "rdkit": ROOT / "potential" / "data" / "smiles.py",
+    }
     declared = {re.split(r"[^A-Za-z0-9._-]", r)[0].lower() for r in requirements if "extra ==" not in r}
     ours = {"alnico", "potential", "exploration", "labeling", "flows"}
     distributions = metadata.packages_distributions()
@@ -83,7 +86,7 @@ def test_every_import_is_a_declared_dependency() -> None:
         for package in ours
         for file in (ROOT / package).rglob("*.py")
         for name in imported_by(file) - ours - sys.stdlib_module_names - known
-        if not (name in optional and file.is_relative_to(engines))
+        if not (name in optional and file.is_relative_to(optional[name]))
         if not {d.lower() for d in distributions.get(name, ["?"])} & declared
     }
     assert not undeclared
