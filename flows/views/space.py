@@ -40,7 +40,8 @@ def space_figure(folder: CampaignFolder) -> dict[str, Figure]:
 
 def frame_sets(folder: CampaignFolder) -> dict[str, list[Frame]]:
     """Initial, picked and test frames of the main arm, by what they are called."""
-    initial = read_frames(folder.initial_frames, check=False) if folder.initial_frames.exists() else []
+    there = folder.initial_frames.exists()
+    initial = read_frames(folder.initial_frames, check=False, index=f":{MOST}") if there else []
     chosen = [frame for frames in picked(folder.main.begun()).values() for frame in frames]
     tests = {SETS[name]: frames for name, frames in frozen_sets(folder).items()}
     found = {"initial": initial, "picked": chosen, **tests}

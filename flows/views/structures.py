@@ -30,7 +30,7 @@ from potential.data.structure_files import read_frames
 
 VIEWER = Path(__file__).with_name("vendored") / "3Dmol-min.js"
 MOST = 200
-"""Structures in a report, so that it stays small; of each group the first."""
+"""Structures in a report, so that it stays small, and of a file that are read for it: the first."""
 WORST = 8
 """Test frames with the largest errors that are named."""
 
@@ -46,7 +46,7 @@ def start_of(folder: CampaignFolder) -> list[Frame]:
 
 
 def picked(rounds: Sequence[RoundFolder]) -> dict[str, list[Frame]]:
-    """The frames that each round selected, by its name."""
+    """The first frames that each round selected, by its name."""
     found = {str(here): _read(here.select / "selected.extxyz") for here in rounds}
     return {name: frames for name, frames in found.items() if frames}
 
@@ -109,7 +109,8 @@ def viewer() -> str:
 
 
 def _read(file: Path) -> list[Frame]:
-    return read_frames(file, check=False) if file.exists() and file.stat().st_size else []
+    """The first of a file; a round may have picked thousands."""
+    return read_frames(file, check=False, index=f":{MOST}") if file.exists() and file.stat().st_size else []
 
 
 def _xyz(frame: Frame) -> str:
