@@ -2,8 +2,6 @@
 
 import ctypes
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from potential.nequip.model_config import ModelConfig
 from potential.package import load_potential, save_potential
 from potential.training.checkpoint import load_checkpoint, save_checkpoint
 from potential.training.device import check_device
+from tests.support.commands import exit_codes
 
 BAD = [b"", b"{", b"\xff\xfe\x00", b"[]", b"null"]
 
@@ -129,25 +128,16 @@ def test_status_and_report_of_a_campaign_that_may_only_be_read(
     for inside in [campaign, *campaign.rglob("*")]:
         inside.chmod(0o555 if inside.is_dir() else 0o444)
 
-    program = """
-import sys
-from flows.cli.app import run_command
-print([run_command([command, sys.argv[1]]) for command in ("run", "status", "report")])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(campaign)],
+    codes, said = exit_codes(
+        [[command, str(campaign)] for command in ("run", "status", "report")],
         env={**os.environ, "HOME": str(home)},
         cwd=home,
-        capture_output=True,
-        text=True,
-        check=True,
         preexec_fn=_obey_modes,
     )
-    codes = done.stdout.splitlines()[-1]
-    assert codes == "[1, 0, 0]", done.stderr  # a run needs to write
-    assert "1 labels" in done.stdout
-    assert "force MAE" in done.stdout
-    assert "wrote ethanol-report.html" in done.stdout
+    assert codes == [1, 0, 0], said  # a run needs to write
+    assert "1 labels" in said
+    assert "force MAE" in said
+    assert "wrote ethanol-report.html" in said
     assert (home / "ethanol-report.html").stat().st_size > 10_000
     for inside in [campaign, *campaign.rglob("*")]:
         inside.chmod(0o755)
