@@ -14,7 +14,7 @@ from pydantic import Field
 from flows.deployments.parameters import below_working_folder
 from flows.engine.openmp import let_waiting_threads_sleep
 from flows.engine.prefect_runs import take_over
-from flows.errors import CampaignLockedError
+from flows.errors import CampaignLockedError, LabelsAwaitedError
 from flows.record.ending import ending
 from flows.record.folder import CampaignFolder
 from flows.record.lock import campaign_lock
@@ -22,6 +22,7 @@ from flows.record.review import WAITING, awaited, blocked, waits
 
 NOTHING_TO_DO = "Nothing to do"
 BUSY = "Busy"
+WAITING_FOR_LABELS = "Waiting for labels"
 
 
 @flow(name="campaign-step", flow_run_name="{campaign}", persist_result=False)
@@ -29,7 +30,8 @@ def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=1
     """Go on with a campaign of active learning for some rounds, from where it stands.
 
     Ends as **Nothing to do** once the campaign has ended, as **Waiting for review** while nobody has decided
-    on its selection, and as **Busy** while another run works on it.
+    on its selection, as **Waiting for labels** while those from elsewhere are not imported, and as **Busy**
+    while another run works on it.
 
     Args:
         campaign: The campaign's YAML file or its folder, below the working folder of the deployment.
@@ -49,6 +51,8 @@ def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=1
             ended = go_on(folder, rounds_per_run=rounds_per_run)
     except CampaignLockedError as error:
         return Completed(name=BUSY, message=str(error))
+    except LabelsAwaitedError as error:
+        return Completed(name=WAITING_FOR_LABELS, message=str(error))
     if waiting := awaited(folder):
         return Completed(name=WAITING, message=f"{waits(folder, waiting)}. {_reached(folder, ended)}")
     return Completed(message=_reached(folder, ended))
