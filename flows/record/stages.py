@@ -52,7 +52,12 @@ class Settings:
     read: Callable[[Any], Config] | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json", exclude=set(self.ignored))
+        """As JSON. Of a path the name alone counts: a campaign and its files may be moved."""
+        plain, values = (
+            self.config.model_dump(mode=mode, exclude=set(self.ignored)) for mode in ("json", "python")
+        )
+        named: dict[str, Any] = _names_of_paths(plain, values)
+        return named
 
     def as_now(self, before: Any) -> Any:
         """What a manifest says of this configuration, in today's fields; as it is if that cannot be."""
@@ -151,6 +156,19 @@ class Stage:
         write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2))
         (folder / STARTED).unlink()
         return manifest
+
+
+def _names_of_paths(plain: Any, value: Any) -> Any:
+    """What JSON says of a value, with names in place of paths."""
+    match value:
+        case Path():
+            return value.name
+        case Mapping():
+            return {key: _names_of_paths(item, value[key]) for key, item in plain.items()}
+        case list() | tuple():
+            return [_names_of_paths(one, each) for one, each in zip(plain, value, strict=True)]
+        case _:
+            return plain
 
 
 def _fell(before: Any, now: Any) -> bool:

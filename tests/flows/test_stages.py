@@ -135,6 +135,30 @@ def test_a_setting_that_came_later_had_its_default(stage: Path, work: Work):
         STAGE.run(stage, inputs(MoreKnobs(size=4)), work)
 
 
+class Files(Config):
+    """Settings that name files."""
+
+    size: int
+    files: tuple[Path, ...]
+    by_name: dict[str, Path]
+
+
+def test_files_that_moved_with_their_campaign_are_the_same(stage: Path, work: Work):
+    def inputs(folder: Path, name: str = "a.xyz") -> dict[str, object]:
+        files = Files(size=3, files=(folder / name,), by_name={"b": folder / "b.xyz"})
+        return {"model": Settings(files), "seed": 1}
+
+    STAGE.run(stage, inputs(Path("/old")), work)
+    manifest = json.loads((stage / "manifest.json").read_text())
+    for kept in ("a.xyz", "/old/a.xyz"):  # today's, and what older versions wrote
+        manifest["inputs"]["model"]["files"] = [kept]
+        (stage / "manifest.json").write_text(json.dumps(manifest))
+        STAGE.run(stage, inputs(Path("/new")), work)
+    assert work.runs == 1
+    with pytest.raises(StageChangedError, match=r"c\.xyz"):
+        STAGE.run(stage, inputs(Path("/old"), "c.xyz"), work)
+
+
 @pytest.mark.parametrize(("friction_per_fs", "scheme"), [(0.02, "langevin"), (0.0, "nve")])
 def test_an_exploration_from_before_there_were_ensembles_goes_on(
     stage: Path, work: Work, friction_per_fs: float, scheme: str
