@@ -118,7 +118,8 @@ def go_on(folder: CampaignFolder, *, rounds_per_run: int | None = None) -> bool:
         store, config = LabelStore(folder.label_store), folder.config
         tracker = Tracker(folder, flow_run=page_of_run())
         said = in_words(charge_states(structures))
-        say(f"campaign {config.name}: {said}; {config.level.name}; {config.rounds} rounds, in {folder.path}")
+        rounds = f"{config.rounds} round{'s' * (config.rounds != 1)}"
+        say(f"campaign {config.name}: {said}; {config.level.name}; {rounds}, in {folder.path}")
         try:
             take_in_spool(folder, store)
             start = begin(folder, structures, store)

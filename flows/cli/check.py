@@ -53,7 +53,8 @@ def check_campaign(source: Path) -> None:
     """
     folder = CampaignFolder.open(source)
     config = folder.config
-    print(f"campaign {config.name}: {config.level.name}, {config.rounds} rounds", flush=True)
+    rounds = f"{config.rounds} round{'s' * (config.rounds != 1)}"
+    print(f"campaign {config.name}: {config.level.name}, {rounds}", flush=True)
     from flows.campaign.settle import pending
     from flows.campaign.start import start_frames
 

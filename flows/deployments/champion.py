@@ -71,6 +71,7 @@ def _artifact_key(folder: CampaignFolder) -> str:
 
 def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     """Errors on the frozen test set, and on labels that it has not seen, if there are any."""
+    from flows.record.roles import frozen_frames
     from flows.steps.frozen import frozen_tests
     from flows.views.summary import champion_round
     from labeling.store import LabelStore
@@ -83,14 +84,14 @@ def _errors(folder: CampaignFolder) -> list[dict[str, Any]]:
     committee = Evaluator(load_potential(folder.potential))
     test = read_frames(folder.test_frames)
     sets = {TEST: frozen_tests(folder)["test"]}
-    learned = {frame.id for frame in [*test, *read_frames(folder.initial_frames)]}
+    known = {frame.id for frame in [*frozen_frames(folder), *read_frames(folder.initial_frames)]}
     for number in range(champion_round(folder.results(up_to=folder.config.rounds)).round):
-        learned |= set(read_outcomes(folder.round(number).outcomes)["frame_id"])
+        known |= set(read_outcomes(folder.round(number).outcomes)["frame_id"])
     elements = {int(z) for frame in test for z in frame.numbers}
     unseen = [
         frame
         for frame in store.frames(level.key)
-        if frame.id not in learned and elements.issuperset(frame.numbers.tolist())
+        if frame.id not in known and elements.issuperset(frame.numbers.tolist())
     ]
     if unseen:
         sets[UNSEEN] = store.dataset(unseen, level.key)

@@ -21,6 +21,8 @@ from potential.data.config import Config
 
 PACKAGES = ("potential", "exploration", "labeling", "flows")
 EXEMPT = {
+    "flows.record.changes": "what a campaign's history keeps, written by the program",
+    "flows.record.pretraining_results": "what pretraining has measured, written by the program",
     "flows.record.results": "what a run has measured, written by the program",
     "flows.record.review": "what a review asks, written by the program",
     "flows.record.stages": "what a stage has kept, written by the program",
