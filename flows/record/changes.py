@@ -98,9 +98,9 @@ def write_changes(campaign: Path, changes: Changes) -> None:
     write_atomically(campaign / CHANGES_FILE, changes.model_dump_json(indent=2))
 
 
-def in_force(config: CampaignConfig) -> dict[str, JsonValue]:
+def in_force(config: CampaignConfig) -> dict[str, Any]:
     """The settings of which changes are kept, as JSON."""
-    sections: dict[str, JsonValue] = {name: section_of(config, name) for name in BY_ROUND}
+    sections: dict[str, Any] = {name: section_of(config, name) for name in BY_ROUND}
     broad = config.test_broad
     return {
         **sections,
@@ -119,7 +119,7 @@ def section_of(config: CampaignConfig, name: str) -> dict[str, Any]:
     return Settings(value, NOT_OF_THE_RESULT if name == "training" else frozenset()).as_json()
 
 
-def section_kept(kept: JsonValue, name: str) -> dict[str, Any]:
+def section_kept(kept: Any, name: str) -> dict[str, Any]:
     """A kept section in today's fields, which had their defaults when it was written."""
     try:
         value = BY_ROUND[name].validate_python(kept)

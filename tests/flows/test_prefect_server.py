@@ -164,7 +164,8 @@ def run_in_home(folder: Path, write: Callable[..., Path], **environment: str) ->
         timeout=200,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (1, ""), ended
+    assert ended.returncode == 1, ended
+    assert ended.stdout.count("\n") == 1, ended  # what starts
     assert ended.stderr.count("\n") <= 3, ended.stderr
     return ended.stderr
 
