@@ -19,8 +19,7 @@ def prelude(
     dtype: torch.dtype, constants: Mapping[str, int], codes: list[PathCode], entries: Sequence[Entry]
 ) -> str:
     """The number type T, the sizes, and the structs of the arguments of `entries`."""
-    lanes = vector_lanes(constants["U"], dtype.itemsize)
-    sizes = {**constants, "LANES": lanes, "N_R": entry_count(codes)}
+    sizes = {**constants, "N_R": entry_count(codes)}
     return "\n".join(
         [
             "#include <cstdint>",
@@ -49,11 +48,6 @@ def template(name: str, **generated: Sequence[str]) -> str:
         before, after = code.split(f"// generated: {key}\n")
         code = before + "\n".join(["", *lines, ""]) + after
     return code
-
-
-def vector_lanes(channels: int, size: int) -> int:
-    """Channels in one SIMD vector: the widest that divides them, for numbers of `size` bytes."""
-    return next(n for n in (64 // size, 32 // size, 16 // size, 1) if channels % n == 0)
 
 
 def rotation(codes: list[PathCode], n_harmonics: int) -> str:

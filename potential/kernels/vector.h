@@ -1,5 +1,4 @@
-// Vectors of channels. T, LANES and the other sizes stand before this file: potential/kernels/cpp.py writes
-// them.
+// Vectors of channels. T, U and the other sizes stand before this file: potential/kernels/cpp.py writes them.
 
 #include <algorithm>
 #include <array>
@@ -7,6 +6,22 @@
 #include <cstring>
 #include <type_traits>
 #include <vector>
+
+// Bytes of a vector register. Wider vectors would go through memory, and be seven times slower.
+#if defined(__AVX512F__)
+constexpr int64_t REGISTER = 64;
+#elif defined(__AVX__)
+constexpr int64_t REGISTER = 32;
+#else
+constexpr int64_t REGISTER = 16;
+#endif
+
+// Channels in one vector: the widest that divides them.
+constexpr int64_t widest(int64_t bytes) {
+  const int64_t n = bytes / int64_t(sizeof(T));
+  return n <= 1 ? 1 : U % n == 0 ? n : bytes > 16 ? widest(bytes / 2) : 1;
+}
+constexpr int64_t LANES = widest(REGISTER);
 
 typedef T V __attribute__((vector_size(LANES * sizeof(T)), aligned(sizeof(T)), may_alias));
 
