@@ -28,7 +28,7 @@ BIBTEX = "BibTeX"
 
 def model_card(folder: CampaignFolder, champion: RoundResult, results: list[RoundResult]) -> dict[str, Any]:
     """Where the potential comes from, how good it is, and where it may be trusted."""
-    config, cited = folder.config, citations(folder)
+    config, cited = folder.at(champion.round), citations(folder)
     return {
         "name": config.name,
         "champion": champion_line(results).removeprefix("champion: "),
@@ -53,7 +53,7 @@ def model_card(folder: CampaignFolder, champion: RoundResult, results: list[Roun
             "temperatures of the exploration, K": list(config.exploration.temperatures_K),
         },
         "pretraining": pretraining_facts(folder) or "none, from random weights",
-        "training": config.training.model_dump(mode="json"),
+        "training": folder.trained_with(folder.round(champion.round)).model_dump(mode="json"),
         "exploration": config.exploration.model_dump(mode="json"),
         "selection": config.selection.model_dump(mode="json"),
         "initial frames": config.initial.model_dump(mode="json"),

@@ -33,7 +33,8 @@ from flows.record.changes import (
 )
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
-from flows.record.stages import difference, is_finished
+from flows.record.stage_inputs import difference
+from flows.record.stages import is_finished
 from flows.settings.yaml_file import load_config
 from flows.views.duration import duration
 from flows.views.summary import champion_round

@@ -71,18 +71,20 @@ def _on_a_node(running: Running, work: Work, into: Path, done: Done) -> None:
     ticket = secrets.token_hex(8)
     (into / COUNT).unlink(missing_ok=True)
     write_atomically(into / TICKET, ticket)
-    with ThreadPoolExecutor(1) as thread:
-        job = thread.submit(lambda: next(running.each(run, [(work, into, ticket)])))
-        try:
-            while not wait([job], LOOKS_EVERY_S).done:
-                done(_count(into))  # here an interrupt is heard
-        except BaseException:
-            (into / TICKET).unlink(missing_ok=True)
-            running.cancel()  # else the thread would wait for the job
-            raise
-    _wait_for(into, job.result())
-    for name in (TICKET, COUNT):
-        (into / name).unlink(missing_ok=True)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            job = thread.submit(lambda: next(running.each(run, [(work, into, ticket)])))
+            try:
+                while not wait([job], LOOKS_EVERY_S).done:
+                    done(_count(into))  # here an interrupt is heard
+            except BaseException:
+                (into / TICKET).unlink(missing_ok=True)
+                running.cancel()  # else the thread would wait for the job
+                raise
+        _wait_for(into, job.result())
+    finally:
+        for name in (TICKET, COUNT):
+            (into / name).unlink(missing_ok=True)
 
 
 def run(work: Work, into: Path, ticket: str) -> dict[str, int]:

@@ -15,7 +15,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from exploration.settings import ExplorationConfig
 from exploration.strategies import Strategy
 from flows.errors import DamagedFileError
-from flows.record.stages import Settings
+from flows.record.stage_inputs import Settings
 from flows.settings.campaign_config import CampaignConfig
 from labeling.level import settings
 from potential.data.atomic_write import write_atomically
@@ -113,10 +113,7 @@ def in_force(config: CampaignConfig) -> dict[str, Any]:
 
 def section_of(config: CampaignConfig, name: str) -> dict[str, Any]:
     """A section as JSON, without what changes no result."""
-    value = getattr(config, name)
-    if isinstance(value, dict):
-        return {key: item.model_dump(mode="json") for key, item in value.items()}
-    return Settings(value, NOT_OF_THE_RESULT if name == "training" else frozenset()).as_json()
+    return _as_json(getattr(config, name), name)
 
 
 def section_kept(kept: Any, name: str) -> dict[str, Any]:
@@ -125,6 +122,10 @@ def section_kept(kept: Any, name: str) -> dict[str, Any]:
         value = BY_ROUND[name].validate_python(kept)
     except ValidationError:
         return kept if isinstance(kept, dict) else {}
+    return _as_json(value, name)
+
+
+def _as_json(value: Any, name: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return {key: item.model_dump(mode="json") for key, item in value.items()}
     return Settings(value, NOT_OF_THE_RESULT if name == "training" else frozenset()).as_json()

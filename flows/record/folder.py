@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from exploration.strategies import Strategy
 from flows.errors import ConfigError
 from flows.record.changes import Change, read_changes
 from flows.record.results import RoundResult
 from flows.record.rounds import FIGURES_FOLDER, OUTCOMES_FILE, Arm, RoundFolder
+from flows.record.stages import read_manifest
 from flows.record.table import (
     ARRIVED,
     BROAD_FRAMES,
@@ -36,6 +38,7 @@ from flows.settings.campaign_config import MAIN_ARM, CampaignConfig
 from flows.settings.template import commented_yaml
 from flows.settings.yaml_file import load_config
 from potential.data.atomic_write import write_atomically
+from potential.training.training_config import TrainingConfig
 
 FIRST = "initial and test"
 """What the labels before the first round are called in tables."""
@@ -172,6 +175,14 @@ class CampaignFolder:
         """The configuration with which a round is made: settings may have changed since."""
         changes = read_changes(self.path)
         return self.config if changes is None else changes.at(self.config, number)
+
+    def trained_with(self, here: RoundFolder) -> TrainingConfig:
+        """The settings of a round's training, as it was done: with the rate of fine-tuning where it tuned."""
+        planned, manifest = self.at(here.number).training, read_manifest(here.train)
+        if manifest is None:
+            return planned
+        kept: Any = manifest.inputs["training"]
+        return TrainingConfig.model_validate(planned.model_dump() | kept)
 
     def strategy(self, here: RoundFolder) -> Strategy:
         """How a round selects."""

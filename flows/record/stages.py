@@ -20,6 +20,7 @@ from typing import Any, Literal
 from pydantic import JsonValue, ValidationError
 
 from flows.errors import DamagedFileError, StageChangedError
+from flows.record.stage_inputs import as_json, as_now, difference, flat
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
 
@@ -34,39 +35,6 @@ class Manifest(Config):
     outputs: dict[str, str]
     seconds: float
     finished_at: str
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A configuration as an input of a stage, without the fields that do not change its outputs.
-
-    A field that the configuration got since the stage was made had its default then.
-
-    Attributes:
-        ignored: fields that do not change the outputs.
-        read: reads what a manifest says; needed where the configuration is one of several types.
-    """
-
-    config: Config
-    ignored: frozenset[str] = frozenset()
-    read: Callable[[Any], Config] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """As JSON. Of a path the name alone counts: a campaign and its files may be moved."""
-        plain, values = (
-            self.config.model_dump(mode=mode, exclude=set(self.ignored)) for mode in ("json", "python")
-        )
-        named: dict[str, Any] = _names_of_paths(plain, values)
-        return named
-
-    def as_now(self, before: Any) -> Any:
-        """What a manifest says of this configuration, in today's fields; as it is if that cannot be."""
-        ignored = self.config.model_dump(mode="json", include=set(self.ignored))
-        read = self.read or type(self.config).model_validate
-        try:
-            return Settings(read({**before, **ignored}), self.ignored).as_json()
-        except (TypeError, ValueError):
-            return before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +76,15 @@ class Stage:
         """
         assert set(inputs) == set(self.inputs), f"{self.name}: {set(inputs) ^ set(self.inputs)}"
         _end_exchange(folder)
-        now, manifest = _as_json(inputs), read_manifest(folder)
+        now, manifest = as_json(inputs), read_manifest(folder)
         before = _read_json(folder / STARTED) if manifest is None else manifest.inputs
         if before is not None:
             before = {**self.later, **before}
-        same = before is not None and _as_now(before, inputs) == now
+        same = before is not None and as_now(before, inputs) == now
         if manifest is not None and same and _intact(folder, manifest):
             return manifest
         if manifest is not None and not same and self.changed == "refuse":
-            then = _as_now(before or {}, inputs)
+            then = as_now(before or {}, inputs)
             if not self._grows(then, now):
                 raise StageChangedError(_changed(folder, then, now))
             _intact(folder, manifest)
@@ -132,7 +100,7 @@ class Stage:
 
     def _grows(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
         """Whether nothing is different but what may grow."""
-        old, new = _flat(before), _flat(now)
+        old, new = flat(before), flat(now)
         different = {key for key in {**old, **new} if old.get(key) != new.get(key)}
         return different <= set(self.grows) and not any(_fell(old.get(k), new.get(k)) for k in different)
 
@@ -156,19 +124,6 @@ class Stage:
         write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2))
         (folder / STARTED).unlink()
         return manifest
-
-
-def _names_of_paths(plain: Any, value: Any) -> Any:
-    """What JSON says of a value, with names in place of paths."""
-    match value:
-        case Path():
-            return value.name
-        case Mapping():
-            return {key: _names_of_paths(item, value[key]) for key, item in plain.items()}
-        case list() | tuple():
-            return [_names_of_paths(one, each) for one, each in zip(plain, value, strict=True)]
-        case _:
-            return plain
 
 
 def _fell(before: Any, now: Any) -> bool:
@@ -257,26 +212,6 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _as_json(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {key: v.as_json() if isinstance(v, Settings) else v for key, v in inputs.items()}
-    loaded: dict[str, Any] = json.loads(json.dumps(plain))
-    return loaded
-
-
-def _as_now(before: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: now.as_now(value) if isinstance(now := inputs.get(key), Settings) else value
-        for key, value in before.items()
-    }
-
-
-def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`training.max_epochs: was 12, is now 20`, for each value that is another."""
-    old, new = _flat(before), _flat(now)
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return [f"{key}: was {_show(old, key)}, is now {_show(new, key)}" for key in keys]
-
-
 def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     lines = [f"  {line}" for line in difference(before, now)]
     return "\n".join(
@@ -295,17 +230,3 @@ def _to_delete(folder: Path) -> str:
     if folder.parent.name.isdigit():
         return f"{folder.parent} and the rounds after it"
     return f"{folder} and {folder.parent / 'rounds'}"
-
-
-def _show(flat: Mapping[str, Any], key: str) -> str:
-    return json.dumps(flat[key]) if key in flat else "not set"
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -23,7 +23,8 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import SUMMARY_FILE, ExplorationSummary
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings, read_manifest
+from flows.record.stage_inputs import Settings
+from flows.record.stages import read_manifest
 from flows.record.table import BROAD_FRAMES, EXPLORE, FRAMES, SELECT
 from flows.settings.campaign_config import CampaignConfig, FrameSetConfig
 from flows.settings.start_checks import check_frames

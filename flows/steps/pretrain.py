@@ -17,7 +17,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.pretraining_results import GuardSummary, PretrainSummary
 from flows.record.results import SUMMARY_FILE
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings
+from flows.record.stage_inputs import Settings
 from flows.record.table import GUARD, PRETRAIN
 from flows.settings.pretraining import (
     AutomaticPretraining,

@@ -12,7 +12,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import SUMMARY_FILE, SurvivalSummary
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings
+from flows.record.stage_inputs import Settings
 from flows.record.table import SURVIVE
 from flows.steps.explore import frames_digest
 from flows.steps.step import step

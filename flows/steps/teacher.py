@@ -19,7 +19,7 @@ from flows.jobs.training import TeachersTraining
 from flows.record.pretraining_results import PretrainSummary, TeachSummary
 from flows.record.results import SUMMARY_FILE
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings
+from flows.record.stage_inputs import Settings
 from flows.record.table import PRETRAIN, TEACH
 from flows.settings.pretraining import FromTeacher
 from labeling.ase_labeler import calculator_for

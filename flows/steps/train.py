@@ -24,7 +24,8 @@ from flows.record.results import (
 )
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings, Stage, is_finished, read_manifest
+from flows.record.stage_inputs import Settings
+from flows.record.stages import Stage, is_finished, read_manifest
 from flows.record.table import EVALUATE, EVALUATE_BROAD, TRAIN
 from flows.steps.step import step
 from flows.views.console import say

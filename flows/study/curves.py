@@ -16,7 +16,8 @@ from ase.data import chemical_symbols
 from exploration.labelled_pool import select_from_pool
 from exploration.strategies import Strategy
 from flows.record.seeds import seed_for
-from flows.record.stages import Settings, Stage, is_finished
+from flows.record.stage_inputs import Settings
+from flows.record.stages import Stage, is_finished
 from flows.settings.study_config import LabelledFile, StudyConfig
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset

@@ -37,6 +37,7 @@ from labeling.level import PySCFLevel
 from labeling.periodic_level import PeriodicLevel
 from potential.data.charge_states import in_words
 from potential.metrics import ENERGY_MAE, FORCE_MAE, Metric
+from potential.training.training_config import TrainingConfig
 
 SELECTED: dict[str, str] = {
     "uncertain_and_diverse": "chosen among the candidates by farthest-point sampling in the committee's "
@@ -71,7 +72,8 @@ def methods(folder: CampaignFolder, results: Sequence[RoundResult]) -> str:
     """The paragraph; up to the champion of these rounds, "" before the first."""
     if not results:
         return ""
-    config = folder.config
+    champion = champion_round(results).round
+    config, trained = folder.at(champion), folder.trained_with(folder.round(champion))
     sentences = [
         f"Interatomic potentials for {_tex(in_words(subject_of(folder)))} were trained by active learning "
         f"with alnico {version()}.",
@@ -80,7 +82,7 @@ def methods(folder: CampaignFolder, results: Sequence[RoundResult]) -> str:
         *_pretraining(folder),
         _start(config),
         _exploration(config, results),
-        _training(config),
+        _training(trained, pretrained=bool(_pretraining(folder)), seed=config.seed),
         *_changes(folder),
         _outcome(results),
     ]
@@ -199,12 +201,12 @@ def _candidates(config: CampaignConfig) -> str:
     )
 
 
-def _training(config: CampaignConfig) -> str:
-    t = config.training
+def _training(t: TrainingConfig, *, pretrained: bool, seed: int) -> str:
     ends = [f"{t.max_epochs} epochs"] + ([f"{t.max_steps} steps"] if t.max_steps is not None else [])
     averaged = f", exponential moving average {t.ema_decay:g}" if t.ema_decay else ""
     stress = f", {t.stress_weight:g} for stress" if t.stress_weight else ""
-    begun = "the weights of the round before" if t.warm_start else "the same start"
+    start = "the pretrained weights" if pretrained else "the same start"
+    begun = "the weights of the round before" if t.warm_start else start
     held = (
         f"{t.validation_fraction:.0%} of the labels were held out of every training and chose its best epoch "
         "and, between rounds, the final potential"
@@ -216,7 +218,7 @@ def _training(config: CampaignConfig) -> str:
         f"{t.energy_weight:g} and {t.force_weight:g}{stress}) with Adam {cite('kingma2015adam')} (learning "
         f"rate {t.learning_rate:g}, {t.schedule} schedule, batches of {t.batch_size} frames, at most "
         f"{' or '.join(ends)}{averaged}), in each round from {begun}. {held}. All random numbers follow from "
-        f"the seed {config.seed}."
+        f"the seed {seed}."
     )
 
 

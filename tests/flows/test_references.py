@@ -1,6 +1,7 @@
 """What a campaign used is cited, and nothing else; the methods paragraph has its numbers."""
 
 import re
+import shutil
 from typing import get_args
 
 import pytest
@@ -9,16 +10,20 @@ from pydantic import TypeAdapter
 from exploration.dynamics.scheme import Ensemble
 from exploration.strategies import Strategy
 from flows.record.folder import CampaignFolder
+from flows.record.stage_inputs import Settings
+from flows.record.stages import MANIFEST, Manifest
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import GFN2_XTB
 from flows.views import references as table
 from flows.views.methods import SELECTED, citations, methods
 from flows.views.references import entries, of_basis, of_functional, of_level, references
+from flows.views.summary import champion_round
 from labeling.ase_calculators import CALCULATORS
 from labeling.ase_level import AseLevel
 from labeling.level import LennardJonesLevel
 from labeling.presets import PRESETS
 from labeling.solvent import Solvent
+from potential.training.training_config import NOT_OF_THE_RESULT
 
 
 def tags(union: object, field: str) -> set[str]:
@@ -119,3 +124,16 @@ def test_the_methods_have_the_numbers_and_cite_only_what_there_is(reported_campa
     other = CampaignFolder(folder.path, folder.config.model_copy(update={"level": hot}))
     source = r"\cite{bannwarth2019gfn2,tblite}"
     assert rf"TBLite(electronic\_temperature=500.0) {source}." in methods(other, results)
+
+
+def test_the_methods_say_how_the_champion_was_trained_not_what_is_set_now(reported_campaign, tmp_path):
+    """A fine-tuning has a rate of its own; and settings may have changed since."""
+    shutil.copytree(reported_campaign, tmp_path / "campaign")
+    folder = CampaignFolder.open(tmp_path / "campaign")
+    results = folder.results()
+    here = folder.round(champion_round(results).round)
+    trained = folder.config.training.model_copy(update={"learning_rate": 0.00321})
+    inputs = {"training": Settings(trained, NOT_OF_THE_RESULT).as_json()}
+    manifest = Manifest(inputs=inputs, outputs={}, seconds=1.0, finished_at="2026-01-01")
+    (here.train / MANIFEST).write_text(manifest.model_dump_json())
+    assert "learning rate 0.00321," in methods(folder, results)

@@ -9,7 +9,8 @@ import pytest
 from exploration.dynamics.npt import NPT
 from exploration.settings import ExplorationConfig
 from flows.errors import StageChangedError
-from flows.record.stages import Settings, Stage, is_finished, is_started, read_manifest
+from flows.record.stage_inputs import Settings
+from flows.record.stages import Stage, is_finished, is_started, read_manifest
 from potential.data.config import Config
 
 STAGE = Stage(name="train", title="training", inputs=("model", "seed"), outputs=("whole.txt",))
