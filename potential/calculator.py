@@ -20,6 +20,9 @@ from potential.nequip.batch import CommitteePrediction, Structures
 from potential.nequip.model import NequIP
 from potential.package import load_card, load_potential
 
+SMALLEST_CELL_A3 = 1e-3
+"""No atom has less room: one of hydrogen at 10 TPa has 0.3."""
+
 
 class Results(dict[str, Any]):
     """ASE's results, and beside them what ASE has no name for.
@@ -164,6 +167,12 @@ def _refuse_lost_atoms(atoms: Atoms) -> None:
         )
     if not np.isfinite(atoms.cell.array).all():
         raise ValueError(f"the cell is not finite: {atoms.cell.array.tolist()}; take a smaller step")
+    missing = (atoms.pbc & ~atoms.cell.any(1)).any()
+    if atoms.pbc.any() and (missing or abs(np.linalg.det(atoms.cell.complete())) < SMALLEST_CELL_A3):
+        raise ValueError(
+            f"the cell {atoms.cell.array.tolist()} has no volume, and pbc is {atoms.pbc.tolist()}; give it "
+            "vectors that are not in one plane, or set pbc to False"
+        )
 
 
 def _structures(atoms: Atoms) -> Structures:

@@ -39,6 +39,14 @@ def test_a_cell_that_is_not_finite_is_an_error(calculator):
         atoms.get_forces()
 
 
+@pytest.mark.parametrize("cell", [[[1, 0, 0], [1, 0, 0], [0, 0, 1]], [1e-9, 1e-9, 1e-9], [0, 5, 5]])
+def test_a_cell_without_volume_is_an_error(calculator, cell):
+    atoms = Atoms("Cu", cell=cell, pbc=True)
+    atoms.calc = calculator
+    with pytest.raises(ValueError, match=r"has no volume.*set pbc to False"):
+        atoms.get_forces()
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_the_model_has_no_number_for_a_lost_replica_and_the_right_one_for_the_others(calculator, bad):
     evaluator = calculator.evaluator
