@@ -98,7 +98,7 @@ def write_new_campaign(
             test=frame_set,
             level=level,
             pretraining=FromTeacher() if why_not(level, frames) is None else NoPretraining(),
-            training=TrainingConfig(stress_weight=100.0 if in_cells else 0.0),
+            training=TrainingConfig(stress_weight=100.0 if in_cells else 0.0, schedule="until_flat"),
         )
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")

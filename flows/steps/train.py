@@ -30,6 +30,7 @@ from flows.record.table import EVALUATE, EVALUATE_BROAD, TRAIN
 from flows.steps.step import step
 from flows.views.console import say
 from flows.views.duration import duration
+from flows.views.forecast import saved_by_ending_early
 from flows.views.progress import progress
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
@@ -111,7 +112,7 @@ def train(
     summary = TrainingSummary.model_validate_json((here.train / SUMMARY_FILE).read_text())
     say(
         f"  training on {summary.n_train} frames, {summary.n_validation} held out: "
-        f"{summary.epochs} epochs in {duration(summary.seconds)}"
+        f"{summary.epochs} epochs in {duration(summary.seconds)}{saved_by_ending_early(training, summary)}"
     )
     return summary
 

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 
 from flows.record.folder import CampaignFolder
-from flows.record.results import RoundResult
+from flows.record.results import RoundResult, TrainingSummary
 from flows.record.rounds import OUTCOMES_FILE, Arm, read_outcomes
 from flows.record.stages import is_finished
 from flows.settings.campaign_config import CampaignConfig
@@ -103,7 +103,7 @@ def pace_of(folder: CampaignFolder) -> Pace | None:
     explored = [r.explore_seconds for r in results if r.explore_seconds is not None]
     return Pace(
         label_s=_label_seconds(folder, results),
-        step_s=last.training.seconds / max(1, _steps_taken(folder.config.training, last)),
+        step_s=last.training.seconds / max(1, steps_taken(folder.config.training, last.training)),
         exploration_s=explored[-1] if explored else 0.0,
     )
 
@@ -116,10 +116,18 @@ def time_left(folder: CampaignFolder) -> str | None:
     return f"about {duration(seconds)} are left, at most" if seconds > 0 else None
 
 
-def _steps_taken(training: TrainingConfig, result: RoundResult) -> int:
-    per_epoch = math.ceil(result.training.n_train / training.batch_size)
-    steps = result.training.epochs * per_epoch
-    return steps if training.max_steps is None else min(steps, training.max_steps)
+def steps_taken(training: TrainingConfig, made: TrainingSummary) -> int:
+    """Gradient steps of a training that is finished."""
+    return made.epochs * math.ceil(made.n_train / training.batch_size)
+
+
+def saved_by_ending_early(training: TrainingConfig, made: TrainingSummary) -> str:
+    """`; flat then, which saved 2000 steps, about 50 s`; nothing where the limits ended it."""
+    taken = steps_taken(training, made)
+    saved = gradient_steps(training, made.n_train + made.n_validation) - taken
+    if saved < 0.05 * taken:
+        return ""
+    return f"; flat then, which saved {saved} steps, about {duration(saved * made.seconds / taken)}"
 
 
 def _label_seconds(folder: CampaignFolder, results: list[RoundResult]) -> float:

@@ -95,6 +95,7 @@ class Run:
             with float32_products("tf32") if self.config.tf32 else nullcontext():
                 record = self._epoch(started)
             self.history.append(record)
+            schedule.watch_flatness(self.config, self.progress, self.history)
             if on_epoch is not None:
                 on_epoch(record)
             bar.n = round(100 * record.fraction, 1)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from potential.training.history import EpochRecord
 from potential.training.training_config import TrainingConfig
 
 WARM_UP_STEPS = 50
+DECAY = 0.25
+"""Steps of the decay that ends `until_flat`, as a share of the steps before it."""
+FLAT_GAIN = 0.02
+FLAT_SHARE = 1 / 3
+"""The validation is flat when the last third of the steps made it better by less than 2 %."""
+STEPS_BEFORE_FLAT = 300
+"""Fewer say nothing: the averaged weights follow behind."""
 
 
 @dataclass
@@ -22,6 +31,7 @@ class Progress:
     lowest_loss: float = math.inf
     lowest_loss_epoch: int = 0
     rate_factor: float = 1.0
+    decay_from: int = 0
 
 
 def fraction_done(config: TrainingConfig, progress: Progress) -> float:
@@ -31,6 +41,8 @@ def fraction_done(config: TrainingConfig, progress: Progress) -> float:
         done.append(progress.step / config.max_steps)
     if config.max_seconds is not None:
         done.append(progress.seconds / config.max_seconds)
+    if progress.decay_from:
+        done.append(progress.step / ((1 + DECAY) * progress.decay_from))
     return max(done)
 
 
@@ -48,6 +60,9 @@ def learning_rate(config: TrainingConfig, progress: Progress) -> float:
     rate = config.learning_rate * min(1.0, (progress.step + 1) / WARM_UP_STEPS)
     if config.schedule == "cosine":
         rate *= 0.5 * (1.0 + math.cos(math.pi * min(fraction_done(config, progress), 1.0)))
+    if progress.decay_from:
+        decayed = (progress.step - progress.decay_from) / (DECAY * progress.decay_from)
+        rate *= max(1.0 - decayed, 0.0)
     return rate * progress.rate_factor
 
 
@@ -60,3 +75,20 @@ def watch_plateau(config: TrainingConfig, progress: Progress, loss: float) -> No
     elif progress.epoch - progress.lowest_loss_epoch >= config.plateau_patience_epochs:
         progress.rate_factor *= 0.5
         progress.lowest_loss_epoch = progress.epoch
+
+
+def watch_flatness(config: TrainingConfig, progress: Progress, history: Sequence[EpochRecord]) -> None:
+    """Begin the decay once the validation is flat, or in time to end it at the limit."""
+    if config.schedule != "until_flat" or progress.decay_from:
+        return
+    if is_flat(history) or fraction_done(config, progress) >= 1 / (1 + DECAY):
+        progress.decay_from = progress.step
+
+
+def is_flat(history: Sequence[EpochRecord]) -> bool:
+    """Whether the last third of the steps so far brought next to nothing, by the best validations."""
+    errors = [(r.step, r.validation_force_mae) for r in history if r.validation_force_mae is not None]
+    if not errors or errors[-1][0] < STEPS_BEFORE_FLAT:
+        return False
+    early = [error for step, error in errors if step <= (1 - FLAT_SHARE) * errors[-1][0]]
+    return bool(early) and min(error for _, error in errors) > (1 - FLAT_GAIN) * min(early)

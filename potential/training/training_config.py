@@ -43,7 +43,11 @@ class TrainingConfig(Config):
         float, Field(gt=0, le=1, description="of Adam; above 1 every step is larger than the weights")
     ] = 0.02
     schedule: Annotated[
-        Literal["cosine", "plateau", "constant"], Field(description="course of the learning rate")
+        Literal["cosine", "until_flat", "plateau", "constant"],
+        Field(
+            description="course of the learning rate; until_flat holds it until the held-out labels gain "
+            "less than 2 % in a third of the steps, and then lets it fall to 0"
+        ),
     ] = "cosine"
     plateau_patience_epochs: Count = 50
     energy_weight: Annotated[Weight, Field(description="weight of (energy error per atom)^2")] = 1.0
@@ -96,6 +100,15 @@ class TrainingConfig(Config):
             raise ValueError(
                 "energy_weight and force_weight are both 0: nothing would be learned; "
                 "write e.g. force_weight: 1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _flatness_is_seen(self) -> TrainingConfig:
+        if self.schedule == "until_flat" and self.validation_fraction == 0:
+            raise ValueError(
+                "schedule: until_flat looks at held-out labels, and validation_fraction is 0; "
+                "write validation_fraction: 0.1, or schedule: cosine"
             )
         return self
 

@@ -8,7 +8,16 @@ import pytest
 
 from flows.cli.app import run_command
 from flows.record.folder import CampaignFolder
-from flows.views.forecast import Pace, gradient_steps, labels_of, left, pace_of, time_left
+from flows.record.results import TrainingSummary
+from flows.views.forecast import (
+    Pace,
+    gradient_steps,
+    labels_of,
+    left,
+    pace_of,
+    saved_by_ending_early,
+    time_left,
+)
 from potential.training.training_config import TrainingConfig
 
 
@@ -22,6 +31,14 @@ from potential.training.training_config import TrainingConfig
 )
 def test_steps_of_a_training(settings: dict[str, float], n_labels: int, steps: int):
     assert gradient_steps(TrainingConfig.model_validate(settings), n_labels) == steps
+
+
+def test_what_ending_early_saved():
+    training = TrainingConfig(max_epochs=100, batch_size=5, schedule="until_flat")
+    facts = {"n_train": 45, "n_validation": 5, "fingerprint": None}
+    early = TrainingSummary(epochs=40, seconds=36.0, **facts)
+    assert saved_by_ending_early(training, early) == "; flat then, which saved 540 steps, about 54.0 s"
+    assert saved_by_ending_early(training, TrainingSummary(epochs=100, seconds=90.0, **facts)) == ""
 
 
 def test_all_that_is_left_of_a_campaign_that_has_not_begun(tmp_path: Path, write_lj_campaign):

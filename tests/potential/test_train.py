@@ -17,6 +17,7 @@ from potential.training.batches import Loader
 from potential.training.gradient import losses_and_gradient
 from potential.training.history import EpochRecord
 from potential.training.loss import bootstrap_weights, errors
+from potential.training.schedule import is_flat
 from potential.training.train import copy_weights, train_committee
 from potential.training.training_config import TrainingConfig
 from tests.support.systems import water
@@ -108,6 +109,66 @@ def test_the_rate_falls_on_a_plateau_of_the_loss(tmp_path):
     rates = [r.learning_rate for r in history[30:]]
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] < 0.05
+
+
+UNTIL_FLAT = {
+    "max_epochs": 5000,
+    "schedule": "until_flat",
+    "learning_rate": 0.02,
+    "validate_every_epochs": 10,
+    "checkpoint_every_epochs": 40,
+}
+
+
+def test_training_ends_with_a_decay_once_the_validation_is_flat(tmp_path):
+    history = train(tmp_path, SHORT.model_copy(update=UNTIL_FLAT)).history
+    assert history[-1].step < 5000
+    full = [r.step for r in history if r.learning_rate == pytest.approx(0.02)]
+    begun = full[-1]
+    assert begun >= 300, "before, a pause says nothing"
+    assert history[-1].step == pytest.approx(1.25 * begun, abs=2), "the decay is a quarter of what was before"
+    rates = [r.learning_rate for r in history if r.step > begun]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.001
+    assert history[-1].fraction == 1.0
+
+
+def test_a_training_killed_in_its_decay_goes_on_to_the_same_result(tmp_path):
+    settings = SHORT.model_copy(update={**UNTIL_FLAT, "max_epochs": 100})
+    whole = train(tmp_path / "whole", settings)
+
+    def kill(record: EpochRecord) -> None:
+        if record.epoch == 90:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(tmp_path / "killed", settings, on_epoch=kill)
+    resumed = train(tmp_path / "killed", settings)
+    assert [r.learning_rate for r in whole.history] == [r.learning_rate for r in resumed.history]
+    assert whole.history[80].learning_rate > whole.history[90].learning_rate, "it decays before the limit"
+
+
+def made_up(errors_by_step: dict[int, float]) -> list[EpochRecord]:
+    facts = {
+        "fraction": 0.1,
+        "seconds": 1.0,
+        "learning_rate": 0.01,
+        "train_loss": 1.0,
+        "train_force_mae": 1.0,
+    }
+    return [
+        EpochRecord(epoch=i, step=step, validation_force_mae=error, **facts)
+        for i, (step, error) in enumerate(errors_by_step.items())
+    ]
+
+
+def test_flat_is_a_last_third_that_gained_less_than_two_percent():
+    falling = {100 * i: 1.0 / i for i in range(1, 11)}
+    assert not is_flat(made_up(falling))
+    assert is_flat(made_up(falling | {100 * i: 0.1 for i in range(11, 17)}))
+    assert not is_flat(made_up(falling | {100 * i: 0.09 for i in range(11, 17)}))
+    assert not is_flat(made_up({100: 1.0, 200: 1.0})), "too few steps"
+    assert not is_flat([])
 
 
 def test_members_weigh_frames_differently_with_mean_one():
