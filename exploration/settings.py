@@ -17,7 +17,8 @@ from potential.data.config import Config
 # 1e5 K is 9 eV: no bond is left. 1e9 steps are years, 1e6 replicas more than any memory holds.
 Temperature = Annotated[float, Field(gt=0, le=1e5)]
 Temperatures = Annotated[tuple[Temperature, ...], Field(min_length=1, max_length=1000)]
-Timestep = Annotated[float, Field(gt=0, le=100, description="fs; beyond 100 no bond is followed")]
+# 0.001 fs is a thousandth of what the stiffest bond needs.
+Timestep = Annotated[float, Field(ge=1e-3, le=100, description="fs; beyond 100 no bond is followed")]
 Duration = Annotated[float, Field(ge=0, le=1e9)]
 Disagreement = Annotated[float, Field(ge=0, le=1e4)]
 # 1e7 meV/Å, as 1e4 eV/Å of disagreement: no force of a molecule is so large.
@@ -40,14 +41,15 @@ class XtbMD(Config):
         Temperatures, Field(description="one trajectory for each; the frames are shared out evenly")
     ] = (300.0, 500.0)
     timestep_fs: Annotated[
-        float, Field(gt=0, le=100, description="time step; about 1 with hydrogen atoms, at most 100")
+        float, Field(ge=1e-3, le=100, description="time step; about 1 with hydrogen atoms, 0.001 to 100")
     ] = 1.0
     equilibration_fs: Annotated[Duration, Field(description="time before the first frame is kept")] = 250.0
     spacing_fs: Annotated[
         float, Field(gt=0, le=1e9, description="time between frames that are kept; 1e9 is a microsecond")
     ] = 50.0
     friction_per_fs: Annotated[
-        float, Field(gt=0, le=100, description="friction of the Langevin thermostat; 100 stops every motion")
+        float,
+        Field(ge=1e-9, le=100, description="of the thermostat; 1e-9 never acts, 100 stops every motion"),
     ] = 0.02
     min_distance_factor: MinDistanceFactor = 0.65
 
@@ -67,7 +69,7 @@ class RandomDisplacement(Config):
     method: Literal["displacement"] = "displacement"
     std_A: Annotated[
         float,
-        Field(gt=0, le=0.5, description="standard deviation of each Cartesian displacement, Angstrom"),
+        Field(ge=1e-6, le=0.5, description="standard deviation of each Cartesian displacement, Angstrom"),
     ] = 0.05
     strain_std: Annotated[
         float,

@@ -44,7 +44,8 @@ class TeacherMD(Config):
         float, Field(gt=0, le=1e9, description="time between frames that are kept; 1e9 is a microsecond")
     ] = 10.0
     friction_per_fs: Annotated[
-        float, Field(gt=0, le=100, description="friction of the thermostat; 100 stops every motion")
+        float,
+        Field(ge=1e-9, le=100, description="of the thermostat; 1e-9 never acts, 100 stops every motion"),
     ] = 0.02
     min_distance_factor: MinDistanceFactor = 0.5
 

@@ -25,9 +25,9 @@ class LennardJonesParameters(Config):
     """ASE's own defaults are in reduced units, so that sigma, epsilon and rc have to be said."""
 
     # No atoms are 100 A wide, no pair is bound by 10,000 eV, and a sum over 1000 A has a billion terms.
-    sigma: Annotated[float, Field(gt=0, le=100)]
-    epsilon: Annotated[float, Field(gt=0, le=1e4)]
-    rc: Annotated[float, Field(gt=0, le=1000)]
+    sigma: Annotated[float, Field(ge=1e-3, le=100)]
+    epsilon: Annotated[float, Field(ge=1e-9, le=1e4)]
+    rc: Annotated[float, Field(ge=1e-3, le=1000)]
     smooth: bool = False
 
 
@@ -37,7 +37,7 @@ class TBLiteParameters(Config):
     method: Literal["GFN2-xTB", "GFN1-xTB", "IPEA1-xTB"] = "GFN2-xTB"
     # The range of accuracies that xtb itself allows; 1e5 K is 9 eV, beyond every gap that xTB describes.
     accuracy: Annotated[float, Field(ge=1e-4, le=1000)] = 1.0
-    electronic_temperature: Annotated[float, Field(gt=0, le=1e5)] = 300.0
+    electronic_temperature: Annotated[float, Field(ge=1e-3, le=1e5)] = 300.0
     max_iterations: Annotated[int, Field(gt=0, le=10_000)] = 250
 
 

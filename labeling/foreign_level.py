@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from labeling.abilities import Abilities
 from labeling.level_key import level_key
@@ -33,6 +33,13 @@ class ForeignLevel(Config):
             description="how the labels were made, e.g. ORCA 6 r2SCAN-3c; names them on import (--vouch)",
         ),
     ]
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError(f"{name!r} has characters that no terminal shows; write it in plain text")
+        return name
 
     @property
     def key(self) -> str:

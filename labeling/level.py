@@ -167,13 +167,13 @@ class LennardJonesLevel(Config):
 
     labeler: Literal["lennard_jones"] = "lennard_jones"
     epsilon_eV: Annotated[
-        float, Field(gt=0, le=1000, description="depth of the well; no bond is deeper than 1000 eV")
+        float, Field(ge=1e-9, le=1000, description="depth of the well, 1e-9 to 1000: noise, and no bond")
     ] = 0.0104
     sigma_angstrom: Annotated[
-        float, Field(gt=0, le=100, description="distance where the energy is zero; at most 100")
+        float, Field(ge=1e-3, le=100, description="distance where the energy is zero; 0.001 to 100")
     ] = 3.40
     cutoff_angstrom: Annotated[
-        float, Field(gt=0, le=1000, description="where the energy has come to zero; at most 1000")
+        float, Field(ge=1e-3, le=1000, description="where the energy has come to zero; 0.001 to 1000")
     ] = 8.5
 
     @property

@@ -48,7 +48,7 @@ class PeriodicLevel(Config):
     ] = "fftdf"
     ke_cutoff_hartree: Annotated[
         float,
-        Field(gt=0, le=1e5, description="plane waves of the density; raise it if net forces do not vanish"),
+        Field(ge=1, le=1e5, description="plane waves of the density; raise it if net forces do not vanish"),
     ] = 160.0
     precision: Annotated[
         float,
@@ -58,7 +58,7 @@ class PeriodicLevel(Config):
         Literal["fermi", "gauss"] | None, Field(description="of the occupations, for metals")
     ] = None
     smearing_width_eV: Annotated[
-        float, Field(gt=0, le=100, description="k_B T, or the Gaussian's width; 100 eV is a million K")
+        float, Field(ge=1e-6, le=100, description="k_B T, or the Gaussian's width; 100 eV is a million K")
     ] = 0.1
     conv_tol_hartree: Annotated[
         float, Field(ge=1e-14, le=1e-6, description="energy change at SCF's end; rounding alone makes 1e-14")

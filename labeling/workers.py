@@ -36,7 +36,7 @@ class LabelingConfig(Config):
     ] = None
     timeout_s: Annotated[
         float,
-        Field(gt=0, le=3.2e7, description="time limit of one attempt at one label; a year at most"),
+        Field(ge=0.01, le=3.2e7, description="time limit of one attempt at one label; a year at most"),
     ] = 3600.0
     memory_GB: Annotated[
         float, Field(ge=0.2, le=1e5, description="memory limit of each worker (Linux); 0.2 to 1e5")

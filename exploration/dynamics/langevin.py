@@ -39,7 +39,8 @@ class Langevin(Config):
 
     scheme: Literal["langevin"] = "langevin"
     friction_per_fs: Annotated[
-        float, Field(gt=0, le=100, description="friction of the Langevin thermostat; 100 stops every motion")
+        float,
+        Field(ge=1e-9, le=100, description="of the thermostat; 1e-9 never acts, 100 stops every motion"),
     ] = 0.01
 
     def check(self, frame: Frame) -> None:

@@ -61,7 +61,8 @@ class NPT(Config):
         ),
     ] = 0.0
     friction_per_fs: Annotated[
-        float, Field(gt=0, le=100, description="friction of the Langevin thermostat; 100 stops every motion")
+        float,
+        Field(ge=1e-9, le=100, description="of the thermostat; 1e-9 never acts, 100 stops every motion"),
     ] = 0.01
     barostat_time_fs: Annotated[
         float,

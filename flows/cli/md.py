@@ -21,7 +21,7 @@ class MDSettings(Config):
 
     temperature_K: Annotated[float, Field(ge=0, le=1e5)]
     steps: Annotated[int, Field(ge=0, le=1_000_000_000)]
-    timestep_fs: Annotated[float, Field(gt=0, le=100)]
+    timestep_fs: Annotated[float, Field(ge=1e-3, le=100)]
     friction_per_fs: Annotated[float, Field(ge=0, le=100)]
     every: Annotated[int, Field(ge=1, le=1_000_000_000, description="steps between written frames")]
     seed: Annotated[int, Field(ge=0, lt=2**32)]

@@ -11,11 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
 from flows.engines.engine import JobKind
 from flows.errors import ConfigError, problems_of
+from flows.yaml_text import read_yaml
 from potential.data.config import Config
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$", max_length=2000)]
@@ -72,13 +72,14 @@ def read_site(path: Path, kind: type[S]) -> S:
     Raises:
         ConfigError: with all that is wrong.
     """
+    if not path.exists():
+        raise ConfigError(path, ["there is no such site file; `labeling.engine` names it"])
+    _, content, problems = read_yaml(path)
+    said = [f"line {line}: {text}" for line, text in problems]
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(path, ["there is no such site file; `labeling.engine` names it"]) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(path, [f"cannot be read: {error}"]) from error
-    try:
-        return kind.model_validate({} if content is None else content)
+        site = kind.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(path, problems_of(error)) from None
+        raise ConfigError(path, [*said, *problems_of(error)]) from None
+    if said:
+        raise ConfigError(path, said)
+    return site

@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from exploration.strategies import Strategy
 from flows.errors import ConfigError, problems_of
 from flows.settings.pretraining import FineTuningRate
-from flows.settings.yaml_text import read_yaml
+from flows.settings.yaml_file import with_absolute_paths
+from flows.yaml_text import read_yaml
 from potential.data.config import Config
 from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
@@ -103,16 +104,4 @@ def load_study(path: Path) -> StudyConfig:
         said += problems_of(error)
     if said:
         raise ConfigError(path, said)
-    root = path.resolve().parent
-
-    def absolute(file: LabelledFile) -> LabelledFile:
-        return file.model_copy(update={"path": root / file.path.expanduser()})
-
-    return config.model_copy(
-        update={
-            "folder": root / config.folder.expanduser(),
-            "pool": absolute(config.pool),
-            "tests": {name: absolute(file) for name, file in config.tests.items()},
-            "weights": {name: root / path.expanduser() for name, path in config.weights.items()},
-        }
-    )
+    return with_absolute_paths(config, path)

@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,13 +18,14 @@ from pydantic_core import ErrorDetails
 
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig
-from flows.settings.yaml_text import read_yaml
+from flows.yaml_text import read_yaml
 from labeling.level import LevelOfTheory
 from labeling.location import is_url, without_passwords
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
 
 Location = Sequence[int | str]
+C = TypeVar("C", bound=Config)
 LONGEST = 100
 LONGEST_NAME = 255
 
@@ -42,11 +43,20 @@ def load_config(path: Path) -> CampaignConfig:
         problems += [_explain(details, tree) for details in error.errors(include_url=False)]
     if problems:
         raise ConfigError(path, [f"line {line}: {text}" for line, text in sorted(problems)])
+    return with_absolute_paths(config, path)
+
+
+def with_absolute_paths(config: C, path: Path) -> C:
+    """A configuration from the file `path` whose paths count from there; `~` is the home folder.
+
+    Raises:
+        ConfigError: for a path that cannot be: no such user's home, a NUL, a loop of links, a long name.
+    """
     try:
-        resolved = _with_absolute_paths(config, path.resolve().parent)
-    except (ValueError, OSError, RuntimeError) as error:  # no such user's home, a NUL, a loop of links
+        resolved = _absolute(config, path.resolve().parent)
+    except (ValueError, OSError, RuntimeError) as error:
         raise ConfigError(path, [f"a path that cannot be: {error}"]) from None
-    assert isinstance(resolved, CampaignConfig)
+    assert isinstance(resolved, type(config))
     return resolved
 
 
@@ -183,7 +193,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-def _with_absolute_paths(value: Any, base: Path) -> Any:
+def _absolute(value: Any, base: Path) -> Any:
     match value:
         case Path():
             path = (base / value.expanduser()).resolve()
@@ -191,17 +201,19 @@ def _with_absolute_paths(value: Any, base: Path) -> Any:
             if longest > LONGEST_NAME:
                 raise ValueError(f"a name of {longest} bytes; file systems take {LONGEST_NAME}")
             return path
+        case dict():
+            return {key: _absolute(item, base) for key, item in value.items()}
         case tuple():
-            return tuple(_with_absolute_paths(item, base) for item in value)
+            return tuple(_absolute(item, base) for item in value)
         case LabelingConfig(store=str(store)) if not store or ("://" in store and not is_url(store)):
             raise ValueError(
                 f"labeling.store: {without_passwords(value.store)!r} is no label store; write a file, "
                 "or postgresql://user@host/name"
             )
         case BaseModel():
-            paths = {name: _with_absolute_paths(item, base) for name, item in value}
+            paths = {name: _absolute(item, base) for name, item in value}
             if isinstance(value, LabelingConfig) and value.store is not None and not is_url(value.store):
-                paths["store"] = str(_with_absolute_paths(Path(value.store), base))
+                paths["store"] = str(_absolute(Path(value.store), base))
             return value.model_copy(update={n: v for n, v in paths.items() if v is not getattr(value, n)})
         case _:
             return value

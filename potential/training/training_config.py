@@ -29,7 +29,7 @@ class TrainingConfig(Config):
     ] = None
     max_seconds: Annotated[
         float | None,
-        Field(gt=0, le=YEAR_S, description="wall time, a year at most; the result depends on the machine"),
+        Field(ge=0.01, le=YEAR_S, description="wall time, a year at most; the result depends on the machine"),
     ] = None
     energy_shifts: Annotated[
         Literal["least_squares", "isolated_atoms"],
@@ -40,7 +40,7 @@ class TrainingConfig(Config):
         Field(description="scale of the atomic energies: RMS of all forces, or of each element's"),
     ] = "forces_rms"
     learning_rate: Annotated[
-        float, Field(gt=0, le=1, description="of Adam; above 1 every step is larger than the weights")
+        float, Field(ge=1e-12, le=1, description="of Adam; below 1e-12 nothing moves, above 1 all is lost")
     ] = 0.02
     schedule: Annotated[
         Literal["cosine", "until_flat", "plateau", "constant"],
@@ -57,7 +57,7 @@ class TrainingConfig(Config):
         float, Field(ge=0, lt=1, description="exponential moving average of the weights; 0 is off")
     ] = 0.99
     max_gradient_norm: Annotated[
-        float | None, Field(gt=0, le=1e9, description="clip gradients, per member; beyond 1e9 none is")
+        float | None, Field(ge=1e-9, le=1e9, description="clip gradients, per member; beyond 1e9 none is")
     ] = None
     validation_fraction: Annotated[
         float, Field(ge=0, lt=1, description="part of the labels held out to choose the best epoch")

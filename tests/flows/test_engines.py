@@ -122,12 +122,16 @@ def test_the_job_script_before_any_job(
     [
         ("label: {cores: 8, memory_GB: 16}", "write 32, or fewer cores"),
         ("label: {cores: 1, walltime: tomorrow}", "label.walltime"),
+        ("label: {cores: 1, cores: 2}", "label.cores: given twice"),
+        ("a: &a [*a]", "holds itself, by an alias"),
+        ("account: " + "[" * 5000, "nested deeper than 20 levels"),
+        ("cores: !!int abc", "a value that its YAML tag does not allow"),
         ("label: {cores: 1, queue: 'cpu; rm -r x'}", "label.queue"),
         ('prologue: ["a\\nb"]\nlabel: {}', "prologue.0"),
         ("label: {gpu: 1}", "label.gpu"),
         ("account: a", "label: Field required"),
         ("- 1", "site.yaml: 1 problem"),
-        ("a: b: c", "cannot be read"),
+        ("a: b: c", "line 1: not YAML"),
     ],
 )
 def test_a_wrong_site_says_what_is_wrong(site: str, said: str, tmp_path: Path) -> None:

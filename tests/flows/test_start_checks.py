@@ -93,6 +93,12 @@ def test_a_cutoff_without_neighbours_is_refused():
         {"exploration": {"n_steps": True}},
         {"labeling": {"timeout_s": float("inf")}},
         {"labeling": {"timeout_s": True}},
+        {"labeling": {"timeout_s": 5e-324}},
+        {"exploration": {"timestep_fs": 5e-324}},
+        {"training": {"learning_rate": 5e-324}},
+        {"level": {"labeler": "lennard_jones", "sigma_angstrom": 5e-324}},
+        {"level": {"labeler": "none", "name": "a\0b"}},
+        {"level": {"labeler": "none", "name": "a \u202e b"}},
     ],
 )
 def test_numbers_that_are_none_are_refused(changes):

@@ -138,6 +138,8 @@ def test_what_a_study_refuses(study: Path, tmp_path: Path):
         ({"sizes": [6, 4]}, "must rise"),
         ({"strategies": {"Bad Name": {"strategy": "random"}}}, "cannot name a folder"),
         ({"seedz": 3}, "seedz"),
+        ({"folder": "~no_such_user/x"}, "a path that cannot be"),
+        ({"weights": {"small": "a\0b"}}, "a path that cannot be"),
     ):
         (tmp_path / "bad.yaml").write_text(yaml.safe_dump(content | change))
         with pytest.raises(ConfigError, match=said):
