@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
-from exploration.initial import gfn2_xtb, make_frames
+from exploration.initial import make_frames
 from exploration.settings import XtbMD
 from exploration.thermal import relaxed
+from exploration.xtb import gfn2_xtb
 from flows.settings.pretraining import GFN2_XTB
 from labeling.ase_labeler import compute
 from labeling.failure import NotConvergedError

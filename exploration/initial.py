@@ -6,22 +6,19 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import product
 
 import numpy as np
-from ase.calculators.calculator import CalculationFailed, Calculator, InputError
-from threadpoolctl import threadpool_limits
 
 from exploration.held import refuse_fixed_atoms
-from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
-from exploration.thermal import BrokenError, relaxed, visited
+from exploration.normal_modes import normal_mode_frames
+from exploration.settings import FramesConfig, FramesFromFile, NormalModes, RandomDisplacement, XtbMD
+from exploration.thermal import BrokenError, visited
+from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
 from potential.data.frame import Frame
 from potential.data.notes import tell
-from potential.data.plausibility import check_frame, thickness
+from potential.data.plausibility import check_frame
 from potential.data.role import to_learn_from, to_test_on
 from potential.data.structure_files import read_frames
 
-XTB_MIN_CELL_A = 8.0
 DRAWS_PER_FRAME = 100
-# Below this size, xTB's threads cost more than they save, and very much more on a busy machine.
-THREADS_HELP_FROM_ATOMS = 40
 
 
 def make_frames(
@@ -42,7 +39,7 @@ def make_frames(
     Args:
         start: structures to start from; not needed where the frames come from a file.
         n: how many frames.
-        config: how (`XtbMD`, `RandomDisplacement` or `FramesFromFile`).
+        config: how (`XtbMD`, `NormalModes`, `RandomDisplacement` or `FramesFromFile`).
         seed: of velocities, noise and draws.
         exclude: frames that must not come out.
         for_test: whether they are to test on. Of a file that says so (`role`), frames of a frozen test are
@@ -61,6 +58,8 @@ def make_frames(
     match config:
         case XtbMD():
             source = _xtb_md(start, n, config, seed)
+        case NormalModes():
+            source = normal_mode_frames(start, config, seed)
         case RandomDisplacement():
             source = _displaced(start, config, seed)
         case FramesFromFile():
@@ -88,21 +87,12 @@ def _xtb_md(start: Sequence[Frame], n: int, config: XtbMD, seed: int) -> Iterato
     chosen = sorted(rng.permutation(len(pairs))[:n].tolist())
     shares = [len(part) for part in np.array_split(np.arange(n), len(chosen))]
     begins: dict[int, Frame] = {}
-    gfn2_xtb(start[0])  # loads the library, so that its threads can be limited
-    small = max(len(frame) for frame in start) < THREADS_HELP_FROM_ATOMS
-    with threadpool_limits(1 if small else None):
+    with few_threads(start):
         for trajectory, (pair, share) in enumerate(zip(chosen, shares, strict=True)):
             i, temperature_K = pairs[pair]
             if i not in begins:
-                begins[i] = _relaxed(start[i])
+                begins[i] = relaxed_by_xtb(start[i])
             yield from _trajectory(begins[i], share, temperature_K, config, seed, trajectory)
-
-
-def _relaxed(frame: Frame) -> Frame:
-    try:
-        return relaxed(frame, gfn2_xtb(frame))
-    except (CalculationFailed, InputError) as error:
-        raise _xtb_error(frame, error) from error
 
 
 def _trajectory(
@@ -125,46 +115,10 @@ def _trajectory(
     try:
         for made, _ in frames:
             yield made
-    except (CalculationFailed, InputError) as error:
-        raise _xtb_error(frame, error) from error
+    except FAILURES as error:
+        raise xtb_error(frame, error) from error
     except BrokenError as error:
         raise ValueError(f"GFN2-xTB {error}; lower temperatures_K or timestep_fs") from error
-
-
-def gfn2_xtb(frame: Frame) -> Calculator:
-    """GFN2-xTB (Bannwarth, Ehlert and Grimme, J. Chem. Theory Comput. 15, 1652 (2019)) for `frame`.
-
-    Raises:
-        ImportError: where `tblite` is not installed.
-        ValueError: for a cell too small for the Gamma point.
-    """
-    _refuse_what_gamma_cannot_sample(frame)
-    try:
-        from tblite.ase import TBLite
-    except ImportError as error:
-        raise ImportError(
-            "frames by xtb_md need tblite, which cannot be imported: pip install tblite; "
-            "or write method: displacement, which needs nothing"
-        ) from error
-    return TBLite(method="GFN2-xTB", charge=frame.charge, multiplicity=frame.spin + 1, verbosity=0)
-
-
-def _refuse_what_gamma_cannot_sample(frame: Frame) -> None:
-    """tblite has no other k-points: diamond's 2-atom cell lies 12 eV/atom above its 8-atom cell."""
-    thinnest = thickness(frame)
-    if not thinnest >= XTB_MIN_CELL_A:
-        raise ValueError(
-            f"GFN2-xTB (tblite) has the Gamma point only, and the cell of {frame.formula} is "
-            f"{thinnest:.1f} Å thin, expected at least {XTB_MIN_CELL_A:g}; make the frames by "
-            "method: displacement, or start from a larger supercell"
-        )
-
-
-def _xtb_error(frame: Frame, error: Exception) -> ValueError:
-    return ValueError(
-        f"GFN2-xTB cannot treat {frame.formula} (charge {frame.charge:+d}, spin {frame.spin}): "
-        f"{str(error).strip()}; check charge and spin, or make the frames by method: displacement or file"
-    )
 
 
 def _displaced(start: Sequence[Frame], config: RandomDisplacement, seed: int) -> Iterator[Frame]:

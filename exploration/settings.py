@@ -63,6 +63,16 @@ class XtbMD(Config):
         return self
 
 
+class NormalModes(Config):
+    """Frames along the normal modes of GFN2-xTB about the nearest minimum, as heat displaces them."""
+
+    method: Literal["normal_modes"] = "normal_modes"
+    temperatures_K: Annotated[
+        Temperatures, Field(description="in turn; 1500 K stretches bonds by a tenth of an Angstrom")
+    ] = (300.0, 600.0, 1200.0)
+    min_distance_factor: MinDistanceFactor = 0.65
+
+
 class RandomDisplacement(Config):
     """Frames by moving every atom of the start at random; knows no chemistry, needs no extra method."""
 
@@ -97,7 +107,9 @@ class FramesFromFile(Config):
     ] = None
 
 
-FramesConfig = Annotated[XtbMD | RandomDisplacement | FramesFromFile, Field(discriminator="method")]
+FramesConfig = Annotated[
+    XtbMD | NormalModes | RandomDisplacement | FramesFromFile, Field(discriminator="method")
+]
 
 
 class SurvivalTest(Config):

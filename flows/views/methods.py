@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
+from exploration.settings import FramesConfig, FramesFromFile, NormalModes, RandomDisplacement, XtbMD
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.subject import subject_of
@@ -23,6 +23,7 @@ from flows.views.references import (
     BOOTSTRAP,
     COMMITTEE,
     FARNESS,
+    MODES,
     XTB,
     References,
     cite,
@@ -155,6 +156,10 @@ def _made(frames: FrameSetConfig) -> str:
             at = _listed(f"{temperature:g}" for temperature in source.temperatures_K)
             cited = cite(*XTB)
             return f"taken from Langevin dynamics with GFN2-xTB {cited} at {at} K"
+        case NormalModes():
+            at = _listed(f"{temperature:g}" for temperature in source.temperatures_K)
+            cited = cite(*XTB, *MODES)
+            return f"displaced along normal modes of GFN2-xTB {cited}, with classical amplitudes at {at} K"
         case RandomDisplacement():
             return f"made by random displacements of {source.std_A:g} Å"
         case FramesFromFile():
