@@ -1,4 +1,4 @@
-# make demo   a whole campaign on ethanol        make test   checks and the fast test suite
+# make demo   a whole campaign on ethanol        make test   checks and the test suite
 # Both first create .venv and install requirements.lock; both can be repeated at any time.
 
 SHELL := /bin/bash
@@ -17,12 +17,12 @@ PYTHON ?=
 TORCH_INDEX ?=
 # make TESTS="tests/potential -k rotation" test     a part of the suite
 TESTS ?= tests
-# the least part of the lines, in %, that the fast suite must run in its own process
+# the least part of the lines, in %, that the suite must run in its own process
 COVERAGE := 93
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test coverage lint format setup lock clean distclean
+.PHONY: help demo fast test coverage lint format setup lock clean distclean
 
 help:  ## this list
 	@echo "alnico: active learning of interatomic potentials with NequIP committees"
@@ -35,7 +35,10 @@ help:  ## this list
 demo: $(INSTALLED)  ## learn a potential for ethanol from nothing, in campaigns/ethanol_demo
 	@$(BIN)/alnico run examples/ethanol_demo.yaml
 
-test: lint  ## lint, types, architecture, then the fast test suite on two cores
+fast: $(INSTALLED)  ## the tests of minutes, on two cores, without whole campaigns and killed processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not slow and not whole" $(TESTS)
+
+test: lint  ## lint, types, architecture, then the test suite on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(TESTS)
 
 coverage: lint  ## the same, and how much of the code it ran: what continuous integration runs

@@ -108,6 +108,7 @@ def test_a_package_that_is_gone_is_named(tmp_path: Path) -> None:
     assert "its package 'potential' is not; install alnico anew" in said
 
 
+@pytest.mark.whole
 def test_the_wheel_has_all_that_runs(tmp_path: Path) -> None:
     """Built, unpacked elsewhere, and started from there."""
     built = subprocess.run(

@@ -171,6 +171,7 @@ def test_ui_prints_both_commands(capsys: pytest.CaptureFixture[str], monkeypatch
     assert "mlflow ui --backend-store-uri sqlite:///" in said
 
 
+@pytest.mark.whole
 def test_prefect_run_is_a_command_of_prefect(tmp_path: Path):
     environment = {**os.environ, "PREFECT_PLUGINS_ENABLED": "true", "PREFECT_HOME": str(tmp_path)}
     prefect = [str(Path(sys.executable).with_name("prefect")), "run"]

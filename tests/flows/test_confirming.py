@@ -60,6 +60,7 @@ def test_a_sound_label_stands_even_if_the_committee_is_wrong():
     assert far.provenance["seconds"] == pytest.approx(label.provenance["seconds"] + spent)
 
 
+@pytest.mark.whole
 def test_an_excited_state_is_found_out_and_quarantined():
     """The SCF of quintet CoH ends 0.09 eV above the state that another guess leads to."""
     coh = Frame.of([27, 1], [[0, 0, 0], [0, 0, 1.52]], spin=4)

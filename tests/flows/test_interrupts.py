@@ -31,6 +31,7 @@ def dynamics(folder: Path, steps: int) -> list[str]:
     return ["md", *files, "--steps", str(steps), "--every", "10", "--output", str(folder / "md.extxyz")]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_dynamics_that_is_killed_leaves_its_trajectory(tmp_path: Path, how: signal.Signals):
     command = [sys.executable, "-m", "flows.cli.app", *dynamics(tmp_path, 10_000_000)]

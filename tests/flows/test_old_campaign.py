@@ -28,6 +28,7 @@ def kept(folder: CampaignFolder) -> dict[Path, str]:
     }
 
 
+@pytest.mark.whole
 @pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
 def test_it_goes_on_and_computes_nothing_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with tarfile.open(OLD) as tar:

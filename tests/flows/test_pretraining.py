@@ -25,7 +25,7 @@ from potential.package import load_potential
 
 Writer = Callable[..., Path]
 
-pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
+pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("prefect_url", "one_mlflow_store")]
 
 # The example's argon with a well a fifth deeper: the teacher is wrong in a way that labels can mend.
 TEACHER = {

@@ -123,6 +123,7 @@ def runs(
     return Runs(config, prefect_url)
 
 
+@pytest.mark.whole
 def test_killed_again_and_again_it_finishes_and_labels_nothing_twice(
     runs: Runs, capsys: pytest.CaptureFixture[str]
 ):

@@ -35,7 +35,7 @@ from potential.data.structure_files import read_frames
 Writer = Callable[..., Path]
 Said = pytest.CaptureFixture[str]
 
-pytestmark = pytest.mark.usefixtures("prefect_url", "one_mlflow_store")
+pytestmark = [pytest.mark.whole, pytest.mark.usefixtures("prefect_url", "one_mlflow_store")]
 
 STEP = """
 import sys

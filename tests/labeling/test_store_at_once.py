@@ -139,6 +139,7 @@ def test_threads_make_one_row_each(store: LabelStore) -> None:
     assert store.counts() == {"labelled": 8}
 
 
+@pytest.mark.whole
 def test_a_writer_killed_in_mid_write_loses_nothing_it_had_reported(tmp_path: Path) -> None:
     path, reported = tmp_path / "labels.db", 0
     for attempt in range(4):

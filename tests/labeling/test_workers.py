@@ -99,6 +99,7 @@ def test_a_worker_interrupted_while_it_starts_does_not_live_on(monkeypatch: pyte
     assert not children() - before
 
 
+@pytest.mark.whole
 def test_a_timeout_kills_compiled_code_and_is_tried_once_more() -> None:
     with LabelWorkers(LabelingConfig(workers=1, timeout_s=2, attempts=5)) as workers:
         started = time.monotonic()
@@ -129,6 +130,7 @@ def test_a_killed_worker_costs_one_attempt_of_one_label() -> None:
     )
 
 
+@pytest.mark.whole
 def test_the_wait_before_another_attempt_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     config = LabelingConfig(workers=1, attempts=3, backoff_s=1.2)
     waits, starts, killed = list[float](), list[float](), set[int]()
@@ -183,6 +185,7 @@ def test_an_idle_worker_that_was_killed_is_replaced() -> None:
         assert isinstance(workers.label(argon(2), LJ), Label)
 
 
+@pytest.mark.whole
 @needs_proc
 def test_too_much_memory_is_a_failure_and_not_tried_again() -> None:
     with LabelWorkers(LabelingConfig(workers=1, memory_GB=0.2)) as workers:

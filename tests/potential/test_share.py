@@ -87,6 +87,7 @@ def test_two_processes_train_what_one_does(alone: TrainedCommittee, tmp_path: Pa
     assert len({record.learning_rate for record in together.history}) > 2  # the plateau was seen
 
 
+@pytest.mark.whole
 def test_a_member_alone_differs_in_the_last_bits_at_most(tmp_path: Path) -> None:
     """A product of matrices of one member may be summed up in another order."""
     three = COMMITTEE.model_copy(update={"committee_size": 3})
@@ -97,6 +98,7 @@ def test_a_member_alone_differs_in_the_last_bits_at_most(tmp_path: Path) -> None
             assert torch.equal(together[key][:2], value[:2])  # of the two that share a process
 
 
+@pytest.mark.whole
 def test_what_two_began_one_finishes(alone: TrainedCommittee, tmp_path: Path) -> None:
     class StoppedError(Exception):
         pass
@@ -112,6 +114,7 @@ def test_what_two_began_one_finishes(alone: TrainedCommittee, tmp_path: Path) ->
     assert numbers(alone.history) == numbers(again.history)
 
 
+@pytest.mark.whole
 def test_a_process_that_dies_ends_the_training_and_none_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_no_edges():
     assert not found[1].any()
 
 
+@pytest.mark.whole
 def test_first_and_second_derivatives():
     of = table(0)
     h, y, w, _, topology = inputs(of, 3, shared=False)
@@ -154,6 +155,7 @@ for pointer in ("*fp32", "*fp64"):
 """
 
 
+@pytest.mark.whole
 def test_kernels_compile_to_machine_code_without_a_card(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"ALNICO_CACHE": str(tmp_path), "TRITON_CACHE_DIR": str(tmp_path / "triton")}
