@@ -2,6 +2,7 @@
 
     python -m benchmarks.rmd17 FOLDER --molecule ethanol --frames 50 --steps 6000 --seeds 0 1
     python -m benchmarks.rmd17 FOLDER --frames 10 50 200 --teacher '{"frames": 11500, "max_steps": 26000}'
+    python -m benchmarks.rmd17 FOLDER --frames 20 --survival      and how long dynamics last
     python -m benchmarks.rmd17 FOLDER --table       what is there so far, beside published figures
 
 Trains a committee on the first frames of the official training split 01 and scores it on the whole test
@@ -21,6 +22,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from exploration.explore import explore
+from exploration.settings import ExplorationConfig, SurvivalTest
 from flows.cli.pretrain import taught_potential
 from flows.record.pretraining_results import PretrainSummary, TeachSummary
 from flows.record.results import SUMMARY_FILE
@@ -34,6 +37,8 @@ from potential.nequip.model_config import ModelConfig
 from potential.package import load_potential
 from potential.training.train import train_committee
 from potential.training.training_config import TrainingConfig
+
+SURVIVAL = SurvivalTest(replicas=8, temperatures_K=(300.0, 600.0, 1000.0), n_steps=4000)
 
 # Force MAE (meV/Angstrom) and energy MAE (meV) as the NequIP and MACE papers give them.
 PUBLISHED = {
@@ -79,7 +84,9 @@ def main() -> None:
             facts: dict[str, Any] = {}
             if source is not None:
                 taught, facts = _taught(arguments, source, model, training, train, seed)
-            found = _trained(arguments.output, what, Dataset.of(train.items[:n]), test, taught)
+            found = _trained(
+                arguments.output, what, Dataset.of(train.items[:n]), test, taught, survival=arguments.survival
+            )
             with results.open("a") as stream:
                 stream.write(json.dumps(what | found | facts) + "\n")
             print(table([what | found | facts]), flush=True)
@@ -96,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", help="teach first, with these settings of `pretraining`, as JSON")
     parser.add_argument("--model", default="{}", help="changes to the model, as JSON")
     parser.add_argument("--training", default="{}", help="changes to the training, as JSON")
+    parser.add_argument("--survival", action="store_true", help="dynamics with each committee, too")
     parser.add_argument("--table", action="store_true", help="only print the results so far")
     return parser.parse_args()
 
@@ -126,7 +134,13 @@ def _taught(
 
 
 def _trained(
-    output: Path, what: dict[str, Any], train: Dataset, test: Dataset, taught: NequIP | None
+    output: Path,
+    what: dict[str, Any],
+    train: Dataset,
+    test: Dataset,
+    taught: NequIP | None,
+    *,
+    survival: bool,
 ) -> dict[str, Any]:
     trained = train_committee(
         train,
@@ -137,14 +151,24 @@ def _trained(
         folder=output / f"training-{_digest(what)}",
         warm_start=taught,
     )
-    found = evaluate(Evaluator(trained.model), test)
-    return {
+    committee = Evaluator(trained.model)
+    found = evaluate(committee, test)
+    lasted = {"survival": _survival(committee, train)} if survival else {}
+    return lasted | {
         "steps": trained.history[-1].step,
         "seconds": trained.seconds,
         "force_mae": found.force_mae,
         "energy_mae": found.energy_mae * len(test.frames[0]),
         "spearman": found.spearman,
     }
+
+
+def _survival(committee: Evaluator, train: Dataset) -> dict[str, float]:
+    """The share of the replicas that nothing unphysical stops within 2 ps, by temperature."""
+    dynamics = ExplorationConfig(timestep_fs=0.5).of_survival(SURVIVAL)
+    replicas = explore(committee, train.frames, dynamics, seed=0).replicas
+    shares = replicas.groupby("bath_temperature_K")["survived"].mean()
+    return {f"{float(str(temperature)):g} K": float(share) for temperature, share in shares.items()}
 
 
 def _digest(*parts: object) -> str:
@@ -164,8 +188,8 @@ def table(results: list[dict[str, Any]]) -> str:
         groups.setdefault(json.dumps(key, sort_keys=True), []).append(result)
     rows = [
         "| molecule | labels | taught by xTB | steps | force MAE, meV/Å | energy MAE, meV | Spearman | seeds "
-        "| seconds: teacher, pretraining, training | published |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| seconds: teacher, pretraining, training | survival | published |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for found in groups.values():
         first, seeds = found[0], " ".join(str(r["seed"]) for r in found)
@@ -185,9 +209,17 @@ def table(results: list[dict[str, Any]]) -> str:
         )
         rows.append(
             f"| {first['molecule']} | {first['frames']} | {taught} | {first['steps']} | {_spread(forces)} "
-            f"| {_spread(energies)} | {_mean(found, 'spearman'):.2f} | {seeds} | {cost} | {published} |"
+            f"| {_spread(energies)} | {_mean(found, 'spearman'):.2f} | {seeds} | {cost} "
+            f"| {_lasting(found)} | {published} |"
         )
     return "\n".join(rows)
+
+
+def _lasting(found: list[dict[str, Any]]) -> str:
+    """Means over the seeds whose dynamics were tried."""
+    tried = [r["survival"] for r in found if "survival" in r]
+    at = tried[0] if tried else {}
+    return ", ".join(f"{statistics.fmean(r[t] for r in tried):.0%} at {t}" for t in at)
 
 
 def _mean(found: list[dict[str, Any]], name: str) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import rmd17
+from exploration.settings import SurvivalTest
 from labeling.ase_labeler import compute
 from labeling.ase_level import AseLevel
 from potential.data.dataset import LabelledFrame
@@ -41,9 +42,11 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     small = ["--steps", "3", "--model", json.dumps(MODEL), "--frames", "3", "5"]
     taught = ["--teacher", json.dumps(TEACHER)]
     run(*small, *taught, "--seeds", "0", "1")
-    run(*small)
+    monkeypatch.setattr(rmd17, "SURVIVAL", SurvivalTest(replicas=1, temperatures_K=(300.0,), n_steps=5))
+    run(*small, "--survival")
     results = rmd17.read_results(data / "out" / "results.jsonl")
     asked = [(r["frames"], r["seed"], r["teacher"] is not None) for r in results]
+    assert [r.get("survival", {}).keys() for r in results[3:5]] == [set(), {"300 K"}]
     assert asked == [(3, 0, True), (5, 0, True), (3, 1, True), (5, 1, True), (3, 0, False), (5, 0, False)]
     assert len(list((data / "out").glob("water-taught-*"))) == 2  # once for a seed, not for every number
     assert run(*small, *taught, "--seeds", "0", "1") == ""  # nothing is left to do
