@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -96,41 +97,58 @@ def values_and_faults(
     if not all(map(math.isfinite, (label.energy, float(squares.sum()), stress))):
         return {}, ["energy, forces or stress are not finite"]
 
-    gap, spin_square = label.provenance.get("gap_eV"), label.provenance.get("spin_square")
-    spin_stability = label.provenance.get("spin_stability_eV")
-    if label.provenance.get("broken_symmetry"):
-        spin_square = None
-    spin = frame.spin / 2
+    electrons = _of_electrons(label.provenance, frame.spin)
     checks = {
         "net_force_eV_per_angstrom": math.hypot(*net.tolist()),
         "max_force_eV_per_angstrom": math.sqrt(squares.max()),
         "net_torque_eV": None if any(frame.pbc) else _net_torque(frame, label),
-        "gap_eV": gap,
-        "spin_contamination": None if spin_square is None else spin_square - spin * (spin + 1),
-        "spin_stability_eV": spin_stability,
+        **electrons,
     }
     above = {
         "net_force_eV_per_angstrom": limits.net_force_eV_per_angstrom,
         "net_torque_eV": limits.net_torque_eV,
         "max_force_eV_per_angstrom": limits.max_force_eV_per_angstrom,
-        "spin_contamination": limits.spin_contamination,
     }
     faults = [
         f"{name} {value:.3g} is above {above[name]:g}"
         for name, value in checks.items()
         if name in above and value is not None and value > above[name]
     ]
+    return checks, [*faults, *faults_of_electrons(label.provenance, frame.spin, limits)]
+
+
+def faults_of_electrons(provenance: Mapping[str, Any], spin: int, limits: CheckLimits) -> list[str]:
+    """What is out of bounds of what a label's provenance says of its gap and spins.
+
+    Args:
+        spin: unpaired electrons of the frame.
+    """
+    said = _of_electrons(provenance, spin)
+    gap, contamination, stability = said.values()
+    faults = list[str]()
+    if contamination is not None and contamination > limits.spin_contamination:
+        faults.append(f"spin_contamination {contamination:.3g} is above {limits.spin_contamination:g}")
     if gap is not None and gap <= 0:
         faults.append(f"gap_eV {gap:.3g} is not positive: an occupied orbital lies above an empty one")
     elif gap is not None and gap < limits.min_gap_eV:
         faults.append(f"gap_eV {gap:.3g} is below {limits.min_gap_eV:g}: another state is near")
-    if spin_stability is not None and spin_stability < limits.min_spin_stability_eV:
+    if stability is not None and stability < limits.min_spin_stability_eV:
         faults.append(
-            f"spin_stability_eV {spin_stability:.3g} is below {limits.min_spin_stability_eV:g}: this closed "
+            f"spin_stability_eV {stability:.3g} is below {limits.min_spin_stability_eV:g}: this closed "
             "shell is not the ground state, its energy falls as its spins part (RKS to UKS). Write "
             "`stability: true` under `level`, or the frame's `spin` if it is no singlet; or release it"
         )
-    return checks, faults
+    return faults
+
+
+def _of_electrons(provenance: Mapping[str, Any], spin: int) -> dict[str, float | None]:
+    """Gap, <S^2> above that of the spin, and the curvature where spins part; None where nothing is said."""
+    square = None if provenance.get("broken_symmetry") else provenance.get("spin_square")
+    return {
+        "gap_eV": provenance.get("gap_eV"),
+        "spin_contamination": None if square is None else square - spin / 2 * (spin / 2 + 1),
+        "spin_stability_eV": provenance.get("spin_stability_eV"),
+    }
 
 
 def in_one_state(label: Label, second: Label, limits: CheckLimits) -> Label:

@@ -218,7 +218,7 @@ def _json(text: Any) -> dict[str, Any]:
     """SQLite has bytes (ase.db puts arrays first, and before them where the JSON begins) or text; PostgreSQL
     the values themselves, with words for numbers that JSON has not."""
     if isinstance(text, bytes):
-        text = text[int.from_bytes(text[:8], "little") :]
+        text = text[int.from_bytes(text[:8], "little") :].decode()
     found = json.loads(text) if isinstance(text, bytes | str) else _with_special_numbers(text)
     if not isinstance(found, dict):
         raise ValueError(f"expected an object in JSON, found {type(found).__name__}")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 
 from pydantic import ValidationError
 
-from labeling.checks import CheckLimits, values_and_faults
+from labeling.checks import CheckLimits, faults_of_electrons, values_and_faults
 from labeling.database import Database, fetch
 from labeling.exchange import level_of
+from labeling.glance import frame_ids, plainly_sound
 from labeling.location import without_passwords
 from labeling.rows import COLUMNS, FAILED, LABELLED, Row
 from labeling.store import AT_ONCE, LabelStore
 from potential.data.dataset import Label
-from potential.data.frame import Frame
 
 LIMITS = CheckLimits()
 Levels = dict[str, tuple[str | None, str]]
@@ -64,12 +64,14 @@ def verify(store: LabelStore) -> Verification:
             break
         if not found:
             break
+        rows = [row for _, row in found if isinstance(row, Row)]
+        ids, sound = frame_ids(rows), plainly_sound(rows, LIMITS)
         for number, row in found:
             last = number
             try:
                 if isinstance(row, Exception):
                     raise row
-                problems += [f"row {number}: {problem}" for problem in _row_problems(row, levels)]
+                problems += [f"row {number}: {problem}" for problem in _row_problems(row, levels, ids, sound)]
                 told = {key: row.columns[key] for key in SEARCHED if key in row.columns}
                 if searched is not None and told != searched.get(number):
                     problems.append(f"row {number}: searching finds {searched.get(number)}, it says {told}")
@@ -106,15 +108,17 @@ def _searched(database: Database) -> dict[int, dict[str, str]]:
     return told
 
 
-def _row_problems(row: Row, levels: Levels) -> Iterator[str]:
+def _row_problems(row: Row, levels: Levels, ids: Mapping[int, str], sound: Set[int]) -> Iterator[str]:
     if (spelled := row.identity_by_columns) != row.identity:
         yield f"its columns say {spelled}, its identity {row.identity}"
         return
-    frame = row.frame
-    if frame.id != row.identity.partition("-")[0]:
+    frame_id, _, level_key = row.identity.partition("-")
+    digest = row.data.get("digest")
+    quick = digest is not None and not row.constraints  # else the frame itself must show that it can be read
+    if ((ids.get(row.id) if quick else None) or row.frame.id) != frame_id:
         yield f"frame {row.identity} was altered"
         return
-    if (digest := row.data.get("digest")) is not None and digest != row.digest:
+    if digest is not None and digest != row.digest:
         yield f"the values of {row.identity} were altered: their digest is not the one that was written"
         return
     if row.status == FAILED:
@@ -123,20 +127,22 @@ def _row_problems(row: Row, levels: Levels) -> Iterator[str]:
     elif row.status != LABELLED or "failure" in row.data:
         yield f"the status of {row.identity} was altered; it is {row.status!r}"
     else:
-        yield from _label_problems(frame, row.label, levels)
+        what, provenance = f"frame {frame_id} at {level_key}", row.data["provenance"]
+        told = repr(provenance.get("level"))
+        if told not in levels:
+            levels[told] = _level_told(row.label)
+        key, words = levels[told]
+        if key != level_key and words:
+            yield f"{what}: {words}"
+        if "released" not in provenance and (faults := _faults(row, row.id in sound and digest is not None)):
+            yield f"{what}: {'; '.join(faults)}"
 
 
-def _label_problems(frame: Frame, label: Label, levels: Levels) -> Iterator[str]:
-    what = f"frame {label.frame_id} at {label.level_key}"
-    told = repr(label.provenance.get("level"))
-    if told not in levels:
-        levels[told] = _level_told(label)
-    key, words = levels[told]
-    if key != label.level_key and words:
-        yield f"{what}: {words}"
-    if "released" not in label.provenance:
-        _, faults = values_and_faults(frame, label, LIMITS)
-        yield from (f"{what}: {'; '.join(faults)}" for _ in faults[:1])
+def _faults(row: Row, is_sound: bool) -> list[str]:
+    """What a label of this row would be rejected for; `is_sound`: not for its forces."""
+    if is_sound:
+        return faults_of_electrons(row.data["provenance"], row.columns["spin"], LIMITS)
+    return values_and_faults(row.frame, row.label, LIMITS)[1]
 
 
 def _level_told(label: Label) -> tuple[str | None, str]:

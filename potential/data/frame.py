@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from ase import Atoms
@@ -70,7 +70,8 @@ class Frame(ReadOnlyArrays):
         Raises:
             ValueError: for a fixed atom that is not there.
         """
-        pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+        given = np.ravel(pbc).tolist()
+        a, b, c = 3 * given if len(given) == 1 else given
         numbers = np.array(numbers, dtype=np.int64).reshape(-1)
         held = tuple(sorted({int(i) for i in fixed}))
         if held and not 0 <= held[0] <= held[-1] < len(numbers):
@@ -79,7 +80,7 @@ class Frame(ReadOnlyArrays):
             numbers=numbers,
             positions=_on_grid(np.array(positions, dtype=np.float64).reshape(-1, 3)),
             cell=_on_grid(np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64)),
-            pbc=(bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
+            pbc=(bool(a), bool(b), bool(c)),
             charge=int(charge),
             spin=int(spin),
             origin=dict(origin or {}),
@@ -140,12 +141,8 @@ class Frame(ReadOnlyArrays):
     @cached_property
     def id(self) -> str:
         """Hash of the content: species, positions, cell, periodicity, charge, spin. 16 hex digits."""
-        digest = hashlib.sha256()
-        digest.update(self.numbers.tobytes())
-        for lengths in (self.positions, self.cell):
-            digest.update(np.rint(lengths / GRID_ANGSTROM).astype(np.int64).tobytes())
-        digest.update(repr((self.pbc, self.charge, self.spin)).encode())
-        return digest.hexdigest()[:16]
+        (found,) = _ids([self.numbers], [self.positions], [self.cell], [(self.pbc, self.charge, self.spin)])
+        return found
 
     @property
     def symbols(self) -> list[str]:
@@ -167,6 +164,52 @@ class Frame(ReadOnlyArrays):
 
     def __repr__(self) -> str:
         return f"Frame({self.formula}, id={self.id}, charge={self.charge}, spin={self.spin})"
+
+
+State: TypeAlias = tuple[tuple[bool, bool, bool], int, int]
+"""Periodicity, charge, spin."""
+
+
+def ids_of(
+    numbers: Sequence[np.ndarray],
+    positions: Sequence[np.ndarray],
+    cells: Sequence[np.ndarray],
+    states: Sequence[State],
+) -> list[str]:
+    """The `id` of each of many frames, from arrays that need not be on the grid yet.
+
+    Args:
+        numbers: of each frame, atomic numbers (atoms).
+        positions: of each frame (atoms, 3), Angstrom.
+        cells: of each frame (3, 3), Angstrom.
+        states: of each frame, its periodicity, charge and spin.
+    """
+    return _ids(numbers, [_on_grid(np.concatenate(positions))], [_on_grid(np.concatenate(cells))], states)
+
+
+def _ids(
+    numbers: Sequence[np.ndarray],
+    positions: Sequence[np.ndarray],
+    cells: Sequence[np.ndarray],
+    states: Sequence[State],
+) -> list[str]:
+    """Hashes of frames, whose positions and cells may each be one array for all, on the grid."""
+    species = np.concatenate(numbers).astype(np.int64).tobytes()
+    with np.errstate(invalid="ignore"):  # what is no number has an id, too
+        places, edges = (
+            np.rint(np.concatenate(lengths) / GRID_ANGSTROM).astype(np.int64).tobytes()
+            for lengths in (positions, cells)
+        )
+    found, atom = [], 0
+    for k, (of_frame, state) in enumerate(zip(numbers, states, strict=True)):
+        end = atom + len(of_frame)
+        digest = hashlib.sha256(species[8 * atom : 8 * end])
+        digest.update(places[24 * atom : 24 * end])
+        digest.update(edges[72 * k : 72 * (k + 1)])
+        digest.update(repr(state).encode())
+        found.append(digest.hexdigest()[:16])
+        atom = end
+    return found
 
 
 def _on_grid(lengths: np.ndarray) -> np.ndarray:

@@ -105,6 +105,40 @@ def test_whatever_is_altered_is_found_with_its_row(store: LabelStore, what: str)
     assert all(problem.startswith(f"row {row}: ") for problem in problems)
 
 
+PUSH = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+TWIST = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+PULL = np.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]])
+
+
+@pytest.mark.parametrize(
+    ("forces", "said", "fault"),
+    [
+        (0.002 * PUSH, {}, ""),  # near the limit, and looked at closely
+        (0.003 * PUSH, {}, "net_force_eV_per_angstrom 0.006 is above 0.005"),
+        (0.04 * TWIST, {}, ""),
+        (0.1 * TWIST, {}, "net_torque_eV 0.36 is above 0.3"),
+        (99 * PULL, {}, ""),
+        (101 * PULL, {}, "max_force_eV_per_angstrom 101 is above 100"),
+        (np.nan * PULL, {}, "not finite"),
+        (PULL, {"gap_eV": 5.0, "spin_square": 0.1, "spin_stability_eV": 0.1}, ""),
+        (PULL, {"gap_eV": -0.1}, "gap_eV -0.1 is not positive"),
+        (PULL, {"spin_square": 0.4}, "spin_contamination 0.4 is above 0.3"),
+        (PULL, {"spin_stability_eV": -0.1}, "spin_stability_eV -0.1 is below"),
+    ],
+)
+def test_a_label_that_would_be_rejected_is_found_among_others(
+    store: LabelStore, forces: np.ndarray, said: dict[str, float], fault: str
+) -> None:
+    frame = argon(3.6 - 1e-3)
+    provenance = {**compute(frame, LEVEL).provenance, **said}
+    label = Label(
+        frame_id=frame.id, level_key=LEVEL.key, energy=-1.0, forces=forces + 0.0, provenance=provenance
+    )
+    store.add(frame, label)
+    found = [problem.startswith("row 6: ") and fault in problem for problem in verify(store).problems]
+    assert found == [True] * bool(fault)
+
+
 def test_a_row_changed_to_failed_through_ase_is_found(store: LabelStore) -> None:
     ase.db.connect(store.path).update(2, status="failed")
     assert "row 2" in verify(store).problems[0]

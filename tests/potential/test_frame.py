@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from potential.data.dataset import Dataset, Label, LabelledFrame
-from potential.data.frame import Frame
+from potential.data.frame import Frame, ids_of
 from potential.data.structure_files import read_frames, write_frames
 
 FRAME = Frame.of(
@@ -21,6 +21,25 @@ FRAME = Frame.of(
     fixed=[2, 0],
     info={"my_id": "cfg-1", "weights": [1, 2.5]},
 )
+
+
+def test_many_ids_at_once_are_those_of_each():
+    rng = np.random.default_rng(0)
+    frames = [
+        Frame.of(
+            rng.integers(1, 9, n),
+            rng.normal(0, 500, (n, 3)),
+            10 * np.eye(3) if n % 2 else None,
+            (True, n % 3 == 0, False),
+            charge=n - 3,
+            spin=n % 2,
+        )
+        for n in (1, 5, 2, 12)
+    ]
+    states = [(frame.pbc, frame.charge, frame.spin) for frame in frames]
+    off_grid = [frame.positions + 2e-9 for frame in frames]
+    many = ids_of([f.numbers.astype(np.int32) for f in frames], off_grid, [f.cell for f in frames], states)
+    assert many == [frame.id for frame in frames]
 
 
 def test_ids_of_existing_frames_are_what_they_were():
