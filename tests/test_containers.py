@@ -67,6 +67,16 @@ def test_compose_reaches_this_machine_alone_and_shows_no_password() -> None:
     assert services["database"]["environment"]["POSTGRES_PASSWORD_FILE"] == "/run/secrets/database"
 
 
+def test_volumes_of_the_image_are_the_users_who_writes_there() -> None:
+    """An engine gives a new volume the owner of its folder in the image, or root where there is none."""
+    services = yaml.safe_load(COMPOSE.read_text())["services"].values()
+    mounted = {
+        volume.split(":")[1] for s in services if s["image"] == "alnico" for volume in s.get("volumes", ())
+    }
+    (made,) = re.findall(r"install -d -o alnico -g alnico (.*)", DOCKERFILE.read_text())
+    assert mounted == set(made.split())
+
+
 def test_the_job_asks_for_a_gpu_and_runs_a_command_that_there_is() -> None:
     (container,) = yaml.safe_load(JOB.read_text())["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
