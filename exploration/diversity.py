@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -31,14 +32,14 @@ def duplicates(
     found: dict[int, tuple[Frame, float]] = {}
     for members in groups.values():
         shapes = np.stack([internal_distances(pool[i]) for i in members])
+        first = bisect_left(members, len(references))  # references are not compared with one another
         for k, i in enumerate(members):
             if i - len(references) in found:
                 continue
-            differences = np.abs(shapes[k + 1 :] - shapes[k]).max(axis=1, initial=0.0)
-            for later in np.flatnonzero(differences <= tolerance_A):
-                j = members[k + 1 + int(later)] - len(references)
-                if j >= 0:
-                    found.setdefault(j, (pool[i], float(differences[later])))
+            later = max(k + 1, first)
+            differences = np.abs(shapes[later:] - shapes[k]).max(axis=1, initial=0.0)
+            for n in np.flatnonzero(differences <= tolerance_A).tolist():
+                found.setdefault(members[later + n] - len(references), (pool[i], float(differences[n])))
     return found
 
 
