@@ -23,7 +23,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.engines import NodeDiedError, Running
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
-from flows.steps.step import step
+from flows.steps.step import step_task
 from flows.views.console import warn
 from flows.views.duration import duration
 from labeling.confirming import Expectation
@@ -144,7 +144,7 @@ class Desk:
         )
 
 
-@step("label", "label {some.title}")
+@step_task("label", "label {some.title}")
 def label_some(some: Some, desk: Desk) -> State:
     """Label some frames; each label, or failure, is stored before Prefect hears of it."""
     outcomes = list(zip((frame for frame, _ in some.asked), desk.label(some.asked), strict=True))

@@ -13,7 +13,7 @@ from flows.errors import ConfigError
 from flows.interrupts import interrupts
 from flows.record.lock import campaign_lock
 from flows.settings.study_config import StudyConfig, load_study
-from flows.steps.step import step
+from flows.steps.step import step_task
 from flows.study.curves import Curve, Data, curves_of, draw_curve, finished_points, folder_of
 from flows.study.report import write_study
 from flows.tracking.study_runs import log_curve
@@ -60,13 +60,13 @@ def study(source: str) -> str:
     return str(folder_of(config))
 
 
-@step("start", "start of {curve.model}, seed {curve.seed}")
+@step_task("start", "start of {curve.model}, seed {curve.seed}")
 def make_start(config: StudyConfig, curve: Curve, data: Callable[[], Data]) -> None:
     """The first point, which all strategies share; made before they go on at once."""
     next(draw_curve(config, curve, data()))
 
 
-@step("curve", "curve {curve}")
+@step_task("curve", "curve {curve}")
 def make_curve(config: StudyConfig, curve: Curve, data: Callable[[], Data]) -> None:
     """All points of one curve."""
     test = next(iter(config.tests))

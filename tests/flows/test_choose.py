@@ -1,5 +1,6 @@
 """What is held out stays held out, and the champion is chosen on it."""
 
+from inspect import unwrap
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_an_earlier_round_stays_champion_only_if_it_is_better_beyond_doubt(
     held_out = labelled_by(model([1, 8], seed=right), *(water(i) for i in range(8)))
     for number in range(2):
         trained(campaign.round(number), (labelled(*(water(i) for i in range(90, 95))), held_out), seed=number)
-        found = choose.fn(campaign, campaign.round(number), held_out)
+        found = unwrap(choose)(campaign, campaign.round(number), held_out)
     assert found.round == champion
     assert found.n_held_out == 8
     errors = [found.before_force_mae, found.force_mae]
@@ -107,7 +108,7 @@ def test_the_newest_is_taken_where_nothing_can_be_compared(
     labels = labelled(*(water(i) for i in held_out))
     for number in range(2):
         trained(campaign.round(number), (Dataset(), labels), seed=number, record=record)
-        found = choose.fn(campaign, campaign.round(number), labels)
+        found = unwrap(choose)(campaign, campaign.round(number), labels)
     assert found.round == 1
     assert found.difference is None
     assert says in found.said

@@ -10,10 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 
 from flows.cli.app import run_command
 from flows.interrupts import interrupts, raise_if_interrupted
-from flows.steps.step import step
+from flows.steps.step import step, step_task
 from potential.data.frame import Frame
 from potential.data.structure_files import frames_as_they_come, read_frames, write_frames
 from potential.nequip.model import NequIP
@@ -86,7 +89,7 @@ def test_other_threads_leave_signals_alone():
 def test_an_interrupt_that_a_library_swallows_is_heard_at_the_next_step():
     begun: list[int] = []
 
-    @step("begin", "begin {number}")
+    @step_task("begin", "begin {number}")
     def begin(number: int) -> None:
         begun.append(number)
         with suppress(KeyboardInterrupt):
@@ -114,3 +117,20 @@ def test_an_ignored_interrupt_stays_ignored():
                 os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_step_that_is_interrupted_is_cancelled_in_prefect(prefect_url: str):
+    @step("work", "work {number}")
+    def work(number: int) -> None:
+        raise KeyboardInterrupt
+
+    @flow(persist_result=False)
+    def run() -> str:
+        with pytest.raises(KeyboardInterrupt):
+            work(1)
+        return "done"
+
+    state = run(return_state=True)
+    with get_client(sync_client=True) as client:
+        (task,) = [t for t in client.read_task_runs() if t.flow_run_id == state.state_details.flow_run_id]
+    assert (task.name, task.state_type, task.state_name) == ("work 1", StateType.CANCELLED, "Stopped")
