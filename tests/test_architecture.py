@@ -58,6 +58,7 @@ def test_the_modules_that_labelling_may_use_are_free_of_torch() -> None:
     assert not loaded_by(TORCH_FREE) & {"torch", "e3nn"}
 
 
+@pytest.mark.whole
 def test_the_science_runs_without_prefect_and_mlflow() -> None:
     loaded = loaded_by([*modules_of("potential"), *modules_of("exploration")])
     assert "torch" in loaded

@@ -79,6 +79,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> TrainedCommittee:
     return trained
 
 
+@pytest.mark.whole
 def test_two_processes_train_what_one_does(alone: TrainedCommittee, tmp_path: Path) -> None:
     together = train(tmp_path, 2)
     assert same(alone, together)
