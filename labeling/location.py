@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PASSWORD = re.compile(r"(?<=://)([^:/?#\s]*):[^\s/?#]*@")
-PASSWORD_AS_OPTION = re.compile(r"(?i)([?&\s](?:ssl)?password=)[^&\s]*")
+# To the last @, since people do not always encode one, a slash or a question mark in a password.
+PASSWORD = re.compile(r"(?<=://)([^:/?#\s@]*):(?:(?!://)[^\s'\"])*@")
+PASSWORD_AS_OPTION = re.compile(r"(?i)(?<![a-z])((?:ssl|pg)?password=)('[^']*'|[^&\s]*)")
 
 
 def is_url(location: str | Path) -> bool:

@@ -42,6 +42,11 @@ OS_ERRORS = {
     errno.ENOMEM: "out of memory{where}. Use a machine with more, or a smaller model or batch.",
     errno.ENOENT: "there is no such file or folder{where}. Look at the path, and whether it was moved.",
     errno.EEXIST: "something else is in the way{where}. Move it, or use another name.",
+    errno.ELOOP: "a link that leads to itself{where}. Put what it should lead to in its place.",
+    errno.EIO: "the disk cannot be read or written{where}. Copy what is there to another one.",
+    errno.ESTALE: "a network file system has lost a file{where}. The same command goes on from there.",
+    errno.EBUSY: "is in use by another program{where}. Wait for it, then run the same command again.",
+    errno.ENXIO: "is a pipe or device, not a file{where}.",
     errno.EISDIR: "is a folder, not a file{where}.",
     errno.ENOTDIR: "is a file, not a folder{where}.",
 }

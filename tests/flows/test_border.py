@@ -16,6 +16,7 @@ import pytest
 from flows.cli import border
 from flows.cli.app import run_command
 from flows.settings.yaml_file import load_config
+from labeling.location import without_passwords
 from tests.support.commands import exit_codes
 
 VALID = """\
@@ -202,6 +203,8 @@ def test_an_unknown_error_is_one_line_and_a_log_without_passwords(
         (OSError(27, "File too large"), "`ulimit -f` tells the limit"),
         (PermissionError(13, "Permission denied", "/x"), "no permission (/x)"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full"),
+        (OSError(40, "Too many levels of symbolic links", "rounds"), "a link that leads to itself (rounds)"),
+        (OSError(5, "Input/output error", "labels.db"), "the disk cannot be read or written (labels.db)"),
         (MemoryError(), "out of memory"),
         (ModuleNotFoundError("needs two more packages; `pip install a b`"), "`pip install a b`"),
         (ModuleNotFoundError("No module named 'x'", name="x"), "pip install x"),
@@ -215,6 +218,20 @@ def test_errors_of_the_surroundings(
     assert run_command(["status", str(campaign)]) == 1
     assert said in capsys.readouterr().err
     assert not list(campaign.glob("error-*.log"))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://u:p@ss/w?rd#x@h:5432/db?sslpassword=abc", "postgresql://u@h:5432/db?sslpassword="),
+        ("redis://:pw@h and http://a:b@c/d", "redis://@h and http://a@c/d"),
+        ("password='a b' host=h", "password= host=h"),
+        ("PGPASSWORD=hunter2 alnico run", "PGPASSWORD= alnico run"),
+        ("http://host:5000/#/runs/1, told by me@there", "http://host:5000/#/runs/1, told by me@there"),
+    ],
+)
+def test_passwords_are_left_out_however_they_are_written(text: str, shown: str):
+    assert without_passwords(text) == shown
 
 
 def test_a_full_disk_is_told_by_sqlite_too():
