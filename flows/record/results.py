@@ -270,7 +270,7 @@ def read_result(path: Path) -> RoundResult:
         DamagedFileError: where the file cannot be read.
     """
     try:
-        return RoundResult.model_validate_json(path.read_bytes())
+        result = RoundResult.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -278,3 +278,6 @@ def read_result(path: Path) -> RoundResult:
             f"{path} is not the result of a round ({where or 'JSON'}: {first['msg'][:200]}); "
             "delete it to redo it"
         ) from None
+    if path.parent.name.isdigit() and result.round != int(path.parent.name):
+        raise DamagedFileError(f"{path} is the result of round {result.round}; delete it to redo it")
+    return result

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exploration.strategies import Strategy
+from flows.errors import DamagedFileError
 from flows.record.results import RESULT_FILE, CalibrationSummary, RoundResult, read_result
 from flows.record.table import (
     ARRIVED,
@@ -68,12 +69,29 @@ class Arm:
             up_to: the last that counts; default: the last that the configuration asks for.
 
         Raises:
-            ValueError: where a result file cannot be read.
+            DamagedFileError: where a result file cannot be read, or is that of another round.
         """
         found = [read_result(path) for path in self.rounds.glob(f"*/{RESULT_FILE}")]
         last = self.last if up_to is None else up_to
         wanted = [result for result in found if last is None or result.round <= last]
         return sorted(wanted, key=lambda result: result.round)
+
+    def whole_results(self) -> list[RoundResult]:
+        """The results of the finished rounds, none of which may be missing between others.
+
+        Raises:
+            DamagedFileError: where one is missing, or cannot be read.
+        """
+        results = self.results()
+        there = [result.round for result in results]
+        first = 0 if self.is_main else min(there, default=0)
+        if missing := sorted(set(range(first, max(there, default=0))) - set(there)):
+            path = self.round(missing[0]).result
+            raise DamagedFileError(
+                f"{path} is missing, and later rounds have theirs. Put it back, or run it again: it "
+                "is made anew from the round's stages."
+            )
+        return results
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def write_report(
     """
     config = folder.config.model_dump(mode="json")
     results, costs, cited = folder.results(), label_costs(folder), citations(folder)
-    finished = [arm.round(result.round) for arm in folder.arms for result in arm.results()]
+    finished = [arm.round(result.round) for arm in folder.arms for result in arm.whole_results()]
     rounds = {str(here): here for here in finished}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

@@ -36,7 +36,7 @@ def print_status(source: Path) -> None:
     if taught := pretraining_line(folder):
         print(f"pretrained {taught}\n")
     main, *beside = folder.arms
-    results = main.results()
+    results = main.whole_results()
     print_rounds(results)
     if results and results[-1].calibration is not None:
         print(calibration_line(results[-1].calibration))
@@ -46,7 +46,7 @@ def print_status(source: Path) -> None:
         print(champion_line(results))
     for arm in beside:
         print(f"\narm {arm.name}")
-        print_rounds(arm.results())
+        print_rounds(arm.whole_results())
     print_costs(cost_table(label_costs(folder)))
     if changed := changes_of(folder):
         print("\n".join(["\nchanged while it ran", *(f"  {line}" for line in changed)]))

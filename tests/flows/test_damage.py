@@ -45,6 +45,21 @@ def test_a_damaged_result_in_status(first_round_only: Path, capsys: pytest.Captu
     assert err.count("\n") <= 3
 
 
+def test_a_round_without_its_result_or_with_that_of_another(
+    finished_campaign: Path, capsys: pytest.CaptureFixture[str]
+):
+    first, second, *_ = sorted(finished_campaign.glob("rounds/*/result.json"))
+    second.write_bytes(first.read_bytes())
+    assert run_command(["status", str(finished_campaign)]) == 1
+    assert f"{second} is the result of round 0; delete it to redo it" in capsys.readouterr().err
+    second.unlink()
+    for command in ("status", "report"):
+        assert run_command([command, str(finished_campaign)]) == 1
+        err = capsys.readouterr().err
+        assert f"{second} is missing, and later rounds have theirs" in err
+        assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a,b\n1,2\n", b'frame_id,outcome\n"cut'])
 def test_a_damaged_table_says_what_to_delete(
     content: bytes, finished_campaign: Path, capsys: pytest.CaptureFixture[str]
