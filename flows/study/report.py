@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from exploration.learning_curves import (
     labels_saved,
@@ -104,27 +106,59 @@ def statements(config: StudyConfig, points: pd.DataFrame, model: str, column: st
 
 
 def learning_curves(config: StudyConfig, points: pd.DataFrame) -> Figure:
-    """Force MAE against labels, a panel for each test; lines are means over seeds, bands their spread."""
-    figure = Figure(figsize=(5.2 * len(config.tests), 4.2), dpi=150, layout="constrained")
-    for i, test in enumerate(config.tests):
-        axes = figure.add_subplot(1, len(config.tests), i + 1)
-        kinds = [(model, strategy) for model in config.models for strategy in config.strategies]
-        for k, (model, strategy) in enumerate(kinds):
-            curves = curve_errors(config, points, model, strategy, f"{test}_force_mae")
-            if not curves:
-                continue
-            errors = np.stack([curves[seed] for seed in sorted(curves)])
-            name = strategy if len(config.models) == 1 else f"{model}, {strategy}"
-            colour = COLOURS[k % len(COLOURS)]
-            style = ("-", "--", ":", "-.")[(k // len(COLOURS)) % 4]
-            axes.plot(config.sizes, errors.mean(axis=0), f"o{style}", color=colour, label=name, markersize=4)
-            low, high = errors.min(axis=0), errors.max(axis=0)
-            axes.fill_between(config.sizes, low, high, color=colour, alpha=0.12, linewidth=0)
-        axes.set(xscale="log", yscale="log", xlabel="labels", ylabel=f"{test} force MAE (meV/Å)")
-        axes.set_xticks(config.sizes, [str(size) for size in config.sizes])
-        axes.minorticks_off()
-        axes.legend(frameon=False, fontsize=8)
+    """Errors against labels: a column for each test, a row for each quantity.
+
+    Points are means over the seeds, bars reach from the best to the worst; curves are a little apart.
+    """
+    tests = list(config.tests)
+    figure = Figure(figsize=(5.2 * len(tests), 3.6 * len(QUANTITIES)), dpi=150, layout="constrained")
+    panels = figure.subplots(len(QUANTITIES), len(tests), squeeze=False, sharex=True)
+    for (quantity, title), row in zip(QUANTITIES.items(), panels, strict=True):
+        for test, axes in zip(tests, row, strict=True):
+            _draw_curves(axes, config, points, f"{test}_{quantity}")
+            axes.set_title(f"{title}, {test} test", fontsize=9)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("meV/Å")
+    for axes in panels[-1]:
+        axes.set_xlabel("labels")
+    panels[0, 0].legend(frameon=False, fontsize=8)
     return figure
+
+
+def _draw_curves(axes: Axes, config: StudyConfig, points: pd.DataFrame, column: str) -> None:
+    kinds = [(model, strategy) for model in config.models for strategy in config.strategies]
+    for k, (model, strategy) in enumerate(kinds):
+        curves = curve_errors(config, points, model, strategy, column)
+        if not curves:
+            continue
+        errors = np.stack([curves[seed] for seed in sorted(curves)])
+        mean = errors.mean(axis=0)
+        axes.errorbar(
+            np.array(config.sizes) * 1.012 ** (k - (len(kinds) - 1) / 2),
+            mean,
+            yerr=np.stack([mean - errors.min(axis=0), errors.max(axis=0) - mean]),
+            fmt=f"o{('-', '--', ':', '-.')[(k // len(COLOURS)) % 4]}",
+            color=COLOURS[k % len(COLOURS)],
+            label=_name(config, model, strategy),
+            markersize=4,
+            linewidth=1.2,
+            elinewidth=0.7,
+        )
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(config.sizes, [str(size) for size in config.sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(color="#E6E8EB", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _name(config: StudyConfig, model: str, strategy: str) -> str:
+    """As short as is clear."""
+    if len(config.models) == 1:
+        return strategy
+    return model if len(config.strategies) == 1 else f"{model}, {strategy}"
 
 
 def _stack(curves: dict[int, np.ndarray], seeds: list[int]) -> np.ndarray:

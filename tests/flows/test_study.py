@@ -125,7 +125,9 @@ def test_table_statements_and_figure(study: Path):
     assert said.startswith("small, unsure: 1e+06 meV/Å:")  # met by the start, which both share
     assert "no difference from random seen" in said
     figure = learning_curves(config, points)
-    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["random", "unsure"]
+    assert figure.axes[0].get_legend_handles_labels()[1] == ["random", "unsure"]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["force MAE, thermal test", "force error of the worst 1% of the atoms, thermal test"]
     # a curve that is not finished does not count
     cut = points.drop(points[(points["strategy"] == "unsure") & (points["seed"] == 1)].index[-1:])
     assert [row["seeds"] for row in table(config, cut, "small", "thermal_force_mae")] == ["2", "1"]
