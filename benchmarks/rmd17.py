@@ -4,6 +4,7 @@
     python -m benchmarks.rmd17 FOLDER --frames 10 50 200 --teacher '{"frames": 11500, "max_steps": 26000}'
     python -m benchmarks.rmd17 FOLDER --frames 20 --survival      and how long dynamics last
     python -m benchmarks.rmd17 FOLDER --table       what is there so far, beside published figures
+    python -m benchmarks.rmd17 FOLDER --figure curves.svg --steps 3000
 
 Trains a committee on the first frames of the official training split 01 and scores it on the whole test
 split. With `--teacher` (settings of `pretraining:` in a campaign) it is first taught by GFN2-xTB, once for
@@ -22,12 +23,16 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
 from exploration.explore import explore
 from exploration.settings import ExplorationConfig, SurvivalTest
 from flows.cli.pretrain import taught_potential
 from flows.record.pretraining_results import PretrainSummary, TeachSummary
 from flows.record.results import SUMMARY_FILE
 from flows.settings.pretraining import FromTeacher
+from flows.views.plotting import panels
 from potential.data.dataset import Dataset
 from potential.data.structure_files import read_dataset
 from potential.evaluation import evaluate
@@ -54,6 +59,10 @@ def main() -> None:
     results = arguments.output / "results.jsonl"
     if arguments.table:
         print(table(read_results(results)))
+        return
+    if arguments.figure is not None:
+        mine = [r for r in read_results(results) if r["molecule"] == arguments.molecule]
+        curves([r for r in mine if r["training"]["max_steps"] == arguments.steps]).savefig(arguments.figure)
         return
     source = None if arguments.teacher is None else FromTeacher(**json.loads(arguments.teacher))
     model = ModelConfig(**json.loads(arguments.model))
@@ -104,6 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="{}", help="changes to the model, as JSON")
     parser.add_argument("--training", default="{}", help="changes to the training, as JSON")
     parser.add_argument("--survival", action="store_true", help="dynamics with each committee, too")
+    parser.add_argument("--figure", type=Path, help="only draw the results of so many steps, into this file")
     parser.add_argument("--table", action="store_true", help="only print the results so far")
     return parser.parse_args()
 
@@ -213,6 +223,33 @@ def table(results: list[dict[str, Any]]) -> str:
             f"| {_lasting(found)} | {published} |"
         )
     return "\n".join(rows)
+
+
+def curves(results: list[dict[str, Any]]) -> Figure:
+    """Force MAE against labels, taught and not, with the published points."""
+    figure, (axes,) = panels(5.6, 4.0)
+    for taught, colour in ((False, "#D55E00"), (True, "#0072B2")):
+        errors: dict[int, list[float]] = {}
+        for found in results:
+            if (found["teacher"] is not None) == taught:
+                errors.setdefault(found["frames"], []).append(1000 * found["force_mae"])
+        sizes = sorted(errors)
+        means = [statistics.fmean(errors[n]) for n in sizes]
+        axes.plot(
+            sizes, means, "o-", color=colour, label="taught by GFN2-xTB" if taught else "from random weights"
+        )
+    for (molecule, n), figures in PUBLISHED.items():
+        for marker, (name, (force, _)) in zip("s^", figures.items(), strict=True):
+            if any(r["molecule"] == molecule for r in results):
+                label = f"{name}, published" if n == 50 else None
+                axes.plot([n], [force], marker, color="#59636E", label=label)
+    axes.set(xscale="log", yscale="log", xlabel="labels", ylabel="test force MAE (meV/Å)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.legend(frameon=False, fontsize=9)
+    return figure
 
 
 def _lasting(found: list[dict[str, Any]]) -> str:

@@ -56,3 +56,5 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     shown = re.search(r"\| ([\d.]+) \(([\d.]+), ([\d.]+)\) \|", rows[2])
     assert shown is not None
     assert [float(x) for x in shown.groups()] == pytest.approx([np.mean(forces), *forces], abs=0.051)
+    run("--figure", str(data / "curves.svg"), "--steps", "3")
+    assert "taught by GFN2-xTB" in (data / "curves.svg").read_text()
