@@ -36,7 +36,7 @@ def test_the_friction_of_older_files_says_which_ensemble(old, ensemble):
             {"friction_per_fs": 0.1, "ensemble": {"scheme": "npt"}},
             "friction_per_fs 0.1 stands beside ensemble",
         ),
-        ({"friction_per_fs": -0.1}, "greater than 0"),
+        ({"friction_per_fs": -0.1}, "greater than or equal to"),
         ({"ensemble": {"scheme": "nvt"}}, "nvt"),
         ({"ensemble": {"scheme": "nve", "friction_per_fs": 0.1}}, "extra"),
         ({"max_volume_factor": 1.0}, "max_volume_factor"),

@@ -138,7 +138,7 @@ def test_commented_yaml_reads_back_to_the_same(tmp_path: Path):
     assert load_config(written(tmp_path, text)) == config
     for comment in (
         "cutoff radius, Angstrom",
-        "cosine or plateau or constant",
+        "cosine or until_flat or plateau or constant",
         "frozen test set",
         "uncertain_and_diverse or uncertain or lcmd or kmeans_pp or point_of_failure or diverse or random",
     ):
