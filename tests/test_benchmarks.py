@@ -42,7 +42,7 @@ def test_without_a_card_one_line_says_so(capsys, monkeypatch):
     ]
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_kernels_agree_to_rounding():
     rows = list(kernels(DEVICE, 3, 6, 0, True, torch.float32))
     assert [row["way"] for row in rows] == ["Triton", "plain torch"]
@@ -51,7 +51,7 @@ def test_kernels_agree_to_rounding():
         assert all(0 <= row[name] < 1e-5 for name in ("F", "B", "A", "double", "energy", "slope", "gradient"))
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_kernels_with_other_mathematics_are_found(monkeypatch):
     weight = Convolution._weight
     monkeypatch.setattr(Convolution, "_weight", lambda self, m, w: 1.01 * weight(self, m, w))
@@ -61,7 +61,7 @@ def test_kernels_with_other_mathematics_are_found(monkeypatch):
     assert "| NO |" in markdown(report([row]))
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [
@@ -98,7 +98,7 @@ def test_a_way_that_fails_leaves_the_others_going():
     assert contest.rows["runs"]["ms"] == 250.0
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_a_process_that_dies_or_takes_too_long_is_a_row():
     (row,) = outside(Job("md", ("no such system",)), smoke=True, peer=None, limit_s=240)
     assert row["failed"] == "exit 1: KeyError: 'no such system'"

@@ -128,7 +128,7 @@ def test_the_file_fits_prefects_models_and_our_flows() -> None:
         assert all(field["description"] for field in schema["properties"].values())
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_prefects_own_command_deploys_the_file(prefect_url: str) -> None:
     """As its first lines say; the campaign that it names is there."""
     lines = [

@@ -54,10 +54,8 @@ def energy(frame: Frame, level: PeriodicLevel, mesh: list[int]) -> float:
         pytest.param(crystal("LiH"), with_(k_mesh=(1, 1, 1)), marks=pytest.mark.slow),
         pytest.param(crystal(), with_(k_mesh=(2, 2, 1)), marks=pytest.mark.slow),  # as in test_contract.py
         (crystal(), with_(xc="lda,pw", smearing="fermi", smearing_width_eV=1.0, k_mesh=(1, 1, 1))),
-        pytest.param(crystal(), with_(smearing="gauss", smearing_width_eV=2.0), marks=pytest.mark.whole),
-        pytest.param(
-            crystal(spin=2), with_(smearing="fermi", smearing_width_eV=2.0), marks=pytest.mark.whole
-        ),
+        pytest.param(crystal(), with_(smearing="gauss", smearing_width_eV=2.0), marks=pytest.mark.slow),
+        pytest.param(crystal(spin=2), with_(smearing="fermi", smearing_width_eV=2.0), marks=pytest.mark.slow),
     ],
     ids=["LiH", "diamond", "LDA, Fermi smearing, Gamma", "Gauss smearing", "triplet KUKS, Fermi smearing"],
 )
@@ -111,7 +109,7 @@ def test_more_plane_waves_make_the_net_force_vanish_and_too_few_are_no_label() -
     assert np.linalg.norm(net_force) < 5e-3
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_a_supercell_at_gamma_is_the_primitive_cell_with_k_points() -> None:
     """Folding: the k-mesh 2x1x1 of a cell is the Gamma point of the cell doubled along a."""
     frame = crystal()

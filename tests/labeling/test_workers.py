@@ -130,7 +130,7 @@ def test_a_killed_worker_costs_one_attempt_of_one_label() -> None:
     )
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_the_wait_before_another_attempt_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     config = LabelingConfig(workers=1, attempts=3, backoff_s=1.2)
     waits, starts, killed = list[float](), list[float](), set[int]()

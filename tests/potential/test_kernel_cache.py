@@ -176,7 +176,7 @@ def test_without_any_folder_the_error_names_the_remedy(folder, monkeypatch):
         load()
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_processes_that_build_at_once_leave_one_library(folder):
     code = f"from potential.kernels.build import load; assert load({GOOD!r}, ('answer',)).answer() == 42"
     runs = [subprocess.Popen([sys.executable, "-W", "error", "-c", code]) for _ in range(3)]

@@ -88,7 +88,7 @@ def test_two_processes_train_what_one_does(alone: TrainedCommittee, tmp_path: Pa
     assert len({record.learning_rate for record in together.history}) > 2  # the plateau was seen
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_a_member_alone_differs_in_the_last_bits_at_most(tmp_path: Path) -> None:
     """A product of matrices of one member may be summed up in another order."""
     three = COMMITTEE.model_copy(update={"committee_size": 3})
@@ -99,7 +99,7 @@ def test_a_member_alone_differs_in_the_last_bits_at_most(tmp_path: Path) -> None
             assert torch.equal(together[key][:2], value[:2])  # of the two that share a process
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_what_two_began_one_finishes(alone: TrainedCommittee, tmp_path: Path) -> None:
     class StoppedError(Exception):
         pass

@@ -155,7 +155,7 @@ for pointer in ("*fp32", "*fp64"):
 """
 
 
-@pytest.mark.whole
+@pytest.mark.slow
 def test_kernels_compile_to_machine_code_without_a_card(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"ALNICO_CACHE": str(tmp_path), "TRITON_CACHE_DIR": str(tmp_path / "triton")}
