@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,10 @@ settings.load_profile("tests")
 # Python looks for garbage whenever 700 objects were made; with all that the packages keep, that is a sixth
 # of the suite's time.
 gc.set_threshold(50_000, 20, 20)
+
+# A shell's background job ignores Ctrl-C, and so would the programs that tests stop with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

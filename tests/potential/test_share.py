@@ -12,6 +12,7 @@ import torch
 
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
+from potential.training import share
 from potential.training.history import EpochRecord
 from potential.training.run import TrainedCommittee
 from potential.training.share import Share
@@ -153,3 +154,11 @@ def test_each_process_has_a_gpu_of_its_own() -> None:
     assert TrainingConfig(device="cuda").devices == ("cuda",)
     with pytest.raises(ValueError, match="write device: cuda"):
         TrainingConfig(processes=2, device="cuda:1")
+
+
+def test_processes_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(share, "SERVE", "import time; time.sleep(1)")
+    torch.set_num_threads(4)
+    with share.team(2, {}):
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 4
