@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from exploration.draws import first_physical
 from exploration.held import refuse_fixed_atoms
 from exploration.normal_modes import normal_mode_frames
 from exploration.settings import FramesConfig, FramesFromFile, NormalModes, RandomDisplacement, XtbMD
@@ -14,11 +15,8 @@ from exploration.thermal import BrokenError, visited
 from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
 from potential.data.frame import Frame
 from potential.data.notes import tell
-from potential.data.plausibility import check_frame
 from potential.data.role import to_learn_from, to_test_on
 from potential.data.structure_files import read_frames
-
-DRAWS_PER_FRAME = 100
 
 
 def make_frames(
@@ -135,22 +133,19 @@ def _displaced(start: Sequence[Frame], config: RandomDisplacement, seed: int) ->
 def _displace(
     base: Frame, config: RandomDisplacement, rng: np.random.Generator, *, origin: dict[str, object]
 ) -> Frame:
-    for _ in range(DRAWS_PER_FRAME):
+    def draw() -> Frame:
         strain = _random_strain(base, config, rng)
-        moved = base.moved(
+        return base.moved(
             base.positions @ strain + rng.normal(0.0, config.std_A, base.positions.shape),
             cell=base.cell @ strain,
             origin=origin,
         )
-        try:
-            check_frame(moved, min_distance_factor=config.min_distance_factor)
-        except ValueError as error:
-            refusal = error
-        else:
-            return moved
-    raise ValueError(
-        f"no physical frame of {base.formula} in {DRAWS_PER_FRAME} draws with std_A {config.std_A}: "
-        f"{refusal}; lower std_A, e.g. 0.05"
+
+    return first_physical(
+        draw,
+        config.min_distance_factor,
+        said=f"with std_A {config.std_A}",
+        remedy="lower std_A, e.g. 0.05",
     )
 
 

@@ -16,17 +16,16 @@ import numpy as np
 from ase import units
 from jaxtyping import Float64
 
+from exploration.draws import first_physical
 from exploration.held import refuse_fixed_atoms
 from exploration.settings import NormalModes
 from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
 from potential.data.frame import Frame
-from potential.data.plausibility import check_frame
 
 STEP_A = 0.01
 """Of the finite differences of the forces."""
-RELAX_FMAX_EV_PER_A = 0.01
+RELAX_FMAX_EV_PER_A, RELAX_STEPS = 0.01, 500
 SOFTEST_PER_CM = 100.0
-DRAWS_PER_FRAME = 100
 HBAR = units._hbar * units.J * units.second
 """In eV Angstrom sqrt(amu / eV)."""
 
@@ -64,24 +63,21 @@ def _draw(
     rng: np.random.Generator,
     origin: dict[str, object],
 ) -> Frame:
-    for _ in range(DRAWS_PER_FRAME):
+    def draw() -> Frame:
         q = rng.normal(size=len(spread)) * np.sqrt(units.kB * temperature_K)
-        moved = minimum.moved(minimum.positions + (q @ spread).reshape(-1, 3), origin=origin)
-        try:
-            check_frame(moved, min_distance_factor=config.min_distance_factor)
-        except ValueError as error:
-            refusal = error
-        else:
-            return moved
-    raise ValueError(
-        f"no physical frame of {minimum.formula} in {DRAWS_PER_FRAME} draws at {temperature_K:g} K: "
-        f"{refusal}; lower temperatures_K"
+        return minimum.moved(minimum.positions + (q @ spread).reshape(-1, 3), origin=origin)
+
+    return first_physical(
+        draw,
+        config.min_distance_factor,
+        said=f"at {temperature_K:g} K",
+        remedy="lower temperatures_K",
     )
 
 
 def _well(frame: Frame) -> tuple[Frame, Float64[np.ndarray, "modes coordinates"]]:
     """The nearest minimum, and Angstrom per sqrt(eV) along each mode."""
-    minimum = relaxed_by_xtb(frame, RELAX_FMAX_EV_PER_A)
+    minimum = relaxed_by_xtb(frame, RELAX_FMAX_EV_PER_A, RELAX_STEPS)
     try:
         hessian = _hessian(minimum)
     except FAILURES as error:

@@ -38,16 +38,16 @@ class BrokenError(ValueError):
     """The trajectory has come to an impossible structure."""
 
 
-def relaxed(frame: Frame, calculator: Calculator, fmax_eV_per_A: float | None = None) -> Frame:
-    """Briefly, at fixed cell: enough that the velocities, not a poor start, set the temperature.
-
-    Args:
-        fmax_eV_per_A: the largest force at the end, in ten times as many steps, for a true minimum.
-    """
+def relaxed(
+    frame: Frame,
+    calculator: Calculator,
+    fmax_eV_per_A: float = RELAX_FMAX_EV_PER_A,
+    steps: int = RELAX_STEPS,
+) -> Frame:
+    """At fixed cell; by default briefly, so that velocities and not a poor start set the temperature."""
     atoms = frame.to_atoms()
     atoms.calc = calculator
-    steps = RELAX_STEPS if fmax_eV_per_A is None else 10 * RELAX_STEPS
-    BFGS(atoms, logfile=None).run(fmax=fmax_eV_per_A or RELAX_FMAX_EV_PER_A, steps=steps)
+    BFGS(atoms, logfile=None).run(fmax=fmax_eV_per_A, steps=steps)
     return frame.moved(atoms.positions)
 
 

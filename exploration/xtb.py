@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from ase.calculators.calculator import CalculationFailed, Calculator, InputError
 from threadpoolctl import threadpool_limits
 
-from exploration.thermal import relaxed
+from exploration.thermal import RELAX_FMAX_EV_PER_A, RELAX_STEPS, relaxed
 from potential.data.frame import Frame
 from potential.data.plausibility import thickness
 
@@ -45,14 +45,16 @@ def few_threads(frames: Sequence[Frame]) -> AbstractContextManager[object]:
     return limits
 
 
-def relaxed_by_xtb(frame: Frame, fmax_eV_per_A: float | None = None) -> Frame:
+def relaxed_by_xtb(
+    frame: Frame, fmax_eV_per_A: float = RELAX_FMAX_EV_PER_A, steps: int = RELAX_STEPS
+) -> Frame:
     """As `exploration.thermal.relaxed`.
 
     Raises:
         ValueError: where GFN2-xTB cannot treat it.
     """
     try:
-        return relaxed(frame, gfn2_xtb(frame), fmax_eV_per_A)
+        return relaxed(frame, gfn2_xtb(frame), fmax_eV_per_A, steps)
     except FAILURES as error:
         raise xtb_error(frame, error) from error
 

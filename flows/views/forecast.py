@@ -123,6 +123,9 @@ def steps_taken(training: TrainingConfig, made: TrainingSummary) -> int:
 
 def saved_by_ending_early(training: TrainingConfig, made: TrainingSummary) -> str:
     """`; flat then, which saved 2000 steps, about 50 s`; nothing where the limits ended it."""
+    out_of_time = training.max_seconds is not None and made.seconds >= training.max_seconds
+    if out_of_time or (training.schedule != "until_flat" and training.early_stop_patience_epochs is None):
+        return ""
     taken = steps_taken(training, made)
     saved = gradient_steps(training, made.n_train + made.n_validation) - taken
     if saved < 0.05 * taken:

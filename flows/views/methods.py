@@ -40,6 +40,12 @@ from potential.data.charge_states import in_words
 from potential.metrics import ENERGY_MAE, FORCE_MAE, Metric
 from potential.training.training_config import TrainingConfig
 
+SCHEDULES: dict[str, str] = {
+    "cosine": "cosine schedule",
+    "until_flat": "held until the held-out error was flat, then falling linearly to zero",
+    "plateau": "halved on plateaus of the loss",
+    "constant": "constant",
+}
 SELECTED: dict[str, str] = {
     "uncertain_and_diverse": "chosen among the candidates by farthest-point sampling in the committee's "
     "latent features",
@@ -207,6 +213,7 @@ def _candidates(config: CampaignConfig) -> str:
 
 
 def _training(t: TrainingConfig, *, pretrained: bool, seed: int) -> str:
+    course = SCHEDULES[t.schedule]
     ends = [f"{t.max_epochs} epochs"] + ([f"{t.max_steps} steps"] if t.max_steps is not None else [])
     averaged = f", exponential moving average {t.ema_decay:g}" if t.ema_decay else ""
     stress = f", {t.stress_weight:g} for stress" if t.stress_weight else ""
@@ -221,7 +228,7 @@ def _training(t: TrainingConfig, *, pretrained: bool, seed: int) -> str:
     return (
         "Training minimised squared errors of energies per atom and force components (weights "
         f"{t.energy_weight:g} and {t.force_weight:g}{stress}) with Adam {cite('kingma2015adam')} (learning "
-        f"rate {t.learning_rate:g}, {t.schedule} schedule, batches of {t.batch_size} frames, at most "
+        f"rate {t.learning_rate:g}, {course}, batches of {t.batch_size} frames, at most "
         f"{' or '.join(ends)}{averaged}), in each round from {begun}. {held}. All random numbers follow from "
         f"the seed {seed}."
     )

@@ -141,7 +141,7 @@ class Frame(ReadOnlyArrays):
     @cached_property
     def id(self) -> str:
         """Hash of the content: species, positions, cell, periodicity, charge, spin. 16 hex digits."""
-        (found,) = _ids([self.numbers], [self.positions], [self.cell], [(self.pbc, self.charge, self.spin)])
+        (found,) = ids_of([self.numbers], [self.positions], [self.cell], [(self.pbc, self.charge, self.spin)])
         return found
 
     @property
@@ -184,20 +184,10 @@ def ids_of(
         cells: of each frame (3, 3), Angstrom.
         states: of each frame, its periodicity, charge and spin.
     """
-    return _ids(numbers, [_on_grid(np.concatenate(positions))], [_on_grid(np.concatenate(cells))], states)
-
-
-def _ids(
-    numbers: Sequence[np.ndarray],
-    positions: Sequence[np.ndarray],
-    cells: Sequence[np.ndarray],
-    states: Sequence[State],
-) -> list[str]:
-    """Hashes of frames, whose positions and cells may each be one array for all, on the grid."""
     species = np.concatenate(numbers).astype(np.int64).tobytes()
     with np.errstate(invalid="ignore"):  # what is no number has an id, too
         places, edges = (
-            np.rint(np.concatenate(lengths) / GRID_ANGSTROM).astype(np.int64).tobytes()
+            np.rint(_on_grid(np.concatenate(lengths)) / GRID_ANGSTROM).astype(np.int64).tobytes()
             for lengths in (positions, cells)
         )
     found, atom = [], 0

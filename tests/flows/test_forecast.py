@@ -39,6 +39,9 @@ def test_what_ending_early_saved():
     early = TrainingSummary(epochs=40, seconds=36.0, **facts)
     assert saved_by_ending_early(training, early) == "; flat then, which saved 540 steps, about 54.0 s"
     assert saved_by_ending_early(training, TrainingSummary(epochs=100, seconds=90.0, **facts)) == ""
+    out_of_time = training.model_copy(update={"max_seconds": 36.0})
+    assert saved_by_ending_early(out_of_time, early) == ""
+    assert saved_by_ending_early(out_of_time.model_copy(update={"schedule": "cosine"}), early) == ""
 
 
 def test_all_that_is_left_of_a_campaign_that_has_not_begun(tmp_path: Path, write_lj_campaign):

@@ -15,7 +15,7 @@ from flows.record.stages import MANIFEST, Manifest
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import GFN2_XTB
 from flows.views import references as table
-from flows.views.methods import SELECTED, citations, methods
+from flows.views.methods import SCHEDULES, SELECTED, citations, methods
 from flows.views.references import entries, of_basis, of_functional, of_level, references
 from flows.views.summary import champion_round
 from labeling.ase_calculators import CALCULATORS
@@ -23,7 +23,7 @@ from labeling.ase_level import AseLevel
 from labeling.level import LennardJonesLevel
 from labeling.presets import PRESETS
 from labeling.solvent import Solvent
-from potential.training.training_config import NOT_OF_THE_RESULT
+from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 
 def tags(union: object, field: str) -> set[str]:
@@ -101,6 +101,12 @@ def test_only_what_was_used_is_cited(campaign_config: CampaignConfig):
     assert "holzmueller2023framework" in theirs
     assert not theirs & {"bannwarth2019gfn2", "sun2020recent", "gonzalez1985clustering"}
     assert {"bannwarth2019gfn2", "tblite"} <= set(references(other, pretrained=GFN2_XTB).keys)
+
+
+def test_every_course_of_the_learning_rate_has_words():
+    courses = get_args(TrainingConfig.model_fields["schedule"].annotation)
+    assert set(SCHEDULES) == set(courses)
+    assert not any("_" in said for said in SCHEDULES.values()), "LaTeX takes it for an index"
 
 
 def test_the_methods_have_the_numbers_and_cite_only_what_there_is(reported_campaign):
