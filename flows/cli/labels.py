@@ -145,7 +145,7 @@ def upgrade_store(source: Path | str) -> None:
     print(f"{added} rows have a digest now" if added else "every row has its digest")
 
 
-def print_agreement(file: Path, reference: Path, *, energy: str, forces: str) -> None:
+def print_agreement(file: Path, reference: Path, *, energy: str | None, forces: str) -> None:
     """Print how far labels are from reference labels of the same structures.
 
     Raises:

@@ -83,7 +83,10 @@ def labels_import(
         str | None,
         Parameter(help="the labels are another program's, and of this level of theory, on your word"),
     ] = None,
-    energy: Annotated[str, Parameter(help="with --vouch: the file's name for the energy")] = "energy",
+    energy: Annotated[
+        str | None,
+        Parameter(help="with --vouch: the file's name for the energy, if not energy (or free_energy)"),
+    ] = None,
     forces: Annotated[str, Parameter(help="its name for the forces")] = "forces",
     stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
     charge: Annotated[int | None, Parameter(help="of all structures; default: what the file says")] = None,
@@ -139,7 +142,9 @@ def labels_compare(
     file: Annotated[Path, Parameter(help="labelled structures, e.g. what `alnico label` wrote")],
     reference: Annotated[Path, Parameter(help="the same structures with the labels to compare with")],
     *,
-    energy: Annotated[str, Parameter(help="the reference's name for the energy")] = "energy",
+    energy: Annotated[
+        str | None, Parameter(help="the reference's name for the energy, if not energy (or free_energy)")
+    ] = None,
     forces: Annotated[str, Parameter(help="the reference's name for the forces")] = "forces",
 ) -> None:
     """How far labels are from others of the same structures, e.g. published ones."""

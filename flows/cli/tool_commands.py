@@ -66,7 +66,9 @@ def train(
     mixed_charges: Annotated[
         bool, Parameter(help="take several charges or spins of one composition", negative=())
     ] = False,
-    energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
+    energy: Annotated[
+        str | None, Parameter(help="the file's name for the energy, if not energy (or free_energy)")
+    ] = None,
     forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
     stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
 ) -> None:
@@ -148,7 +150,9 @@ def evaluate(
         ),
     ] = None,
     *,
-    energy: Annotated[str, Parameter(help="the file's name for the energy")] = "energy",
+    energy: Annotated[
+        str | None, Parameter(help="the file's name for the energy, if not energy (or free_energy)")
+    ] = None,
     forces: Annotated[str, Parameter(help="the file's name for the forces")] = "forces",
     stress: Annotated[str | None, Parameter(help="its name for the stress or virial")] = None,
     output: Annotated[Path | None, Parameter(help="folder for tables per atom and per frame")] = None,

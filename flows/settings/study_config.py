@@ -26,7 +26,9 @@ class LabelledFile(Config):
     """A file of structures with energies and forces."""
 
     path: Annotated[Path, Field(description="e.g. extxyz; relative to the study's YAML file")]
-    energy: Annotated[str, Field(description="the file's name for the energy")] = "energy"
+    energy: Annotated[
+        str | None, Field(description="the file's name for the energy; null: energy, or free_energy")
+    ] = None
     forces: Annotated[str, Field(description="the file's name for the forces")] = "forces"
     frames: Annotated[
         int | None, Field(ge=1, le=1_000_000, description="use this many, drawn at random; null: all")

@@ -107,9 +107,21 @@ def label_frames(
 def labelled_frames(
     frames: Sequence[Frame], outcomes: pd.DataFrame, store: LabelStore, level: LevelOfTheory
 ) -> Dataset:
-    """Those of `frames` that had a label when their stage finished, whatever was released since."""
+    """Those of `frames` that had a label when their stage finished, whatever was released since.
+
+    Raises:
+        CampaignError: where the store has lost labels: less would be learned, or tested, without a word.
+    """
     labelled = set(outcomes.loc[outcomes["outcome"] == "labelled", "frame_id"])
-    return store.dataset([frame for frame in frames if frame.id in labelled], level.key)
+    wanted = [frame for frame in frames if frame.id in labelled]
+    found = store.dataset(wanted, level.key)
+    if lost := {frame.id for frame in wanted} - {frame.id for frame in found.frames}:
+        raise CampaignError(
+            f"{store.path} has no label of {len(lost)} of {len(wanted)} frames that were labelled "
+            f"({min(lost)}, ...); put the original store back, or import them from a copy "
+            "(`alnico labels import STORE FILE`)"
+        )
+    return found
 
 
 def returning_frames(

@@ -35,6 +35,8 @@ ULM = b"- of Ulm"
 COMMA_CHARGE = re.compile(r"(?m)^([ \t]*[+-]?\d+)[ \t]*,[ \t]*(\d+)[ \t]*$")
 SHELX_ATOM = re.compile(r"(?m)^ *([A-Za-z]+)\w* +\d+(?: +[+-]?[\d.]+){3} +([+-]?[\d.]+)")
 NEGATIVE_LENGTH = re.compile(r"(?im)^\s*(_cell_length_[abc])\s+['\"]?(-\S*?)['\"]?\s*$")
+ORCA_STEP = re.compile(r"ORCA (?:TERMINATED NORMALLY|GEOMETRY RELAXATION STEP)")
+ORCA_ATOMS = re.compile(r"CARTESIAN COORDINATES \(ANGSTROEM\)\n-+\n((?:[ \t]*\S.*\n)+)")
 PDB_CHARGE = re.compile(r"^(?:ATOM  |HETATM).{72}(\d)([+-])", re.M)
 
 
@@ -101,6 +103,8 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             return [row.toatoms(add_additional_information=True) for row in database.select()][wanted]
     if kind == "cif":
         _refuse_negative_lengths(_text(path))
+    if kind == "orca-output":
+        _refuse_mixed_steps(_text(path))
     if kind == "res":
         _refuse_shared_sites(_text(path))
     more: dict[str, Any] = {}
@@ -129,6 +133,16 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             # every model of a file repeats the same atoms
             atoms.info["charge"] = sum(int(sign + size) for size, sign in charges) // len(found)
     return found
+
+
+def _refuse_mixed_steps(orca: str) -> None:
+    """Raise ValueError where ASE, which takes a step's last atoms and first gradient, would mix two."""
+    for step in ORCA_STEP.split(orca):
+        if "CARTESIAN GRADIENT" in step and len({atoms.strip() for atoms in ORCA_ATOMS.findall(step)}) > 1:
+            raise ValueError(
+                "it holds several calculations, and which gradient belongs to which atoms cannot be told; "
+                "give a file for each, or the .engrad files' numbers as extxyz"
+            )
 
 
 def _refuse_shared_sites(shelx: str) -> None:

@@ -14,7 +14,9 @@ from jaxtyping import Float64
 from potential.data.frame import Frame
 from potential.data.stress import full_stress, stress_of_virial
 
-ENERGY, FORCES = "energy", "forces"
+ENERGY, FREE_ENERGY, FORCES = "energy", "free_energy", "forces"
+# Printed with eight digits, the same energy may differ in the last.
+SAME_ENERGY = 1e-6
 STRESS, VIRIAL = ("stress", "stresses"), ("virial", "virials")
 # A stress computed twice, or written with six digits, is the same stress.
 SAME_STRESS = 1e-3
@@ -32,15 +34,22 @@ class LabelKeys:
     """How a file calls the labels.
 
     Attributes:
-        energy: e.g. "REF_energy".
+        energy: e.g. "REF_energy". None: `energy`; or `free_energy` where a structure has another one of it,
+            as metals have, since the forces are its derivative and not that of `energy`, which leaves the
+            electrons' entropy out (Kresse and Furthmüller, Comput. Mater. Sci. 6, 15 (1996)).
         forces: e.g. "REF_forces".
         stress: e.g. "REF_stress", or of a virial, e.g. "REF_virial"; None: `stress` or `virial`, in any
             case, or with what `energy` has around "energy" (`REF_stress` beside `REF_energy`).
     """
 
-    energy: str = ENERGY
+    energy: str | None = None
     forces: str = FORCES
     stress: str | None = None
+
+    @property
+    def energy_name(self) -> str:
+        """What the energy is called where nothing but its name counts."""
+        return self.energy or ENERGY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +70,21 @@ def labels_of(atoms: Atoms, frame: Frame, keys: LabelKeys) -> Found:
             virial that disagree, or units that are not the project's.
     """
     entries = everything_of(atoms)
-    missing = [key for key in (keys.energy, keys.forces) if key not in entries]
+    missing = [key for key in (keys.energy_name, keys.forces) if key not in entries]
     if missing:
         raise ValueError(
             f"no {' and no '.join(missing)}; it has {sorted(map(str, entries))}; {_remedy(entries, keys)}"
         )
     _refuse_other_units(entries)
-    energy, forces = _number(keys.energy, entries), _array(keys.forces, entries, len(frame))
+    energy, of_energy = _energy(entries, keys)
+    forces = _array(keys.forces, entries, len(frame))
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         raise ValueError(
-            f"energy or forces are not finite ({keys.energy}, {keys.forces}); remove the structure"
+            f"energy or forces are not finite ({keys.energy_name}, {keys.forces}); remove the structure"
         )
-    stress, notes = _stress(entries, frame, keys)
-    return Found(energy=energy, forces=forces, stress=stress, notes=(*notes, *_left_alone(entries, keys)))
+    stress, of_stress = _stress(entries, frame, keys)
+    notes = (*of_energy, *of_stress, *_left_alone(entries, keys))
+    return Found(energy=energy, forces=forces, stress=stress, notes=notes)
 
 
 def everything_of(atoms: Atoms) -> dict[str, Any]:
@@ -90,11 +101,22 @@ def _remedy(entries: Mapping[str, Any], keys: LabelKeys) -> str:
             wanted if wanted in entries else min(near, key=lambda key: ("free" in key, len(key)), default="")
         )
 
-    if not (candidate("energy", keys.energy) and candidate("force", keys.forces)):
+    energy, forces = candidate("energy", keys.energy_name), candidate("force", keys.forces)
+    if not (energy and forces):
         return "label it first, with `alnico label`"
-    return (
-        f"name them: --energy {candidate('energy', keys.energy)} --forces {candidate('force', keys.forces)} "
-        "(in Python energy=..., forces=...)"
+    return f"name them: --energy {energy} --forces {forces} (in Python energy=..., forces=...)"
+
+
+def _energy(entries: Mapping[str, Any], keys: LabelKeys) -> tuple[float, tuple[str, ...]]:
+    energy = _number(keys.energy_name, entries)
+    if keys.energy is not None or keys.forces != FORCES or FREE_ENERGY not in entries:
+        return energy, ()
+    free = _number(FREE_ENERGY, entries)
+    if abs(free - energy) <= SAME_ENERGY:
+        return energy, ()
+    return free, (
+        f"the energy is read from {FREE_ENERGY}, whose derivative the forces are; {ENERGY} leaves the "
+        "electrons' entropy out (--energy energy takes it all the same)",
     )
 
 
@@ -151,7 +173,7 @@ def _stress_names(entries: Mapping[str, Any], keys: LabelKeys) -> list[str]:
     """Stresses before virials."""
     if keys.stress is not None:
         return [keys.stress] if keys.stress in entries else []
-    before, named, after = keys.energy.lower().partition("energy")
+    before, named, after = keys.energy_name.lower().partition("energy")
     for first, last in dict.fromkeys(((before, after) if named else ("", ""), ("", ""))):
         wanted = [first + word + last for word in (*STRESS, *VIRIAL)]
         if found := [key for word in wanted for key in entries if str(key).lower() == word]:
@@ -182,7 +204,7 @@ def _shown(stress: np.ndarray) -> str:
 
 def _left_alone(entries: Mapping[str, Any], keys: LabelKeys) -> list[str]:
     """Other labels in the file, such as REF_energy beside energy."""
-    used = {keys.energy, keys.forces, keys.stress}
+    used = {keys.energy_name, keys.forces, keys.stress}
     others = [
         key
         for key in entries
@@ -190,4 +212,5 @@ def _left_alone(entries: Mapping[str, Any], keys: LabelKeys) -> list[str]:
         if not str(key).startswith("free_") and np.asarray(entries[key]).dtype.kind in "if"
         if keys.stress is not None or key not in _stress_names(entries, keys)
     ]
-    return [f"{', '.join(sorted(others))} not read, but {keys.energy} and {keys.forces}"] if others else []
+    read = f"{keys.energy_name} and {keys.forces}"
+    return [f"{', '.join(sorted(others))} not read, but {read}"] if others else []

@@ -15,6 +15,7 @@ from typing import Any
 import ase.io
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointDFTCalculator
 from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
 
 from potential.data.atomic_write import atomically
@@ -23,7 +24,7 @@ from potential.data.formats import read_objects
 from potential.data.frame import Frame
 from potential.data.from_ase import fixes_wholly, held_columns, user_info
 from potential.data.json_text import decode_json, encode_json
-from potential.data.label_keys import LabelKeys, labels_of
+from potential.data.label_keys import LabelKeys, everything_of, labels_of
 from potential.data.molecules import frame_of, molecule
 from potential.data.notes import tell
 from potential.data.plausibility import check_frame
@@ -80,7 +81,7 @@ def read_dataset(
     source: str | Path,
     level_key: str,
     *,
-    energy: str = "energy",
+    energy: str | None = None,
     forces: str = "forces",
     stress: str | None = None,
     charge: int | None = None,
@@ -94,7 +95,7 @@ def read_dataset(
     Args:
         source: the file.
         level_key: names the level of theory that the labels were made at, where the file does not.
-        energy: the file's name for the energy, e.g. "REF_energy".
+        energy: the file's name for the energy, e.g. "REF_energy"; None: `potential.data.label_keys` says.
         forces: the file's name for the forces, e.g. "REF_forces".
         stress: the file's name for the stress or the virial; None: `potential.data.label_keys` says.
         charge: as in `read_frames`.
@@ -106,7 +107,7 @@ def read_dataset(
     """
     path = Path(source)
     keys = LabelKeys(energy=energy, forces=forces, stress=stress)
-    objects, notes = read_objects(path), list[str]()
+    objects, notes = _with_forces(read_objects(path), keys)
     for i, atoms in enumerate(objects):
         if not isinstance(atoms, Atoms):
             raise ValueError(f"{path}, structure {i}: a {type(atoms).__name__} carries no energy and forces")
@@ -148,6 +149,20 @@ def read_dataset(
         notes.append(f"{len(items)} structures, {twice} of them there before with the same label")
     tell(path, notes)
     return dataset
+
+
+def _with_forces(objects: Sequence[Any], keys: LabelKeys) -> tuple[Sequence[Any], list[str]]:
+    """Without the steps of a program's output that have an energy alone, as the last of a relaxation."""
+    alone = [
+        isinstance(atoms, Atoms)
+        and isinstance(atoms.calc, SinglePointDFTCalculator)
+        and keys.forces not in everything_of(atoms)
+        for atoms in objects
+    ]
+    if all(alone) or not any(alone):
+        return objects, []
+    kept = [atoms for atoms, left_out in zip(objects, alone, strict=True) if not left_out]
+    return kept, [f"{sum(alone)} of {len(objects)} structures, which have no forces, are left out"]
 
 
 def _frames(

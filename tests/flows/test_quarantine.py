@@ -116,6 +116,8 @@ def test_a_label_stage_takes_along_what_left_quarantine_and_a_finished_one_what_
     assert returning_frames(stage, waiting, store, LEVEL) == waiting[:1]
     store.add(argon(3.7), compute(argon(3.7), LEVEL))  # after the stage: no part of its dataset
     assert labelled_frames(waiting, outcomes, store, LEVEL).frames == waiting[:1]
+    with pytest.raises(CampaignError, match=r"empty.db has no label of 1 of 1 frames that were labelled"):
+        labelled_frames(waiting, outcomes, LabelStore(tmp_path / "empty.db"), LEVEL)
 
 
 def test_relabel_forgets_the_failures_and_leaves_labels(store: LabelStore):

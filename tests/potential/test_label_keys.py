@@ -182,3 +182,11 @@ def test_forms_of_the_stress():
     np.testing.assert_allclose(stress_of_virial(MATRIX, np.diag([-5.0, 4.0, 8.0])), -MATRIX / VOLUME)
     with pytest.raises(ValueError, match="has 4 components"):
         full_stress([1, 2, 3, 4])
+
+
+def test_the_energy_is_the_one_whose_derivative_the_forces_are(tmp_path):
+    metal = crystal("free_energy=-1.25")
+    with pytest.warns(StructureWarning, match="read from free_energy, whose derivative the forces are"):
+        assert read(tmp_path, metal).labels[0].energy == -1.25
+    assert read(tmp_path, metal, energy="energy").labels[0].energy == -1.0
+    assert read(tmp_path, crystal("free_energy=-1")).labels[0].energy == -1.0

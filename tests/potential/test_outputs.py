@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.units import Hartree
+from ase.units import Bohr, Hartree
 
+from potential.data.notes import StructureWarning
 from potential.data.structure_files import read_dataset, read_frames
 
 GAUSSIAN = """ Entering Gaussian System, Link 0=g16
@@ -252,3 +253,41 @@ def test_a_charge_that_is_no_integer_is_refused(tmp_path: Path):
     path.write_text(ESPRESSO.format(charge=0, unpaired=1).replace("0.d0", "-0.5"))
     with pytest.raises(ValueError, match=r"charge is -0\.5, expected an integer"):
         read_frames(path)
+
+
+def orca_step(distance: float, energy: float, gradient: float | None, end: str) -> str:
+    head, rest = ORCA.format(charge=-1, multiplicity=1).split("-75.625417163000")
+    forces = "" if gradient is None else GRADIENT_OF_ORCA.format(gradient=gradient)
+    text = f"{head}{energy:.12f}{rest}".replace("0.970000", f"{distance:.6f}")
+    return text.replace("                             ****ORCA TERMINATED NORMALLY****", f"{forces}{end}")
+
+
+GRADIENT_OF_ORCA = """------------------
+CARTESIAN GRADIENT
+------------------
+
+   1   O   :   {gradient:.9f}    0.000000000    0.000000000
+   2   H   :  -{gradient:.9f}    0.000000000    0.000000000
+
+"""
+NEXT, LAST = "ORCA GEOMETRY RELAXATION STEP", "ORCA TERMINATED NORMALLY"
+
+
+def test_each_step_of_a_relaxation_by_orca_with_its_own_forces(tmp_path: Path):
+    steps = [(1.0, -75.62, 0.025, NEXT), (0.98, -75.63, 0.005, NEXT), (0.97, -75.64, None, LAST)]
+    (tmp_path / "opt.out").write_text("".join(orca_step(*step) for step in steps))
+    with pytest.warns(StructureWarning, match="1 of 3 structures, which have no forces, are left out"):
+        found = read_dataset(tmp_path / "opt.out", "ORCA")
+    for (distance, energy, gradient, _), item in zip(steps, found, strict=False):
+        assert item.frame.charge == -1
+        assert np.ptp(item.frame.positions, axis=0)[0] == pytest.approx(distance)
+        assert item.label.energy == pytest.approx(energy * Hartree)
+        assert item.label.forces[0, 0] == pytest.approx(-gradient * Hartree / Bohr)
+    assert len(read_frames(tmp_path / "opt.out")) == 3
+
+
+def test_two_calculations_in_one_output_of_orca_are_not_mixed(tmp_path: Path):
+    two = orca_step(1.0, -75.62, 0.025, "") + orca_step(0.97, -75.64, 0.005, LAST)
+    (tmp_path / "two.out").write_text(two)
+    with pytest.raises(ValueError, match="which gradient belongs to which atoms cannot be told"):
+        read_dataset(tmp_path / "two.out", "ORCA")
