@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,27 @@ AS_TRAINING = "workflowType=machine_learning"
 def default_tracking_uri(campaigns: Path) -> str:
     """MLFLOW_TRACKING_URI where it is set, else an SQLite file in the folder of all campaigns."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{campaigns.resolve() / STORE_FILE}"
+
+
+def quiet_mlflow() -> None:
+    """Before its client is used: no telemetry, and its log lines go where all others go, a run's log file.
+
+    By itself it writes the traceback of whatever fails to the terminal, where one line of ours says it.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+    import mlflow  # noqa: F401  it takes the terminal when it is imported
+
+    for name in ("mlflow", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
+def reason(error: BaseException) -> str:
+    """What failed, in a line: what the first of a chain of errors says."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
 
 
 def address_problem(uri: str) -> str | None:

@@ -5,11 +5,10 @@ MLflow's own view of several runs overlays them, coloured by the tags `strategy`
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
 from flows.settings.study_config import StudyConfig
-from flows.tracking.store import default_tracking_uri
+from flows.tracking.store import default_tracking_uri, quiet_mlflow, reason
 from flows.views.console import warn
 from labeling.location import without_passwords
 
@@ -25,14 +24,13 @@ def log_curve(config: StudyConfig, names: Mapping[str, str], rows: Sequence[Mapp
     try:
         _log(config, names, rows, uri)
     except Exception as error:  # noqa: BLE001  tracking shows a study, it must not be able to stop one
-        why = (str(error).strip().splitlines() or [""])[0][:200]
-        warn(f"MLflow at {without_passwords(uri)} cannot be written ({type(error).__name__}: {why})")
+        warn(f"MLflow at {without_passwords(uri)} cannot be written ({reason(error)})")
 
 
 def _log(
     config: StudyConfig, names: Mapping[str, str], rows: Sequence[Mapping[str, object]], uri: str
 ) -> None:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+    quiet_mlflow()
     import time
 
     from mlflow import MlflowClient

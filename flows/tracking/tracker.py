@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -35,6 +34,8 @@ from flows.tracking.store import (
     address_problem,
     default_tracking_uri,
     kept_record,
+    quiet_mlflow,
+    reason,
     run_page,
 )
 from flows.views.console import say, warn
@@ -154,10 +155,9 @@ class Tracker:
                 self._record(runs)
         except Exception as error:
             if not self.warned:
-                why = (str(error).strip().splitlines() or [""])[0][:200]
                 warn(
                     without_passwords(
-                        f"MLflow at {self.tracking_uri} cannot be written ({type(error).__name__}: {why}). "
+                        f"MLflow at {self.tracking_uri} cannot be written ({reason(error)}). "
                         "The campaign goes on, everything is in its folder; what MLflow lacks is logged as "
                         "soon as it answers again."
                     )
@@ -170,7 +170,7 @@ class Tracker:
             self.warned = False
 
     def _connect(self) -> CampaignRuns:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+        quiet_mlflow()
         from mlflow import MlflowClient
 
         if problem := address_problem(self.tracking_uri):

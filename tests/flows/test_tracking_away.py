@@ -4,11 +4,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -38,7 +39,26 @@ def test_an_unreachable_server_costs_one_warning(finished_campaign: Path, campai
 def test_a_damaged_store_costs_one_warning(finished_campaign: Path, campaign_config, uri: str, capsys):
     (finished_campaign.parent / "mlflow.db").write_bytes(b"not a database" * 100)
     run_through(Tracker(CampaignFolder.open(finished_campaign)), finished_campaign)
-    assert capsys.readouterr().out.count("warning: MLflow") == 1
+    said = capsys.readouterr()
+    assert said.out.count("warning: MLflow") == 1
+    assert "DatabaseError: file is not a database" in said.out
+    assert said.err == ""
+
+
+def test_a_store_that_takes_no_more_costs_one_warning(
+    finished_campaign: Path, campaign_config, uri: str, capfd
+):
+    tracker = Tracker(CampaignFolder.open(finished_campaign))
+    tracker.log_start()
+    with closing(sqlite3.connect(finished_campaign.parent / "mlflow.db")) as database, database:
+        for table in ("runs", "tags", "params", "latest_metrics"):
+            refuse = "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            database.execute(f"CREATE TRIGGER no_{table} BEFORE UPDATE ON {table} {refuse}")
+    tracker.log_stop("FAILED")
+    said = capfd.readouterr()
+    assert said.out.count("warning: MLflow") == 1
+    assert "the disk is full" in said.out
+    assert said.err == ""
 
 
 @pytest.mark.slow
