@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from ase.neighborlist import natural_cutoffs, neighbor_list
 
+from exploration.frame_sources import XtbMD
 from exploration.initial import make_frames
-from exploration.settings import XtbMD
 from exploration.thermal import relaxed
 from exploration.xtb import gfn2_xtb
 from flows.settings.pretraining import GFN2_XTB

@@ -8,9 +8,17 @@ from itertools import product
 import numpy as np
 
 from exploration.draws import first_physical
+from exploration.energy_contour import energy_contour_frames
+from exploration.frame_sources import (
+    EnergyContour,
+    FramesConfig,
+    FramesFromFile,
+    NormalModes,
+    RandomDisplacement,
+    XtbMD,
+)
 from exploration.held import refuse_fixed_atoms
 from exploration.normal_modes import normal_mode_frames
-from exploration.settings import FramesConfig, FramesFromFile, NormalModes, RandomDisplacement, XtbMD
 from exploration.thermal import BrokenError, visited
 from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
 from potential.data.frame import Frame
@@ -37,7 +45,7 @@ def make_frames(
     Args:
         start: structures to start from; not needed where the frames come from a file.
         n: how many frames.
-        config: how (`XtbMD`, `NormalModes`, `RandomDisplacement` or `FramesFromFile`).
+        config: how (one of `exploration.frame_sources`).
         seed: of velocities, noise and draws.
         exclude: frames that must not come out.
         for_test: whether they are to test on. Of a file that says so (`role`), frames of a frozen test are
@@ -58,6 +66,8 @@ def make_frames(
             source = _xtb_md(start, n, config, seed)
         case NormalModes():
             source = normal_mode_frames(start, config, seed)
+        case EnergyContour():
+            source = energy_contour_frames(start, config, seed)
         case RandomDisplacement():
             source = _displaced(start, config, seed)
         case FramesFromFile():

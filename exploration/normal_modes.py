@@ -17,8 +17,8 @@ from ase import units
 from jaxtyping import Float64
 
 from exploration.draws import first_physical
+from exploration.frame_sources import NormalModes
 from exploration.held import refuse_fixed_atoms
-from exploration.settings import NormalModes
 from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
 from potential.data.frame import Frame
 

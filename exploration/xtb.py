@@ -31,7 +31,7 @@ def gfn2_xtb(frame: Frame) -> Calculator:
         from tblite.ase import TBLite
     except ImportError as error:
         raise ImportError(
-            "frames by xtb_md and normal_modes need tblite, which cannot be imported: pip install tblite; "
+            "frames by GFN2-xTB need tblite, which cannot be imported: pip install tblite; "
             "or write method: displacement, which needs nothing"
         ) from error
     return TBLite(method="GFN2-xTB", charge=frame.charge, multiplicity=frame.spin + 1, verbosity=0)

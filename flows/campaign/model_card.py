@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from exploration.settings import FramesConfig, XtbMD
+from exploration.frame_sources import FramesConfig, XtbMD
 from flows.record.ending import EVERY_ROUND
 from flows.record.folder import CampaignFolder
 from flows.record.results import EvaluationSummary, RoundResult

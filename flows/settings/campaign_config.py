@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from exploration.settings import ExplorationConfig, FramesConfig, SurvivalTest
+from exploration.frame_sources import FramesConfig
+from exploration.settings import ExplorationConfig, SurvivalTest
 from exploration.strategies import Strategy
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.engines import AnyEngine, Threads

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from exploration.settings import RandomDisplacement, XtbMD
+from exploration.frame_sources import RandomDisplacement, XtbMD
 from flows.errors import ConfigError, problems_of
 from flows.settings.campaign_config import CampaignConfig, FrameSetConfig, StructureConfig
 from flows.settings.pretraining import FromTeacher, NoPretraining, why_not

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from exploration.frame_sources import FramesFromFile
 from exploration.held import refuse_fixed_atoms
-from exploration.settings import FramesFromFile
 from exploration.strategies.diverse import Diverse
 from exploration.strategies.random_draw import RandomDraw
 from flows.settings.campaign_config import CampaignConfig

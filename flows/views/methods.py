@@ -8,7 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from exploration.settings import FramesConfig, FramesFromFile, NormalModes, RandomDisplacement, XtbMD
+from exploration.frame_sources import (
+    EnergyContour,
+    FramesConfig,
+    FramesFromFile,
+    NormalModes,
+    RandomDisplacement,
+    XtbMD,
+)
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.subject import subject_of
@@ -22,6 +29,7 @@ from flows.views.references import (
     BIAS,
     BOOTSTRAP,
     COMMITTEE,
+    CONTOURS,
     FARNESS,
     MODES,
     XTB,
@@ -166,6 +174,10 @@ def _made(frames: FrameSetConfig) -> str:
             at = _listed(f"{temperature:g}" for temperature in source.temperatures_K)
             cited = cite(*XTB, *MODES)
             return f"displaced along normal modes of GFN2-xTB {cited}, with classical amplitudes at {at} K"
+        case EnergyContour():
+            at = _listed(f"{temperature:g}" for temperature in source.temperatures_K)
+            cited = cite(*XTB, *CONTOURS)
+            return f"taken along contours of the energy of GFN2-xTB {cited}, as high as heat of {at} K"
         case RandomDisplacement():
             return f"made by random displacements of {source.std_A:g} Å"
         case FramesFromFile():

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from exploration.dynamics.scheme import Ensemble
-from exploration.settings import NormalModes, XtbMD
+from exploration.frame_sources import EnergyContour, NormalModes, XtbMD
 from exploration.strategies import Strategy
 from flows.settings.campaign_config import CampaignConfig
 from labeling.ase_level import AseLevel
@@ -32,6 +32,7 @@ FARNESS = ("janet2019quantitative",)
 BIAS = ("vanderoord2023hyperactive", "zaverkin2024uncertainty")
 XTB = ("bannwarth2019gfn2", "tblite")
 MODES = ("smith2017ani",)
+CONTOURS = ("waters2021contour",)
 PYSCF = ("sun2020recent", "sun2015libcint", "lehtola2018recent")
 STRATEGIES: Mapping[str, tuple[str, ...]] = {
     "uncertain_and_diverse": ("gonzalez1985clustering",),
@@ -160,8 +161,9 @@ def references(config: CampaignConfig, *, pretrained: AseLevel | None) -> Refere
         () if config.exploration.max_extrapolation is None else FARNESS,
         of_scheme(config.exploration.ensemble),
         BIAS if config.exploration.bias is not None else (),
-        XTB if any(isinstance(source, XtbMD | NormalModes) for source in sources) else (),
+        XTB if any(isinstance(source, XtbMD | NormalModes | EnergyContour) for source in sources) else (),
         MODES if any(isinstance(source, NormalModes) for source in sources) else (),
+        CONTOURS if any(isinstance(source, EnergyContour) for source in sources) else (),
         () if pretrained is None else of_level(pretrained),
         of_level(config.level),
         CALIBRATION if committee else (),

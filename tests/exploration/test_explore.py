@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from exploration.explore import explore
+from exploration.frame_sources import RandomDisplacement, XtbMD
 from exploration.initial import make_frames
 from exploration.ledger import Exploration
 from exploration.pool import Pool
-from exploration.settings import ErrorBounds, ExplorationConfig, RandomDisplacement, XtbMD
+from exploration.settings import ErrorBounds, ExplorationConfig
 from exploration.verdict import Outcome
 from potential.calibration.calibration import EXPECTED_LENGTH, Calibration
 from potential.data.frame import Frame

@@ -8,8 +8,8 @@ from ase.build import bulk
 from pydantic import TypeAdapter, ValidationError
 
 from exploration.diversity import internal_distances
+from exploration.frame_sources import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from exploration.initial import make_frames
-from exploration.settings import FramesConfig, FramesFromFile, RandomDisplacement, XtbMD
 from potential.data.frame import Frame
 from potential.data.notes import StructureWarning
 from potential.data.plausibility import closest_pair

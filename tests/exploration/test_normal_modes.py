@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ase import units
 
+from exploration.frame_sources import NormalModes
 from exploration.initial import make_frames
-from exploration.settings import NormalModes
 from exploration.xtb import gfn2_xtb, relaxed_by_xtb
 from potential.data.frame import Frame
 from potential.data.structure_files import molecule
