@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM as batch systems and `kill` send it, end a command: what was begun is put away.
+"""Ctrl-C, SIGTERM as batch systems and `kill` send it, SIGHUP of a closed terminal: what was begun is put away.
 
 An interrupt is an exception that arises between any two instructions, also inside a library that swallows
 it: an import with a bare `except`, or an event loop that takes it as the cancellation of a request (asyncio
@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class _Interrupt:
     """A signal handler that raises KeyboardInterrupt and remembers that it did."""
@@ -26,9 +28,9 @@ class _Interrupt:
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Within it SIGINT and SIGTERM raise KeyboardInterrupt in the main thread; only there can this be set.
+    """Within it `SIGNALS` raise KeyboardInterrupt in the main thread; only there can this be set.
 
-    A signal that is ignored, as SIGINT is in a shell's background job, stays so.
+    A signal that is ignored, as SIGINT is in a shell's background job and SIGHUP with `nohup`, stays so.
     """
     if threading.current_thread() is not threading.main_thread() or isinstance(
         signal.getsignal(signal.SIGINT), _Interrupt
@@ -36,7 +38,7 @@ def interrupts() -> Iterator[None]:
         yield
         return
     ours = _Interrupt()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, ours)
@@ -51,9 +53,9 @@ def raise_if_interrupted() -> None:
     """Raise the interrupt that came before, in case that it was swallowed.
 
     Raises:
-        KeyboardInterrupt: after SIGINT or SIGTERM within `interrupts`.
+        KeyboardInterrupt: after one of `SIGNALS` within `interrupts`.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         handler = signal.getsignal(number)
         if isinstance(handler, _Interrupt) and handler.heard:
             raise KeyboardInterrupt

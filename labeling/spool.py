@@ -1,5 +1,7 @@
 """What was computed while the label store could not be written: a file beside it, until the store takes it.
 
+Where that cannot be written either, as on a full disk, the file is in the user's cache.
+
 JSON lines, each a frame with its label or failure and a digest of both. Read as plain data; a line whose
 digest is not its own is left where it is.
 """
@@ -13,8 +15,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, final
+from typing import Any, final
 
 import numpy as np
 
@@ -24,6 +27,7 @@ from labeling.location import is_url, without_passwords
 from labeling.store import LabelStore
 from potential.data.dataset import Label
 from potential.data.frame import Frame
+from potential.data.user_cache import user_cache
 
 FIRST_PATIENCE_S, NEXT_PATIENCE_S = 10.0, 1.0
 """How long to wait for the store with one outcome; and where others are waiting already."""
@@ -37,12 +41,13 @@ class StoreAwayError(Exception):
 class Taken:
     """What became of a spool: outcomes that the store has now, and lines that it cannot have, and why."""
 
+    where: str = ""
     outcomes: int = 0
     refused: tuple[str, ...] = ()
 
-    def words(self, spool: Path) -> list[str]:
+    def words(self) -> list[str]:
         """What to tell the user, line by line."""
-        said = f"{self.outcomes} labels that waited in {spool} are in the label store now"
+        said = f"{self.outcomes} labels that waited in {self.where} are in the label store now"
         return [*([said] if self.outcomes else []), *(f"not taken: {line}" for line in self.refused)]
 
 
@@ -50,16 +55,24 @@ class Taken:
 class Spool:
     """A file of outcomes that wait for their store; several processes may use it at once."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, elsewhere: Path | None = None) -> None:
+        """
+        Args:
+            elsewhere: the file where `path` cannot be written; this user's alone.
+        """
+        self.path, self.elsewhere = path, elsewhere
 
     @classmethod
     def beside(cls, location: str | Path, folder: Path) -> Spool:
         """That of a store: beside its file; of a database by URL in `folder`."""
+        path = Path(f"{location}.spool.jsonl")
         if is_url(location):
-            server = hashlib.sha256(without_passwords(location).encode()).hexdigest()[:8]
-            return cls(folder / f"labels.{server}.spool.jsonl")
-        return cls(Path(f"{location}.spool.jsonl"))
+            path = folder / f"labels.{_short_hash(without_passwords(location))}.spool.jsonl"
+        with suppress(OSError):  # no home
+            return cls(
+                path, user_cache() / f"{_short_hash(str(path.parent.resolve() / path.name))}.spool.jsonl"
+            )
+        return cls(path)
 
     def record(self, store: LabelStore, frame: Frame, outcome: Label | LabelFailure) -> bool:
         """Write what became of a frame into the store, or, where that is out of reach, here.
@@ -88,9 +101,20 @@ class Spool:
         return True
 
     @property
+    def waiting(self) -> list[Path]:
+        """The files of it in which there is anything."""
+        paths = [self.path] if self.elsewhere is None else [self.path, self.elsewhere]
+        return [path for path in paths if path.exists() and path.stat().st_size > 0]
+
+    @property
+    def where(self) -> str:
+        """Those files, in words."""
+        return " and ".join(map(str, self.waiting))
+
+    @property
     def is_waiting(self) -> bool:
         """Whether there is anything in it."""
-        return self.path.exists() and self.path.stat().st_size > 0
+        return bool(self.waiting)
 
     def empty_into(self, store: LabelStore, *, patience_s: float | None = None) -> Taken:
         """Have the store take everything; what it has already is left as it is.
@@ -101,9 +125,18 @@ class Spool:
         Raises:
             StoreAwayError: if it is still locked, or out of reach.
         """
-        if not self.is_waiting:
-            return Taken()
-        with self._held("r+b") as file:
+        where = self.where
+        taken = [self._empty(path, store, patience_s) for path in self.waiting]
+        return Taken(
+            where=where,
+            outcomes=sum(each.outcomes for each in taken),
+            refused=tuple(line for each in taken for line in each.refused),
+        )
+
+    def _empty(self, path: Path, store: LabelStore, patience_s: float | None) -> Taken:
+        if path == self.elsewhere and path.stat().st_uid != os.geteuid():
+            return Taken(refused=(f"{path} belongs to another user",))
+        with _held(path, "r+b") as file:
             taken, left, refused = 0, list[bytes](), list[str]()
             lines = file.read().splitlines(keepends=True)
             for number, line in enumerate(lines, start=1):
@@ -111,7 +144,7 @@ class Spool:
                     frame, outcome = _read(line)
                 except (ValueError, TypeError, KeyError) as error:
                     left.append(line)
-                    refused.append(f"{self.path}, line {number}: {error}")
+                    refused.append(f"{path}, line {number}: {error}")
                     continue
                 try:
                     store.record(frame, outcome, patience_s=patience_s)
@@ -119,7 +152,7 @@ class Spool:
                     if not store.place.is_away(error):
                         raise
                     raise StoreAwayError(
-                        f"{len(lines)} labels wait in {self.path}: the label store "
+                        f"{len(lines)} labels wait in {path}: the label store "
                         f"{without_passwords(store.path)} cannot be written "
                         f"({without_passwords(error).strip()}). The next command that opens it takes them in."
                     ) from error
@@ -128,28 +161,50 @@ class Spool:
             file.truncate()
             file.writelines(left)
             if not left:
-                self.path.unlink()
+                path.unlink()
         return Taken(outcomes=taken, refused=tuple(refused))
 
     def _append(self, frame: Frame, outcome: Label | LabelFailure) -> None:
         content = _plain(frame, outcome)
         line = json.dumps({"digest": _digest(content), **content}).encode() + b"\n"
-        with self._held("ab") as file:
-            file.write(line if _ends_a_line(self.path) else b"\n" + line)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _append(self.path, line)
+        except OSError:
+            if self.elsewhere is None:
+                raise
+            self.elsewhere.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _append(self.elsewhere, line)
 
-    @contextmanager
-    def _held(self, mode: str) -> Iterator[BinaryIO]:
-        """The file, locked; not one that another process has just emptied and removed."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            with self.path.open(mode) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                with suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
-                        yield file  # type: ignore[misc]
-                        return
+
+def _append(path: Path, line: bytes) -> None:
+    """Write a line to the end, whole or not at all.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _held(path, "ab") as file:
+        before = file.seek(0, os.SEEK_END)
+        rest = line if _ends_a_line(path) else b"\n" + line
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, before)
+            raise
+
+
+@contextmanager
+def _held(path: Path, mode: str) -> Iterator[FileIO]:
+    """The file, locked; not one that another process has just emptied and removed."""
+    while True:
+        with FileIO(path, mode) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    yield file
+                    return
 
 
 def _ends_a_line(path: Path) -> bool:
@@ -182,6 +237,10 @@ def _plain_value(value: Any) -> Any:
             return list(value)
         case _:
             return value
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -11,9 +11,10 @@ import atexit
 import os
 import threading
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from labeling.confirming import Expectation, confirmed
 from labeling.failure import LabelFailure
@@ -21,6 +22,8 @@ from labeling.level import LevelOfTheory
 from labeling.workers import LabelingConfig, LabelWorkers
 from potential.data.dataset import Label
 from potential.data.frame import Frame
+
+Task: TypeAlias = Callable[[Frame, LevelOfTheory, LabelingConfig], Label | LabelFailure]
 
 _pools: dict[tuple[int, LabelingConfig], LabelWorkers] = {}
 """Workers by process id and settings. A forked process finds its parent's here and lets them be."""
@@ -65,23 +68,25 @@ def label_all(
     config: LabelingConfig | None = None,
     *,
     executor: Executor | None = None,
+    task: Task | None = None,
 ) -> Generator[tuple[Frame, Label | LabelFailure], None, None]:
     """Every frame with its outcome, as they come; closing the generator breaks the work off.
 
     Args:
-        executor: where `label` runs; None: threads of this process, as many as there are workers.
+        executor: where `task` runs; None: threads of this process, as many as there are workers.
+        task: None: `label`. Another that calls it can keep what it gives, though the work is broken off.
 
     Raises:
         CannotLabelError, RuntimeError: as `label`.
     """
     config = config or LabelingConfig()
     if executor is not None:
-        yield from _as_they_come(frames, level, config, executor)
+        yield from _as_they_come(frames, level, config, executor, task or label)
         return
     threads = ThreadPoolExecutor(config.workers_here)
     try:
         with open_workers(config):
-            yield from _as_they_come(frames, level, config, threads)
+            yield from _as_they_come(frames, level, config, threads, task or label)
     finally:
         threads.shutdown()  # after the workers, which end what runs
 
@@ -128,9 +133,9 @@ def close_workers() -> None:
 
 
 def _as_they_come(
-    frames: Iterable[Frame], level: LevelOfTheory, config: LabelingConfig, executor: Executor
+    frames: Iterable[Frame], level: LevelOfTheory, config: LabelingConfig, executor: Executor, task: Task
 ) -> Iterator[tuple[Frame, Label | LabelFailure]]:
-    futures = {executor.submit(label, frame, level, config): frame for frame in frames}
+    futures = {executor.submit(task, frame, level, config): frame for frame in frames}
     try:
         for future in as_completed(futures):
             yield futures[future], future.result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.cli.output import require_output
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 
@@ -31,6 +32,7 @@ def compare_campaigns(sources: Sequence[Path], *, output: Path) -> None:
     known = Figure().canvas.get_supported_filetypes()
     if output.suffix.removeprefix(".") not in known:
         raise ConfigError("alnico compare", [f"--output {output}: write one of {', '.join(sorted(known))}"])
+    require_output(output)
     campaigns = [CampaignFolder.open(source) for source in sources]
     arms = arms_of(campaigns)
     if not arms:

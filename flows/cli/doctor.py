@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.engine.probe import probe
 from labeling.location import without_passwords
+from potential.data.user_cache import user_cache
 
 LEAST_FREE_GB, MOST_SKEW_S, PATIENCE_S = 5.0, 60.0, 5.0
 OK, NOTE, AMISS = "ok", "note", "amiss"
@@ -79,7 +80,7 @@ def _torch() -> Finding:
 def _compiler() -> Finding:
     names = [os.environ.get("CXX", ""), "g++", "clang++"]
     found = next((path for name in names if name and (path := shutil.which(name))), None)
-    cache = Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
+    cache = user_cache()
     place = next(folder for folder in (cache, *cache.parents) if folder.exists())
     if found is None:
         said = "none: models run on plain PyTorch, several times slower. Install g++ or clang++, or set CXX"
@@ -124,7 +125,7 @@ def _use(campaigns: Path) -> Finding:
     from flows.views.disk import shown_size, size_of
 
     prefect = get_current_settings().home
-    kernels = Path(os.environ.get("ALNICO_CACHE", "~/.cache/alnico")).expanduser()
+    kernels = user_cache()
     places = {
         f"campaigns and MLflow in {campaigns}": campaigns,
         f"Prefect's history in {prefect} (`alnico prune` shortens it)": prefect,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cli.output import require_folder
 from flows.cli.reading import reading
 from flows.cli.single_steps import refuse_unknown_elements
 from flows.errors import CampaignError, ConfigError
@@ -29,6 +30,8 @@ def evaluate_on_file(potential: Path, data: Path, *, names: Mapping[str, Any], o
     Raises:
         ConfigError: for a folder that is no potential, or a file without labels.
     """
+    if output is not None:
+        require_folder(output)
     evaluator = _evaluator(potential)
     with reading(data):
         dataset = read_dataset(data, level_key=data.name, **names)
@@ -54,6 +57,8 @@ def evaluate_campaign(source: Path, *, output: Path | None) -> None:
     results = folder.results()
     if not results:
         raise CampaignError(f"no round of {folder.config.name} is finished yet; `alnico run {source}`")
+    if output is not None:
+        require_folder(output)
     champion = champion_round(results)
     published = is_finished(folder.potential)
     potential = folder.potential if published else folder.round(champion.round).potential

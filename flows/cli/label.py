@@ -8,17 +8,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from flows.cli.open_store import open_location, take_in
+from flows.cli.open_store import open_location, require_writable, take_in
+from flows.cli.output import require_output
 from flows.cli.reading import reading
 from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.subject import refuse_strangers
 from flows.settings.yaml_file import load_level
+from labeling.failure import LabelFailure
 from labeling.foreign_level import ForeignLevel
 from labeling.level import LevelOfTheory, PySCFLevel
+from labeling.location import without_passwords
 from labeling.spool import Spool
 from labeling.store import LabelStore
-from labeling.task import label_all
+from labeling.task import label, label_all
 from labeling.workers import LabelingConfig
 from potential.data.charge_states import charge_states, in_words, odd_electron
 from potential.data.dataset import Label, LabelledFrame
@@ -50,7 +53,9 @@ def label_file(
         any_composition: take into a campaign's store what the campaign is not about, too.
 
     Raises:
-        ConfigError: for a file that cannot be read, or a level that cannot label its frames.
+        ConfigError: for a file that cannot be read, a level that cannot label its frames, or an output that
+            would replace what is read.
+        OSError: where output or store cannot be written; before anything is computed.
         CampaignError: if a frame could not be labelled; the others are written.
     """
     level: LevelOfTheory
@@ -77,7 +82,9 @@ def label_file(
     print(in_words(states))
     if charge is None and (question := odd_electron(states)):
         print(f"note: {question}", file=sys.stderr)
+    require_output(output, reads=[structures, location])
     labelled = open_location(location)
+    require_writable(labelled)
     spool = Spool.beside(labelled.path, Path() if campaign is None else folder.path)
     take_in(spool, labelled)
     different = {frame.id: frame for frame in frames}
@@ -90,7 +97,7 @@ def label_file(
     labels = {label.frame_id: label for label in labelled.dataset(frames, level.key).labels}
     # one for each structure of the file, in its order, with what the file says of it
     write_frames(output, [LabelledFrame(frame=f, label=labels[f.id]) for f in frames if f.id in labels])
-    print(f"wrote {output}; labels are in {location}")
+    print(f"wrote {output}; labels are in {without_passwords(location)}")
     if failed:
         raise CampaignError(f"{failed} of {len(frames)} frames have no label")
 
@@ -98,13 +105,18 @@ def label_file(
 def _label(
     frames: list[Frame], level: LevelOfTheory, config: LabelingConfig, store: LabelStore, spool: Spool
 ) -> int:
-    """Returns how many have no label."""
+    """Returns how many have no label. What is done when the work is broken off is kept, too."""
+
+    def label_and_keep(frame: Frame, level: LevelOfTheory, config: LabelingConfig) -> Label | LabelFailure:
+        outcome = label(frame, level, config)
+        was_waiting = spool.is_waiting
+        if not spool.record(store, frame, outcome) and not was_waiting:
+            print(f"the label store cannot be written; labels wait in {spool.where}")
+        return outcome
+
     failed = 0
-    with closing(label_all(frames, level, config)) as outcomes:
+    with closing(label_all(frames, level, config, task=label_and_keep)) as outcomes:
         for count, (frame, outcome) in enumerate(outcomes, start=1):
-            was_waiting = spool.is_waiting
-            if not spool.record(store, frame, outcome) and not was_waiting:
-                print(f"the label store cannot be written; labels wait in {spool.path}")
             head = f"{count}/{len(frames)} {frame.formula} {frame.id}"
             if isinstance(outcome, Label):
                 print(f"{head}  {outcome.energy:.6f} eV")

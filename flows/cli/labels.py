@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.cli.open_store import is_store, open_location, open_store
+from flows.cli.output import require_output
 from flows.cli.reading import reading
 from flows.errors import CampaignError, ConfigError
 from flows.views.duration import duration
@@ -34,6 +35,7 @@ def export_to(source: Path | str, file: Path, level: str | None) -> None:
     Raises:
         ConfigError: for a store with labels of several levels, or none of this one.
     """
+    require_output(file, reads=[source] if is_store(source) else [])
     store = open_store(source)
     level_key = _only_level(store, source, level)
     roles = {} if is_store(source) else _roles(Path(source))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from flows.cli.output import keep_earlier, require_output
 from flows.cli.reading import reading
 from flows.cli.single_steps import potential_for
 from flows.errors import CampaignError, ConfigError
@@ -42,7 +43,7 @@ def run_md(
     Args:
         potential: its folder.
         structure: file whose last structure is the first frame.
-        output: extxyz; what is there is replaced.
+        output: extxyz; what is there already gets another name.
         given: `MDSettings`.
 
     Raises:
@@ -57,6 +58,7 @@ def run_md(
 
     with reading("alnico md"):
         settings = MDSettings.model_validate(given)
+    require_output(output, reads=[potential, structure])
     calculator, frame = potential_for(potential, structure)
     temperature_K, timestep_fs = settings.temperature_K, settings.timestep_fs
     rng = np.random.default_rng(settings.seed)
@@ -107,6 +109,8 @@ def run_md(
                 print(f"warning: outside of training: {said}; do not trust what follows", file=sys.stderr)
             warned = True
 
+    if earlier := keep_earlier(output):
+        print(f"note: {output} was there already; it is {earlier} now", file=sys.stderr)
     with frames_as_they_come(output) as write:
         dynamics.attach(record, interval=settings.every)
         try:

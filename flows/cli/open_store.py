@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -68,8 +70,20 @@ def take_in(spool: Spool, store: LabelStore) -> None:
         taken = spool.empty_into(store)
     except StoreAwayError as error:
         raise CampaignError(str(error)) from error
-    for line in taken.words(spool.path):
+    for line in taken.words():
         print(line)
+
+
+def require_writable(store: LabelStore) -> None:
+    """Make sure that labels can be kept, before they are computed.
+
+    Raises:
+        PermissionError: for a file or folder that may not be written.
+    """
+    if store.is_file:
+        for path in (Path(store.path), Path(store.path).absolute().parent):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, "may not be written", str(path))
 
 
 def is_store(source: Path | str) -> bool:

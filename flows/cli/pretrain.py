@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.cli.output import require_folder
 from flows.cli.reading import reading
 from flows.record.folder import CampaignFolder
 from flows.settings.pretraining import FromTeacher
@@ -38,6 +39,7 @@ def pretrain_on_file(
         source = FromTeacher.model_validate(source.model_dump() | given)
     with reading(structures):
         frames = read_frames(structures)
+    require_folder(output)
     potential = taught_potential(
         frames,
         source,

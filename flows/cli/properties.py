@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from flows.cli.output import require_output
 from flows.cli.reading import reading
 from flows.cli.single_steps import potential_for
 from flows.errors import CampaignError
@@ -52,6 +53,7 @@ def print_frequencies(potential: Path, structure: Path, *, output: Path, **given
         ConfigError: as `potential_for`, and for impossible settings.
         CampaignError: where the relaxation does not end.
     """
+    require_output(output, reads=[potential, structure])
     calculator, frame = potential_for(potential, structure)
     with reading("alnico freq"):
         settings = Relaxation.model_validate(given)
@@ -118,6 +120,7 @@ def print_optimum(potential: Path, structure: Path, *, output: Path, **given: An
     Raises:
         ConfigError, CampaignError: as `print_frequencies`.
     """
+    require_output(output, reads=[potential, structure])
     calculator, frame = potential_for(potential, structure)
     with reading("alnico optimize"):
         settings = Relaxation.model_validate(given)
@@ -154,6 +157,9 @@ def print_scan(
     Raises:
         ConfigError, CampaignError: as `print_frequencies`.
     """
+    beside = output.with_suffix(".extxyz")
+    for file in (output, beside):
+        require_output(file, reads=[potential, structure])
     calculator, frame = potential_for(potential, structure)
     with reading("alnico scan"):
         settings = ScanSettings.model_validate(given)
@@ -171,7 +177,6 @@ def print_scan(
     print(ALONE if calculator.members == 1 else WHAT_IT_MEANS)
     write_atomically(output, table.to_csv(index=False, float_format="%.6f"))
     frames = [frame.moved(p.atoms.positions, origin={coordinate.name: p.value}) for p in points]
-    beside = output.with_suffix(".extxyz")
     write_frames(beside, frames)
     print(f"wrote {output} and {beside}")
 

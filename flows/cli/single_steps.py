@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ase.data import chemical_symbols
 
+from flows.cli.output import require_folder
 from flows.cli.pretrain import taught_potential, teacher_of
 from flows.cli.reading import reading
 from flows.errors import ConfigError
@@ -57,6 +58,7 @@ def train_on_file(
         training = _changed(config.training if config else TrainingConfig(), changes["training"])
     with reading(data):
         dataset = read_dataset(data, level_key=data.name, **names)
+    require_folder(output)
     print(f"{len(dataset)} labelled frames")
     learned, held_out, tests = _parts(dataset, training.validation_fraction, seed)
     if len(tests):

@@ -113,7 +113,7 @@ class Desk:
         for (frame, _), outcome in zip(asked, self._outcomes(asked), strict=True):
             was_waiting = self._spool.is_waiting
             if not self._spool.record(self._store, frame, outcome) and not was_waiting:
-                warn(f"the label store cannot be written; labels wait in {self._spool.path}")
+                warn(f"the label store cannot be written; labels wait in {self._spool.where}")
             self._seconds, self._done = self._seconds + _seconds(outcome), self._done + 1
             yield outcome
 

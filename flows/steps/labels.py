@@ -152,7 +152,7 @@ def _empty(spool: Spool, store: LabelStore) -> None:
         taken = spool.empty_into(store)
     except StoreAwayError as error:
         raise CampaignError(str(error)) from error
-    for line in taken.words(spool.path):
+    for line in taken.words():
         say(f"  {line}")
 
 

@@ -64,13 +64,19 @@ def test_frames_are_in_the_file_as_they_come(tmp_path: Path):
     assert read_frames(path) == [TRIMER]
 
 
-def test_within_a_command_sigterm_is_an_interrupt(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_within_a_command_sigterm_and_sighup_are_interrupts(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+):
     from flows.cli import app
 
-    monkeypatch.setattr(app, "app", lambda *tokens, **options: os.kill(os.getpid(), signal.SIGTERM))
-    before = signal.getsignal(signal.SIGTERM)
-    assert run_command(["schema"]) == 130
-    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(app, "app", lambda *tokens, **options: os.kill(os.getpid(), number))
+    before = signal.signal(number, signal.SIG_DFL)  # SIGHUP is ignored below nohup
+    try:
+        assert run_command(["schema"]) == 130
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_other_threads_leave_signals_alone():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 import sqlite3
 import threading
 import time
@@ -163,3 +164,37 @@ def test_a_server_has_its_spool_in_the_folder_and_no_password_in_its_name(tmp_pa
     assert one.path.parent == tmp_path
     assert one.path == Spool.beside("postgresql://me:other@host/labels", tmp_path).path
     assert one.path != Spool.beside("postgresql://me:secret@host/others", tmp_path).path
+
+
+def test_on_a_full_disk_it_is_in_the_users_cache(
+    store: LabelStore, holder: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/full takes no byte."""
+    monkeypatch.setenv("ALNICO_CACHE", str(tmp_path / "cache"))
+    frame, waiting = argon(3.6), Spool.beside(store.path, Path())
+    waiting.path.symlink_to("/dev/full")
+    holder.execute("BEGIN IMMEDIATE")
+    assert not waiting.record(store, frame, compute(frame, LEVEL))
+    holder.rollback()
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert waiting.where == str(kept)
+    taken = Spool.beside(store.path, Path()).empty_into(store)
+    assert taken.words() == [f"1 labels that waited in {kept} are in the label store now"]
+    assert store.get(frame.id, LEVEL.key) is not None
+    assert not kept.exists()
+
+
+def test_a_line_for_which_there_is_no_room_leaves_no_part_of_it(store: LabelStore) -> None:
+    waiting = Spool(Path(f"{store.path}.spool.jsonl"))
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not waiting.record(store, argon(3.6), compute(argon(3.6), LEVEL))
+        before = waiting.path.read_bytes()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 100, limits[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                waiting.record(store, argon(3.7), compute(argon(3.7), LEVEL))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert waiting.path.read_bytes() == before
