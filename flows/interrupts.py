@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM as batch systems and `kill` send it, SIGHUP of a closed terminal: what was begun is put away.
+"""Ctrl-C, SIGTERM as batch systems and `kill` send it, SIGHUP of a terminal: what was begun is put away.
 
 An interrupt is an exception that arises between any two instructions, also inside a library that swallows
 it: an import with a bare `except`, or an event loop that takes it as the cancellation of a request (asyncio

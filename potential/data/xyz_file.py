@@ -89,9 +89,14 @@ def _parse(part: _Part) -> Atoms:
     if "=" not in part.comment:
         atoms.info = {COMMENT: part.comment.strip()} if part.comment.strip() else {}
     for key in atoms.info:
-        if re.sub(r"[^a-z]", "", str(key).lower()) in LATTICE_LIKE:
+        if is_lattice_like(str(key)):
             raise ValueError(f'{key}= is not the cell of an extended XYZ file; write Lattice="..." for it')
     return atoms
+
+
+def is_lattice_like(key: str) -> bool:
+    """Whether a key looks like that of the cell, and so may not be anything else."""
+    return re.sub(r"[^a-z]", "", key.lower()) in LATTICE_LIKE
 
 
 def _key_values(line: str) -> dict[str, object]:

@@ -177,3 +177,14 @@ def test_a_label_that_is_not_finite_is_refused(tmp_path):
     ase.io.write(tmp_path / "d.traj", atoms)
     with pytest.raises(ValueError, match="structure 0: energy or forces are not finite"):
         read_dataset(tmp_path / "d.traj", "pbe")
+
+
+@pytest.mark.parametrize(
+    "key", ["cell", "unit_cell", "pbc", "Properties", "", "a b", "a=b", '"', "é", "x" * 150]
+)
+def test_whatever_a_key_of_the_user_is_called_the_file_can_be_read(key: str, tmp_path: Path):
+    frame = Frame.of([18], [[0, 0, 0]], info={key: "1e5", "more": "\ud800 {[", "after": 2})
+    write_frames(tmp_path / "one.extxyz", [frame])
+    (back,) = read_frames(tmp_path / "one.extxyz")
+    assert back == frame
+    assert back.info == frame.info
