@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import ase.io
 import numpy as np
