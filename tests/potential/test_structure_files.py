@@ -180,9 +180,7 @@ def test_a_label_that_is_not_finite_is_refused(tmp_path):
         read_dataset(tmp_path / "d.traj", "pbe")
 
 
-@pytest.mark.parametrize(
-    "key", ["cell", "Box", "pbc", "Properties", "", "a b", "a=b", '"', "é", "x" * 150]
-)
+@pytest.mark.parametrize("key", ["cell", "Box", "pbc", "Properties", "", "a b", "a=b", '"', "é", "x" * 150])
 def test_whatever_a_key_of_the_user_is_called_the_file_can_be_read(key: str, tmp_path: Path):
     frame = Frame.of([18], [[0, 0, 0]], info={key: "1e5", "more": "\ud800 {[", "after": 2})
     write_frames(tmp_path / "one.extxyz", [frame])
