@@ -46,4 +46,23 @@ def read_table(path: Path, *, needs: Iterable[str] = (), as_text: bool = False) 
         raise DamagedTableError(path, error) from error
     if missing := [column for column in needs if column not in table]:
         raise DamagedTableError(path, f"it has no column {missing[0]}")
+    if not as_text:
+        _refuse_words_among_numbers(path, table)
     return table.fillna({column: "" for column in WORDS if column in table})
+
+
+def _refuse_words_among_numbers(path: Path, table: pd.DataFrame) -> None:
+    from pandas.api.types import is_numeric_dtype
+
+    for name, column in table.items():
+        if name not in WORDS and not is_numeric_dtype(column):  # of booleans, too
+            wrong = [value for value in column.dropna() if not _is_number(value)]
+            raise DamagedTableError(path, f"{name} is {wrong[0] if wrong else 'no number'!r}")
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True

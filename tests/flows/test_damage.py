@@ -60,7 +60,16 @@ def test_a_round_without_its_result_or_with_that_of_another(
         assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a,b\n1,2\n", b'frame_id,outcome\n"cut'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"a,b\n1,2\n",
+        b'frame_id,outcome\n"cut',
+        b"frame_id,outcome,seconds\na,labelled,1.0\nb,labelled,word\n",
+        b'frame_id,outcome,seconds\na,labelled,"0.01\nb,labelled,0.02"\n',
+    ],
+)
 def test_a_damaged_table_says_what_to_delete(
     content: bytes, finished_campaign: Path, capsys: pytest.CaptureFixture[str]
 ):
