@@ -55,14 +55,15 @@ def _refuse_words_among_numbers(path: Path, table: pd.DataFrame) -> None:
     from pandas.api.types import is_numeric_dtype
 
     for name, column in table.items():
-        if name not in WORDS and not is_numeric_dtype(column):  # of booleans, too
-            wrong = [value for value in column.dropna() if not _is_number(value)]
-            raise DamagedTableError(path, f"{name} is {wrong[0] if wrong else 'no number'!r}")
+        if name in WORDS or is_numeric_dtype(column):  # of booleans, too
+            continue
+        if wrong := [value for value in column.dropna() if not _is_number(value)]:
+            raise DamagedTableError(path, f"{name} is {wrong[0]!r}, no number")
 
 
 def _is_number(value: object) -> bool:
     try:
         float(str(value))
     except ValueError:
-        return False
+        return isinstance(value, bool)
     return True
