@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from exploration.ledger import Exploration
 from exploration.verdict import Outcome
 from potential.data.frame import Frame
+
+if TYPE_CHECKING:  # it brings pandas and ASE's readers, for which the configuration shall not wait
+    from exploration.ledger import Exploration
 
 Descriptors = Callable[[Sequence[Frame]], np.ndarray]
 

@@ -16,8 +16,6 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from jaxtyping import Float64
 from pydantic import Field, model_validator
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from exploration.settings import Duration, MinDistanceFactor, Temperatures, Timestep
 from exploration.thermal import BrokenError, relaxed, visited
@@ -156,6 +154,9 @@ def distinct(frames: Sequence[Frame]) -> list[int]:
     Molecules of one composition are compared by their sorted interatomic distances, which neither
     turning nor relabelling like atoms changes; frames in a cell by their id alone.
     """
+    from scipy.spatial import cKDTree  # with much of scipy, for which a configuration shall not wait
+    from scipy.spatial.distance import pdist
+
     first_of_id = {frame.id: i for i, frame in reversed(list(enumerate(frames)))}
     kept = sorted(first_of_id.values())
     groups: dict[str, list[int]] = {}

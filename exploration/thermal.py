@@ -1,4 +1,7 @@
-"""Molecular dynamics with an ASE calculator, one frame after the other as it is visited."""
+"""Molecular dynamics with an ASE calculator, one frame after the other as it is visited.
+
+ASE's dynamics and optimizers load half of scipy, so they wait until something moves.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import thermalize_momenta
-from ase.optimize import BFGS
 
 from potential.data.frame import Frame
 from potential.data.plausibility import check_frame
@@ -45,6 +45,8 @@ def relaxed(
     steps: int = RELAX_STEPS,
 ) -> Frame:
     """At fixed cell; by default briefly, so that velocities and not a poor start set the temperature."""
+    from ase.optimize import BFGS
+
     atoms = frame.to_atoms()
     atoms.calc = calculator
     BFGS(atoms, logfile=None).run(fmax=fmax_eV_per_A, steps=steps)
@@ -71,6 +73,9 @@ def visited(
     Raises:
         BrokenError: where a frame is unphysical (`check_frame`).
     """
+    from ase.md.langevin import Langevin
+    from ase.md.velocitydistribution import thermalize_momenta
+
     atoms = frame.to_atoms()
     atoms.calc = calculator
     thermalize_momenta(atoms, temperature_K=temperature_K, rng=rng)

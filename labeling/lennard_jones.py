@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from ase.calculators.lj import LennardJones
 
 from labeling.level import LennardJonesLevel
 from labeling.provenance import where_and_with
@@ -16,6 +15,8 @@ from potential.data.stress import full_stress
 
 def compute(frame: Frame, level: LennardJonesLevel) -> Label:
     """Energy, forces and, for a cell periodic in three directions, stress."""
+    from ase.calculators.lj import LennardJones  # loads much of scipy
+
     started = time.perf_counter()
     atoms = frame.to_atoms()
     atoms.calc = LennardJones(

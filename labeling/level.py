@@ -21,7 +21,7 @@ from labeling.recorded import is_recorded
 from labeling.solvent import Solvent
 from potential.data.config import Config
 from potential.data.frame import Frame
-from potential.data.structure_files import check_frame
+from potential.data.plausibility import check_frame
 
 OFF_BY_DEFAULT = ("ecp", "auxbasis", "solvent", "stability")
 

@@ -13,7 +13,7 @@ from labeling.pyscf_names import check_texts, plain
 from labeling.recorded import is_recorded
 from potential.data.config import Config
 from potential.data.frame import Frame
-from potential.data.structure_files import check_frame
+from potential.data.plausibility import check_frame
 
 # More than 100 along one vector is a mistyped number: the cost grows with their product.
 KPoints = Annotated[int, Field(ge=1, le=100)]

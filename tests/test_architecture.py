@@ -69,6 +69,13 @@ def test_looking_into_a_label_store_waits_for_neither_prefect_nor_torch() -> Non
     assert not loaded_by(["flows.cli.labels"]) & {"prefect", "mlflow", "torch", "pandas"}
 
 
+def test_whether_anything_is_to_do_waits_for_no_library_of_numbers_but_numpy() -> None:
+    """A schedule that goes on firing after a campaign's end shall cost next to nothing."""
+    loaded = loaded_by(["flows.record.ending", "flows.cli.run"])
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "prefect", "mlflow", "pandas", "scipy", "matplotlib", "pyscf"}
+
+
 def test_every_import_is_a_declared_dependency() -> None:
     """What a package of a package happens to bring may be gone with its next release."""
     requirements = metadata.requires("alnico") or []

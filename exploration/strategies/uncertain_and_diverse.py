@@ -7,6 +7,7 @@ from typing import Literal, final
 from exploration.decisions import Decisions
 from exploration.pool import Pool
 from exploration.strategies.among_candidates import AmongCandidates
+from exploration.strategies.fields import considered
 from exploration.strategies.steps import candidates, deduplicate, farthest, physical, thin, uncertain_first
 
 
@@ -17,10 +18,11 @@ class UncertainAndDiverse(AmongCandidates):
     strategy: Literal["uncertain_and_diverse"] = "uncertain_and_diverse"
 
     def considered(self, pool: Pool, seed: int) -> tuple[list[int], Decisions]:
-        """As ever: thinned in the ledger's order, so that old selections come out again."""
+        """Thinned in the ledger's order, so that old selections come out again."""
         usable, unphysical = physical(pool)
         inside, outside = candidates(pool, usable)
-        rows, thinned = thin(inside, self.max_considered, called="candidates", seed=seed)
+        most = considered(self.max_considered, self.frames_per_round)
+        rows, thinned = thin(inside, most, called="candidates", seed=seed)
         rows, repeated = deduplicate(
             pool,
             uncertain_first(pool, rows),

@@ -39,7 +39,6 @@ from flows.settings.yaml_file import load_config
 from flows.views.duration import duration
 from flows.views.summary import champion_round
 from labeling.differences import differences, recorded_level
-from labeling.store import LabelStore, is_there
 
 STAGE_OF = {"training": "train", "exploration": "explore", "selection": "select", "arms": "select"}
 
@@ -164,6 +163,8 @@ def _level(folder: CampaignFolder, was: dict[str, Any]) -> str:
         return ""
     if before.key == now.key or not is_finished(folder.first_labels):
         return ""
+    from labeling.store import LabelStore, is_there  # which load ASE's database
+
     found = labelled_ids(folder)
     known = 0
     if is_there(folder.label_store):

@@ -1,7 +1,8 @@
 """`prefect run campaign.yaml`: Prefect's command line gains a command that does what `alnico run` does.
 
 Prefect 3 loads the packages of the entry-point group `prefect.plugins` when it is imported, if
-`plugins.enabled` is set (in prefect.toml, or PREFECT_PLUGINS_ENABLED=true), and calls their hook.
+`plugins.enabled` is set (in prefect.toml, by `prefect config set`, or PREFECT_PLUGINS_ENABLED=true), and
+calls their hook.
 """
 
 from __future__ import annotations

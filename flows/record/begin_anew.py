@@ -11,14 +11,11 @@ import shutil
 
 from flows.record.changes import CHANGES_FILE
 from flows.record.folder import TAKEN_OVER, CampaignFolder
-from flows.record.roles import frozen_frames
 from flows.record.rounds import read_outcomes
 from flows.settings.template import commented_yaml
 from flows.settings.yaml_file import load_config
 from labeling.level import LevelOfTheory
-from labeling.store import LabelStore
 from potential.data.atomic_write import write_atomically
-from potential.data.structure_files import write_frames
 
 MOVING = ".moving"
 
@@ -35,6 +32,10 @@ def labelled_ids(folder: CampaignFolder) -> list[str]:
 
 def keep_for_anew(folder: CampaignFolder, old: LevelOfTheory) -> None:
     """Keep settings and labelled frames of the rounds at the `old` level; `finish_moving` moves the rest."""
+    from flows.record.roles import frozen_frames  # these load pandas and ASE's readers
+    from labeling.store import LabelStore
+    from potential.data.structure_files import write_frames
+
     tests = {frame.id for frame in frozen_frames(folder)}
     learned = [frame_id for frame_id in labelled_ids(folder) if frame_id not in tests]
     with LabelStore(folder.label_store) as store:

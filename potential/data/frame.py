@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 from ase.data import chemical_symbols
 from jaxtyping import Float64, Int64
 
@@ -110,20 +109,24 @@ class Frame(ReadOnlyArrays):
             charge=int(atoms.info.get("charge", 0)) if charge is None else charge,
             spin=int(atoms.info.get("spin", 0)) if spin is None else spin,
             origin=origin,
-            fixed=[i for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index.tolist()],
+            fixed=_fixed_in(atoms),
             info=info,
         )
 
     def to_atoms(self) -> Atoms:
         """As `ase.Atoms`: charge, spin, the frame id and the user's info in `info`, FixAtoms if any."""
-        return Atoms(
+        atoms = Atoms(
             numbers=self.numbers,
             positions=self.positions,
             cell=self.cell,
             pbc=self.pbc,
             info={**self.info, "charge": self.charge, "spin": self.spin, "frame_id": self.id},
-            constraint=FixAtoms(list(self.fixed)) if self.fixed else None,
         )
+        if self.fixed:
+            from ase.constraints import FixAtoms  # with half of scipy, for which a status shall not wait
+
+            atoms.set_constraint(FixAtoms(list(self.fixed)))
+        return atoms
 
     def moved(self, positions: Any, *, cell: Any = None, origin: dict[str, Any] | None = None) -> Frame:
         """The same atoms at other positions (Angstrom); what the file said of the old ones stays there."""
@@ -200,6 +203,14 @@ def ids_of(
         found.append(digest.hexdigest()[:16])
         atom = end
     return found
+
+
+def _fixed_in(atoms: Atoms) -> list[int]:
+    if not atoms.constraints:
+        return []
+    from ase.constraints import FixAtoms
+
+    return [i for c in atoms.constraints if isinstance(c, FixAtoms) for i in c.index.tolist()]
 
 
 def _on_grid(lengths: np.ndarray) -> np.ndarray:

@@ -250,3 +250,14 @@ def test_a_stage_says_what_it_means_and_goes_with_a_rank():
     assert {stage for stage in Stage if not stage.selects} == rejects
     with pytest.raises(AssertionError, match="a rank goes with a selecting stage"):
         Decision(stage=Stage.CAP, reason="over", rank=1)
+
+
+@every
+def test_all_that_are_wanted_are_chosen_from_more_than_are_compared_by_default(kind):
+    exploration = made_up(12, 3)
+    candidates = explored(
+        exploration.frames, ["candidate"] * 12, list(np.linspace(0.1, 0.9, 12)), [True] * 12
+    )
+    found = chosen(kind(frames_per_round=5, max_considered=1, duplicate_tolerance_A=0.0), candidates)
+    assert len(found.frames) == 5
+    assert Stage.FILL not in set(found.table["stage"])

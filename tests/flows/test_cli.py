@@ -172,18 +172,16 @@ def test_ui_prints_both_commands(capsys: pytest.CaptureFixture[str], monkeypatch
 
 
 @pytest.mark.whole
-def test_prefect_run_is_a_command_of_prefect(tmp_path: Path):
-    environment = {**os.environ, "PREFECT_PLUGINS_ENABLED": "true", "PREFECT_HOME": str(tmp_path)}
-    prefect = [str(Path(sys.executable).with_name("prefect")), "run"]
-    helped = subprocess.run([*prefect, "--help"], env=environment, capture_output=True, text=True, check=True)
-    assert "active-learning campaign" in helped.stdout
-    wrong = subprocess.run(
-        [*prefect, "no_such_file.yaml"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_prefect_run_is_a_command_of_prefect_in_any_folder_once_it_is_set(tmp_path: Path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    environment["PREFECT_HOME"] = str(tmp_path)
+
+    def prefect(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).with_name("prefect"), *words]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+
+    assert prefect("config", "set", "PREFECT_PLUGINS_ENABLED=true").returncode == 0
+    assert "active-learning campaign" in prefect("run", "--help").stdout
+    wrong = prefect("run", "no_such_file.yaml")
     assert wrong.returncode == 2
     assert "no such file" in wrong.stderr

@@ -146,7 +146,11 @@ def test_round_by_round_leaves_what_one_run_leaves(whole_campaign: Path, tmp_pat
     assert picked[0] == picked[1] != []
     labels = [sorted(item.frame.id for item in LabelStore(f.label_store)) for f in (whole, by_steps)]
     assert labels[0] == labels[1]
-    cards = [json.loads(folder.model_card.read_text()) for folder in (whole, by_steps)]
+    roots = (tmp_path, whole_campaign)
+    cards = [
+        folder.model_card.read_text().replace(str(root), "")
+        for folder, root in zip((whole, by_steps), roots, strict=True)
+    ]
     assert cards[0] == cards[1]
 
 
