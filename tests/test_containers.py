@@ -10,6 +10,10 @@ import pytest
 import yaml
 
 from flows.cli.app import app
+from flows.engines.kubernetes import KubernetesSite
+from flows.engines.site import read_site
+from flows.engines.slurm import SlurmSite
+from labeling.workers import LabelingConfig
 from tests.support.documents import ROOT
 
 BIN = Path(sys.executable).parent
@@ -75,6 +79,13 @@ def test_volumes_of_the_image_are_the_users_who_writes_there() -> None:
     }
     (made,) = re.findall(r"install -d -o alnico -g alnico (.*)", DOCKERFILE.read_text())
     assert mounted == set(made.split())
+
+
+def test_site_files_to_begin_from_are_read_and_hold_their_labels() -> None:
+    for path, kind in ((DEPLOYMENTS / "slurm", SlurmSite), (DEPLOYMENTS / "kubernetes", KubernetesSite)):
+        site = read_site(path / "site.yaml", kind)
+        site.check_memory(LabelingConfig().memory_GB, path)
+        assert site.of("training") is not None
 
 
 def test_the_job_asks_for_a_gpu_and_runs_a_command_that_there_is() -> None:

@@ -1,9 +1,6 @@
 """A site file: how a cluster takes jobs. It is apart from the campaign, which may run at any site.
 
-account: chem-123
-prologue: [module load gcc, source ~/alnico/.venv/bin/activate]
-label: {queue: cpu, cores: 32, memory_GB: 128, walltime: "08:00:00", jobs: 10}
-training: {queue: gpu, cores: 8, memory_GB: 32, gpus: 1, walltime: "12:00:00"}
+deployments/slurm/site.yaml and deployments/kubernetes/site.yaml are to begin from.
 """
 
 from __future__ import annotations
