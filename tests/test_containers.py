@@ -82,10 +82,11 @@ def test_volumes_of_the_image_are_the_users_who_writes_there() -> None:
 
 
 def test_site_files_to_begin_from_are_read_and_hold_their_labels() -> None:
-    for path, kind in ((DEPLOYMENTS / "slurm", SlurmSite), (DEPLOYMENTS / "kubernetes", KubernetesSite)):
-        site = read_site(path / "site.yaml", kind)
-        site.check_memory(LabelingConfig().memory_GB, path)
-        assert site.of("training") is not None
+    slurm = read_site(DEPLOYMENTS / "slurm" / "site.yaml", SlurmSite)
+    kubernetes = read_site(DEPLOYMENTS / "kubernetes" / "site.yaml", KubernetesSite)
+    for site in (slurm, kubernetes):
+        site.check_memory(LabelingConfig().memory_GB, DEPLOYMENTS)
+        assert site.training is not None
 
 
 def test_the_job_asks_for_a_gpu_and_runs_a_command_that_there_is() -> None:

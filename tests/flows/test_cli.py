@@ -177,7 +177,7 @@ def test_prefect_run_is_a_command_of_prefect_in_any_folder_once_it_is_set(tmp_pa
     environment["PREFECT_HOME"] = str(tmp_path)
 
     def prefect(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).with_name("prefect"), *words]
+        command = [str(Path(sys.executable).with_name("prefect")), *words]
         return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
 
     assert prefect("config", "set", "PREFECT_PLUGINS_ENABLED=true").returncode == 0
