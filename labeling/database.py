@@ -89,7 +89,16 @@ class SQLiteFile:
 
     def integrity(self, database: Database) -> list[str]:
         """What the database itself says is wrong with it."""
-        return [text for (text,) in fetch(database, "PRAGMA integrity_check(3)") if text != "ok"]
+        said = [text for (text,) in fetch(database, "PRAGMA integrity_check(3)") if text != "ok"]
+        sql = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        others = [f"has a {kind} {name!r}, which is none of ours" for kind, name in fetch(database, sql)]
+        return said + others
+
+    def deleted(self, database: Database) -> int:
+        """How many rows were there once; numbers are not given twice."""
+        (given,) = fetch(database, "SELECT seq FROM sqlite_sequence WHERE name = 'systems'") or [(0,)]
+        ((left,),) = fetch(database, "SELECT count(*) FROM systems")
+        return max(int(given[0]) - int(left), 0)
 
     def _open(self, mode: str) -> sqlite3.Connection:
         # Used by one thread at a time, but not always by the same.
@@ -145,6 +154,9 @@ class PostgreSQLServer:
 
     def integrity(self, database: Database) -> list[str]:
         return []  # the server's business
+
+    def deleted(self, database: Database) -> int:
+        return 0  # numbers of writes that failed are not given again
 
 
 Place: TypeAlias = SQLiteFile | PostgreSQLServer

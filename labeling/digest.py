@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-VERSION = "1"
-"""Of the rule below; part of the digest."""
+VERSION = "2"
+"""Of the rule below; part of the digest. Version 1 was without `beside`."""
 
 
 def digest_of(
@@ -26,22 +26,28 @@ def digest_of(
     forces: Float64[np.ndarray, "atoms 3"] | None,
     stress: Float64[np.ndarray, "6"] | None,
     data: Mapping[str, Any],
+    beside: Mapping[str, Any],
+    version: str = VERSION,
 ) -> str:
-    """SHA-256 over identity, outcome, numbers and data: `1-` and 32 hex digits.
+    """SHA-256 over identity, outcome, numbers, data and what is beside them: `2-` and 32 hex digits.
 
     Args:
         identity: frame id and level key, whose own content the frame id is a hash of.
         outcome: the row's status and, of failures, the kind.
         energy, forces, stress: eV, eV/Angstrom, eV/Angstrom^3 (Voigt's order); None where there are none.
         data: provenance, origin, failure and whatever else, as JSON gives it back; `digest` does not count.
+        beside: what else ase.db keeps of the row, as JSON has it.
+        version: 1 for a row that was written by that rule.
     """
-    found = hashlib.sha256(f"{VERSION}\n{identity}\n{outcome}\n".encode())
+    found = hashlib.sha256(f"{version}\n{identity}\n{outcome}\n".encode())
     for values in (energy, forces, stress):
         # + 0.0: a database gives -0.0 back as 0.0
         numbers = b"none" if values is None else (np.asarray(values, dtype="<f8") + 0.0).tobytes()
         found.update(len(numbers).to_bytes(8, "little") + numbers)
     found.update(canonical_json({key: value for key, value in data.items() if key != "digest"}))
-    return f"{VERSION}-{found.hexdigest()[:32]}"
+    if version != "1":
+        found.update(canonical_json(beside))
+    return f"{version}-{found.hexdigest()[:32]}"
 
 
 def canonical_json(value: Any) -> bytes:

@@ -72,7 +72,7 @@ def _is_whole(row: Row) -> bool:
     return (
         row.columns.get("status") == LABELLED
         and not row.constraints
-        and row.energy is not None
+        and isinstance(row.energy, float)
         and math.isfinite(row.energy)
         and row.forces is not None
         and 0 < len(row.numbers) == len(row.positions) == len(row.forces)

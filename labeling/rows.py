@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -15,15 +17,18 @@ from ase.db.row import AtomsRow
 from ase.io import jsonio
 
 from labeling.database import Database
-from labeling.digest import digest_of
+from labeling.digest import VERSION, digest_of
 from labeling.failure import LabelFailure
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.stress import full_stress, voigt_stress
 
 LABELLED, FAILED = "labelled", "failed"
+DERIVED = ("ctime", "calculator", "free_energy", "natoms", "fmax", "smax", "volume", "mass", "charge")
+"""What ase.db keeps of a row for searching, as numbers or text."""
 COLUMNS = (
-    "id, unique_id, numbers, positions, cell, pbc, constraints, energy, forces, stress, key_value_pairs, data"
+    "id, unique_id, numbers, positions, cell, pbc, constraints, energy, forces, stress, key_value_pairs, "
+    f"data, {', '.join(DERIVED)}"
 )
 KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 """What ase.db takes for a key."""
@@ -36,6 +41,7 @@ class Row:
     Attributes:
         columns: ase.db's key-value pairs, by which rows are found.
         data: what is not searched: origin, provenance or failure, digest.
+        derived: `DERIVED`.
     """
 
     id: int
@@ -50,35 +56,39 @@ class Row:
     stress: np.ndarray | None
     columns: dict[str, Any]
     data: dict[str, Any]
+    derived: dict[str, Any]
 
     @classmethod
     def read(cls, values: Sequence[Any], database: Database) -> Row:
         """From the values of `COLUMNS`.
 
         Raises:
-            ValueError, TypeError: where they are damaged.
+            DamagedRowError: where they are damaged.
         """
         number, name, numbers, positions, cell, pbc, constraints, energy, forces, stress, columns, data = (
-            values
+            values[: -len(DERIVED)]
         )
-        return cls(
-            id=number,
-            identity=name,
-            numbers=database.deblob(numbers, np.int32),
-            positions=database.deblob(positions, shape=(-1, 3)),
-            cell=database.deblob(cell, shape=(3, 3)),
-            pbc=pbc,
-            constraints=constraints,
-            energy=energy,
-            forces=database.deblob(forces, shape=(-1, 3)),
-            stress=database.deblob(stress),
-            columns=_json(columns),
-            data=_json(data),
-        )
+        with _readable(number):
+            return cls(
+                id=number,
+                identity=name,
+                numbers=database.deblob(numbers, np.int32),
+                positions=database.deblob(positions, shape=(-1, 3)),
+                cell=database.deblob(cell, shape=(3, 3)),
+                pbc=pbc,
+                constraints=constraints,
+                energy=energy,
+                forces=database.deblob(forces, shape=(-1, 3)),
+                stress=database.deblob(stress),
+                columns=_json(columns),
+                data=_json(data),
+                derived=dict(zip(DERIVED, values[-len(DERIVED) :], strict=True)),
+            )
 
     @property
     def status(self) -> str:
-        return str(self.columns["status"])
+        with _readable(self.id):
+            return str(self.columns["status"])
 
     @property
     def outcome(self) -> str:
@@ -101,44 +111,68 @@ class Row:
             forces=self.forces,
             stress=self.stress,
             data=self.data,
+            beside=_beside(self.columns, _fixed(self.constraints), self.derived),
+            version="1" if str(self.data.get("digest")).startswith("1-") else VERSION,
         )
 
     @property
     def frame(self) -> Frame:
-        return Frame.of(
-            self.numbers,
-            self.positions,
-            self.cell,
-            [bool(self.pbc & bit) for bit in (1, 2, 4)],
-            charge=self.columns["total_charge"],
-            spin=self.columns["spin"],
-            origin=self.data["origin"],
-            fixed=_fixed(self.constraints),
-            info=json.loads(self.data["info"]) if "info" in self.data else None,
-        )
+        with _readable(self.id):
+            return Frame.of(
+                self.numbers,
+                self.positions,
+                self.cell,
+                [bool(self.pbc & bit) for bit in (1, 2, 4)],
+                charge=self.columns["total_charge"],
+                spin=self.columns["spin"],
+                origin=self.data["origin"],
+                fixed=_fixed(self.constraints),
+                info=json.loads(self.data["info"]) if "info" in self.data else None,
+            )
 
     @property
     def label(self) -> Label:
-        frame_id, _, level_key = self.identity.partition("-")
-        if self.energy is None or self.forces is None:
-            raise ValueError("it has no energy or no forces")
-        return Label(
-            frame_id=frame_id,
-            level_key=level_key,
-            energy=float(self.energy),
-            forces=self.forces.copy(),
-            stress=None if self.stress is None else full_stress(self.stress),
-            provenance=self.data["provenance"],
-        )
+        with _readable(self.id):
+            frame_id, _, level_key = self.identity.partition("-")
+            if self.energy is None or self.forces is None:
+                raise ValueError("it has no energy or no forces")
+            return Label(
+                frame_id=frame_id,
+                level_key=level_key,
+                energy=float(self.energy),
+                forces=self.forces.copy(),
+                stress=None if self.stress is None else full_stress(self.stress),
+                provenance=self.data["provenance"],
+            )
 
     @property
     def labelled_frame(self) -> LabelledFrame:
-        return LabelledFrame(frame=self.frame, label=self.label)
+        with _readable(self.id):
+            return LabelledFrame(frame=self.frame, label=self.label)
 
     @property
     def failure(self) -> LabelFailure:
         """The failure, with the numbers of the label that a check rejected, if it was one."""
-        return LabelFailure(**self.data["failure"], label=None if self.energy is None else self.label)
+        with _readable(self.id):
+            return LabelFailure(**self.data["failure"], label=None if self.energy is None else self.label)
+
+
+class DamagedRowError(ValueError):
+    """A row of a label store that cannot be read; the message says which and why."""
+
+
+@contextmanager
+def _readable(number: int) -> Iterator[None]:
+    try:
+        yield
+    except DamagedRowError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
+        why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise DamagedRowError(
+            f"row {number} of the label store is damaged: {why[:200]}.\n`alnico labels verify` tells of "
+            "every row; restore the store from a copy, or delete the row: `ase db FILE id=N --delete`"
+        ) from error
 
 
 def identity(frame_id: str, level_key: str) -> str:
@@ -185,8 +219,15 @@ def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
         **stated,
     }
     numbers = {name: row.get(name) for name in ("energy", "forces", "stress")}
-    digest = digest_of(row.unique_id, " ".join(stated.values()), data=data, **numbers)
+    beside = _beside(columns, list(frame.fixed), {name: row.get(name) for name in DERIVED})
+    digest = digest_of(row.unique_id, " ".join(stated.values()), data=data, beside=beside, **numbers)
     return row, columns, {**data, "digest": digest}
+
+
+def _beside(columns: Mapping[str, Any], fixed: Sequence[int], derived: Mapping[str, Any]) -> dict[str, Any]:
+    """A database has no NaN where it has numbers."""
+    told = {name: None if value != value else value for name, value in derived.items()}
+    return {"columns": dict(columns), "fixed": list(fixed), **told}
 
 
 def _values(frame: Frame, label: Label | None) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -16,12 +18,13 @@ from labeling.glance import frame_ids, plainly_sound
 from labeling.location import without_passwords
 from labeling.rows import COLUMNS, FAILED, LABELLED, Row
 from labeling.store import AT_ONCE, LabelStore
+from labeling.tables import problems_of_tables
 from potential.data.dataset import Label
 
 LIMITS = CheckLimits()
 Levels = dict[str, tuple[str | None, str]]
 """Levels of theory as provenances tell them, to their key and what to say where it is another."""
-SEARCHED = ("frame_id", "level_key", "status", "failure")
+SEARCHED = ("frame_id", "level_key", "status", "failure", "total_charge", "spin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +36,14 @@ class Verification:
         labels, failures: rows that could be read.
         without_digest: rows that an older version wrote, of which nobody can say whether their values are
             those that were computed.
+        deleted: rows that were there once, where the database tells.
     """
 
     problems: tuple[str, ...]
     labels: int = 0
     failures: int = 0
     without_digest: int = 0
+    deleted: int = 0
 
 
 def verify(store: LabelStore) -> Verification:
@@ -49,13 +54,16 @@ def verify(store: LabelStore) -> Verification:
     of a label (one released by hand keeps its word).
     """
     problems, what = list[str](), without_passwords(store.path)
-    searched: dict[int, dict[str, str]] | None = None
+    searched: dict[int, dict[str, Any]] | None = None
     try:
         problems += [f"{what}: {line}" for line in store.connections.read(store.place.integrity)]
+        problems += store.connections.read(problems_of_tables)
         searched = store.connections.read(_searched)
     except Exception as error:  # noqa: BLE001  a damaged database may say anything
         problems.append(f"{what}: {_said(error)}")
-    count, levels, last = Counter[str](), Levels(), 0
+    count, levels, last, deleted = Counter[str](), Levels(), 0, 0
+    with suppress(Exception):  # it is damaged, and told so
+        deleted = store.connections.read(store.place.deleted)
     while True:
         try:
             found = store.connections.read(partial(_read, after=last))
@@ -84,6 +92,7 @@ def verify(store: LabelStore) -> Verification:
         labels=count[LABELLED],
         failures=count[FAILED],
         without_digest=count["without"],
+        deleted=deleted,
     )
 
 
@@ -98,13 +107,14 @@ def _read(database: Database, *, after: int) -> list[tuple[int, Row | Exception]
     return found
 
 
-def _searched(database: Database) -> dict[int, dict[str, str]]:
+def _searched(database: Database) -> dict[int, dict[str, Any]]:
     """What the tables that ase.db searches by say of each row."""
     marks = ", ".join("?" * len(SEARCHED))
-    told: dict[int, dict[str, str]] = {}
-    sql = f"SELECT id, key, value FROM text_key_values WHERE key IN ({marks})"
-    for number, key, value in fetch(database, sql, SEARCHED):
-        told.setdefault(number, {})[key] = value
+    told: dict[int, dict[str, Any]] = {}
+    for table in ("text_key_values", "number_key_values"):
+        sql = f"SELECT id, key, value FROM {table} WHERE key IN ({marks})"
+        for number, key, value in fetch(database, sql, SEARCHED):
+            told.setdefault(number, {})[key] = value
     return told
 
 

@@ -11,6 +11,7 @@ potential/
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from potential.data.atomic_write import write_atomically
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 
 FORMAT = 1
+WEIGHTS = "weights.safetensors"
 LONG = 200
 """Letters; a longer text has a section of its own in the card."""
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -34,7 +36,8 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
     """Write `model` and its card into `folder`; the configuration, written last, completes it."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    (folder / "weights.safetensors").write_bytes(save(weights))  # `save_file` lets nobody else read them
+    content = save(weights)
+    (folder / WEIGHTS).write_bytes(content)  # `save_file` lets nobody else read them
     write_atomically(folder / "model_card.json", json.dumps(dict(card), indent=2, ensure_ascii=False) + "\n")
     write_atomically(folder / "MODEL_CARD.md", model_card_markdown(model, card))
     config = {
@@ -43,6 +46,7 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
         "numbers": model.numbers.tolist(),
         "avg_num_neighbors": model.avg_num_neighbors,
         "dtype": str(model.dtype).removeprefix("torch."),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
 
@@ -52,10 +56,11 @@ def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
 
     Raises:
         FileNotFoundError: if the folder is not a potential.
-        ValueError: if it was written by a newer format, or a file of it is damaged.
+        ValueError: if it was written by a newer format, a file of it is damaged, or the weights are not those
+            of the configuration (older versions did not write down which they are).
     """
     folder = Path(folder)
-    missing = [name for name in ("config.json", "weights.safetensors") if not (folder / name).exists()]
+    missing = [name for name in ("config.json", WEIGHTS) if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(f"{folder} is not a potential: no {' and no '.join(missing)} in it")
     try:
@@ -68,7 +73,10 @@ def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
             avg_num_neighbors=config["avg_num_neighbors"],
             dtype=DTYPES[config["dtype"]],
         )
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
+        content = (folder / WEIGHTS).read_bytes()
+        if config.get("weights_sha256", found := hashlib.sha256(content).hexdigest()) != found:
+            raise ValueError(f"{WEIGHTS} is not the one that was saved with config.json; copy both anew")
+        model.load_state_dict(load(content))
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         why = (str(error).strip().splitlines() or [""])[-1].strip()[:200]
         raise ValueError(f"{folder} is damaged, or no potential of this version: {why}") from error

@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError, LabelsAwaitedError, ReviewAwaitedError
+from labeling.rows import DamagedRowError
 from potential.data.notes import UnreadableStructureError
 from potential.data.tables import DamagedTableError
 
@@ -57,6 +58,7 @@ DATABASE_ERRORS = {  # what SQLite says -> what we say
     "locked": "a database is locked by another program. Wait for it, then run the same command again.",
     "unable to open": "a database cannot be opened. Look at the owner and mode of its folder.",
     "malformed": "a database is damaged. Restore it from a copy, or move it away and begin anew.",
+    "no such": "a database lacks tables of a label store. Restore it from a copy, or move it away.",
     "not a database": "a file that should be a database is none. Restore it from a copy, or move it away.",
 }
 
@@ -91,7 +93,7 @@ def explanation(error: Exception) -> str | None:
     match error:
         case MemoryError():
             return OS_ERRORS[errno.ENOMEM].format(where="")
-        case UnreadableStructureError() | DamagedTableError():
+        case UnreadableStructureError() | DamagedTableError() | DamagedRowError():
             return str(error)
         case ModuleNotFoundError(name=None):  # ours, with advice
             return str(error)

@@ -129,6 +129,10 @@ def verify_store(source: Path | str) -> None:
         return
     quarantined = f"; {found.failures} in quarantine" if found.failures else ""
     print(f"{found.labels} labels, all sound{quarantined}")
+    if found.deleted:
+        print(
+            f"{found.deleted} rows were deleted since it was made; `alnico quarantine relabel` does that, too"
+        )
     if found.without_digest:
         print(
             f"{found.without_digest} rows without a digest (written by an older version): nobody can say "

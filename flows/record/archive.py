@@ -7,12 +7,15 @@ half-done stages, and no password: configuration and logs are written without.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
 import sqlite3
 import tarfile
 import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -77,22 +80,27 @@ def check(file: Path) -> int:
     """Compare every file of an archive with its SHA-256, without unpacking; gives how many.
 
     Raises:
-        CampaignError: if the archive is damaged, or one of its files is altered, missing or unknown.
+        CampaignError: if the archive is damaged, or one of its files is altered, missing, unknown,
+            there twice, or no plain file.
     """
     try:
-        with tarfile.open(file, "r:gz") as tar:
-            found = {PurePosixPath(m.name): _digest_of(tar, m) for m in tar if m.isfile()}
-            root = next(iter(found)).parts[0]
+        with gzip.open(file) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            members = [
+                (member.name, _digest_of(tar, member)) for member in tar if not _is_plain_folder(member)
+            ]
+            root = members[0][0].partition("/")[0]
             sums = tar.extractfile(f"{root}/{SUMS}")
             listed = [] if sums is None else sums.read().decode().splitlines()
-    except (OSError, EOFError, tarfile.TarError, KeyError, StopIteration, UnicodeDecodeError) as error:
+            stream.seek(0, io.SEEK_END)  # where the checksum of the whole is
+    except (OSError, EOFError, zlib.error, tarfile.TarError, LookupError, ValueError) as error:
         raise CampaignError(f"{file} is no whole archive of a campaign: {error}") from None
-    wanted = {PurePosixPath(root, line[66:]): line[:64] for line in listed}
-    amiss = sorted(
-        path for path in {*found, *wanted} if path.name != SUMS and found.get(path) != wanted.get(path)
-    )
+    wanted = {f"{root}/{line[66:]}": line[:64] for line in listed}
+    count, found = Counter(name for name, _ in members), dict(members)
+    found.pop(f"{root}/{SUMS}")
+    amiss = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    amiss += sorted(name for name, times in count.items() if times > 1)
     if amiss:
-        raise CampaignError(f"{file} is damaged or was altered: {', '.join(map(str, amiss[:5]))}")
+        raise CampaignError(f"{file} is damaged or was altered: {', '.join(amiss[:5])}")
     return len(wanted)
 
 
@@ -139,7 +147,7 @@ def _labels(folder: CampaignFolder, scratch: Path) -> Iterator[tuple[PurePosixPa
     source = Path(str(folder.label_store))
     if source.is_file():
         with (
-            closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as theirs,
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as theirs,
             closing(sqlite3.connect(scratch / "labels.db")) as ours,
         ):
             theirs.backup(ours)  # whole, whoever else writes
@@ -154,7 +162,14 @@ def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
+def _is_plain_folder(member: tarfile.TarInfo) -> bool:
+    """Which `tar` writes where it packs an archive anew."""
+    path = PurePosixPath(member.name)
+    return member.isdir() and not path.is_absolute() and ".." not in path.parts
+
+
 def _digest_of(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    stream = tar.extractfile(member)
-    assert stream is not None, "a file"
+    stream = tar.extractfile(member) if member.isreg() else None
+    if stream is None:
+        return "a link, a device, or a folder elsewhere"
     return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]  # readable in blocks

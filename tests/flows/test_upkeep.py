@@ -1,5 +1,6 @@
 """What is kept of a campaign: its logs, its archive, its place on the disk; and what is not kept for ever."""
 
+import gzip
 import logging
 import os
 import sqlite3
@@ -157,6 +158,42 @@ def test_a_damaged_archive_is_told(
     said = capsys.readouterr().err
     assert "lj.tar.gz" in said
     assert ("result.txt" in said) == (how == "altered")
+
+
+def test_whatever_else_is_in_an_archive_is_told(
+    labelled: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["archive", "lj.yaml"]) == 0
+    packed = gzip.decompress(Path("lj.tar.gz").read_bytes())
+    link, twice, sums = (tarfile.TarInfo(f"lj/{n}") for n in ("link", "campaign.yaml", "rounds/SHA256SUMS"))
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    outside, absolute = tarfile.TarInfo("lj/../outside"), tarfile.TarInfo("/absolute")
+    folder = tarfile.TarInfo("../folder")
+    folder.type = tarfile.DIRTYPE
+    for member in (link, twice, sums, outside, absolute, folder):
+        Path("more.tar").write_bytes(packed)
+        with tarfile.open("more.tar", "a") as tar:
+            tar.addfile(member)
+        Path("more.tar.gz").write_bytes(gzip.compress(Path("more.tar").read_bytes(), 1))
+        assert run_command(["archive", "more.tar.gz", "--check"]) == 1, member.name
+        assert f"was altered: {member.name}" in capsys.readouterr().err
+    subprocess.run(["tar", "xzf", "lj.tar.gz"], check=True)
+    subprocess.run(["tar", "czf", "again.tar.gz", "lj"], check=True)
+    assert run_command(["archive", "again.tar.gz", "--check"]) == 0
+
+
+def test_each_damaged_byte_of_an_archive_is_told(
+    labelled: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """Of the compressed stream, by flipped bits at many places: all but gzip's header, which says nothing."""
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["archive", "lj.yaml"]) == 0
+    whole = Path("lj.tar.gz").read_bytes()
+    for at in [*range(20, len(whole), len(whole) // 25), len(whole) - 5]:
+        Path("bad.tar.gz").write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        assert run_command(["archive", "bad.tar.gz", "--check"]) == 1, at
+        assert "bad.tar.gz is" in capsys.readouterr().err
 
 
 def test_the_disk_that_a_campaign_takes(labelled: CampaignFolder, capsys: Said) -> None:

@@ -14,6 +14,7 @@ from labeling.attempt import attempt
 from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
+from labeling.rows import DamagedRowError
 from labeling.store import LabelStore
 from labeling.verify import verify
 from potential.data.dataset import Label
@@ -91,8 +92,23 @@ SILENT = {
     "charge": "UPDATE systems SET key_value_pairs = "
     "replace(key_value_pairs, '\"total_charge\": 0', '\"total_charge\": 1') WHERE id = 2",
     "level": f"UPDATE systems SET unique_id = replace(unique_id, '{LEVEL.key}', '0123456789ab') WHERE id = 2",
-    "a digest itself": 'UPDATE systems SET data = CAST(replace(CAST(data AS TEXT), \'"digest":"1-\', '
-    '\'"digest":"1-0\') AS BLOB) WHERE id = 2',
+    "a column of the origin": "UPDATE systems SET key_value_pairs = "
+    "replace(key_value_pairs, 'origin_', 'origin_x') WHERE id = 2",
+    "when it was made": "UPDATE systems SET ctime = ctime + 1 WHERE id = 2",
+    "the largest force": "UPDATE systems SET fmax = 0 WHERE id = 2",
+    "the number of atoms": "UPDATE systems SET natoms = 1 WHERE id = 2",
+    "the calculator": "UPDATE systems SET calculator = 'vasp' WHERE id = 2",
+    "atoms that are fixed": "UPDATE systems SET constraints = "
+    """'[{"name": "FixAtoms", "kwargs": {"indices": [0]}}]' WHERE id = 2""",
+    "magnetic moments": "UPDATE systems SET magmom = 1 WHERE id = 2",
+    "masses": "UPDATE systems SET masses = zeroblob(16) WHERE id = 2",
+    "elements that are searched": "UPDATE species SET n = n + 1 WHERE id = 2",
+    "no elements to search": "DELETE FROM species WHERE id = 2",
+    "a number that is searched": "UPDATE number_key_values SET value = value + 1 "
+    "WHERE key = 'spin' AND id = 2",
+    "keys that are searched": "DELETE FROM keys WHERE id = 2",
+    "a digest itself": 'UPDATE systems SET data = CAST(replace(CAST(data AS TEXT), \'"digest":"2-\', '
+    '\'"digest":"2-0\') AS BLOB) WHERE id = 2',
 }
 
 
@@ -242,3 +258,44 @@ def test_tables_of_another_program_are_refused_and_left_alone(
         assert run_command([*command, str(path)]) == 2
         assert "no label store (it has runs)" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("sql", ["DROP TABLE species", "DROP TABLE information", "DELETE FROM information"])
+def test_a_table_that_is_missing_is_found(store: LabelStore, sql: str) -> None:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute(sql)
+    assert verify(store).problems
+
+
+def test_a_trigger_is_found(store: LabelStore) -> None:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("CREATE TRIGGER t AFTER INSERT ON systems BEGIN DELETE FROM systems; END")
+    assert "has a trigger 't'" in verify(store).problems[0]
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_rows_that_were_deleted_are_counted(store: LabelStore, number: int) -> None:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        for table in ("species", "keys", "text_key_values", "number_key_values", "systems"):
+            connection.execute(f"DELETE FROM {table} WHERE id = {number}")
+    assert (verify(store).problems, verify(store).deleted) == ((), 1)
+
+
+def test_a_digest_of_version_1_holds(store: LabelStore) -> None:
+    row = next(store.rows())
+    old = dataclasses.replace(row, data={**row.data, "digest": "1-"}).digest
+    assert old.startswith("1-")
+    encoded = store.place.connect().encode({**row.data, "digest": old}, binary=True)
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("UPDATE systems SET data = ? WHERE id = ?", (encoded, row.id))
+    assert verify(store).problems == ()
+    change(store, f"UPDATE systems SET energy = energy + 1e-9 WHERE id = {row.id}")
+    assert "were altered" in verify(store).problems[0]
+
+
+@pytest.mark.parametrize("sql", ["energy = NULL", "energy = 'abc'", "key_value_pairs = '{}'", "data = x'00'"])
+def test_who_reads_a_damaged_row_says_which(store: LabelStore, sql: str) -> None:
+    change(store, f"UPDATE systems SET {sql} WHERE id = 2")
+    with pytest.raises(DamagedRowError, match=r"row 2 of the label store is damaged"):
+        [(row.status, row.label) for row in store.rows() if row.id == 2]
+    assert verify(store).problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 
@@ -32,6 +33,19 @@ def test_a_saved_potential_predicts_the_same(tmp_path):
     text = (tmp_path / "p" / "MODEL_CARD.md").read_text()
     assert "PBE/def2-SVP" in text
     assert "0.04" in text
+
+
+def test_weights_of_which_a_bit_was_altered_are_refused(tmp_path):
+    save_potential(tmp_path, model([6, 14]), CARD)
+    content = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    content[-3] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=r"is not the one that was saved with config\.json"):
+        load_potential(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["weights_sha256"]  # as older versions wrote it
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    load_potential(tmp_path)
 
 
 def test_its_files_may_be_read_by_whom_the_umask_lets(tmp_path):
