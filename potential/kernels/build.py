@@ -12,12 +12,17 @@ import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from potential.kernels.cache import LibraryCache
 
 _FLAGS = ["-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-std=c++17", "-fPIC"]
+
+
+VERSION_S, COMPILE_S = 60.0, 900.0
+"""Whoever takes longer hangs; a kernel takes some ten seconds, on a busy machine a minute."""
 
 
 class CompilerError(RuntimeError):
@@ -51,7 +56,9 @@ def load(source: str, functions: tuple[str, ...]) -> ctypes.CDLL:
             library = None
             if cache is not None:
                 try:
-                    library = _open(cache.keep(built, name), functions)
+                    library = _open(kept := cache.keep(built, name), functions)
+                    if library is None:
+                        reason = f"nothing can be loaded from {kept.parent}, as where it is mounted noexec"
                 except OSError as error:
                     reason = str(error)
             library = library or _open(built, functions)
@@ -92,7 +99,7 @@ def _compile(source: str, compiler: str, gomp: Path | None, folder: Path) -> Pat
         [compiler, *_FLAGS, *openmp, "-c", str(code), "-o", str(object_file)],
         [compiler, "-shared", str(object_file), "-o", str(built), *link],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = _run(command, COMPILE_S)
         if done.returncode != 0:
             raise CompilerError(f"{' '.join(command)} failed:\n{done.stderr[:2000]}")
     return built
@@ -109,7 +116,23 @@ def _compiler() -> str:
 
 @cache
 def _version(compiler: str) -> str:
-    return subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    return _run([compiler, "--version"], VERSION_S).stdout
+
+
+def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """
+    Raises:
+        CompilerError: if it cannot be started, or does not end.
+    """
+    how: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    try:
+        return subprocess.run(command, **how, check=False, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise CompilerError(
+            f"{command[0]} did not end within {timeout_s:g} s; set CXX to another compiler"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CompilerError(f"{command[0]} cannot be run ({error}); set CXX to another compiler") from error
 
 
 def _openmp_of_torch() -> Path | None:

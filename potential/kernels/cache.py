@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from potential.data.user_cache import user_cache
+
 
 class UntrustedError(OSError):
     """Somebody else could have written this file or folder."""
@@ -34,20 +36,17 @@ class LibraryCache:
         Raises:
             OSError: there is no home directory.
         """
-        try:
-            return cls(Path(os.environ.get("ALNICO_CACHE") or "~/.cache/alnico").expanduser())
-        except RuntimeError as error:
-            raise OSError(str(error)) from error
+        return cls(user_cache().resolve())  # a link might lead elsewhere a moment later
 
     def find(self, identity: str) -> Path | None:
         """A library that was kept as `identity` and is as it was then.
 
         Raises:
-            UntrustedError: the folder may be written to by others.
+            UntrustedError: the folder may be written to, or replaced, by others.
             OSError: the folder cannot be read.
         """
         try:
-            _check(os.stat(self.folder), self.folder)
+            self._check_place()
         except FileNotFoundError:
             return None
         for path in sorted(self.folder.glob(f"{identity}-*.so")):
@@ -62,7 +61,7 @@ class LibraryCache:
             OSError: where the folder cannot be made or written to, or is not to be trusted.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check(os.stat(self.folder), self.folder)
+        self._check_place()
         path = self.folder / f"{identity}-{_digest(built)}.so"
         with tempfile.TemporaryDirectory(dir=self.folder) as apart:
             copy = Path(apart) / path.name
@@ -73,6 +72,13 @@ class LibraryCache:
             if other != path:
                 other.unlink(missing_ok=True)
         return path
+
+    def _check_place(self) -> None:
+        _check(os.stat(self.folder), self.folder)
+        for above in self.folder.parents:
+            mode = os.stat(above).st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                raise UntrustedError(f"others may rename what is in {above}: chmod o-w {above}")
 
 
 def _sound(path: Path) -> bool:

@@ -153,6 +153,37 @@ def test_a_folder_of_another_user_is_not_used(folder, monkeypatch):
         assert load().answer() == 42
 
 
+def test_a_folder_that_others_may_rename_is_not_used(folder):
+    plant(folder, EVIL)
+    folder.parent.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=f"chmod o-w {folder.parent}"):
+        assert load().answer() == 42
+    folder.parent.chmod(0o1777)
+    assert quietly() == 666, "there nobody can"
+
+
+@pytest.mark.parametrize("content", ["#!/bin/sh\nexec sleep 60\n", "no program"])
+def test_a_compiler_that_hangs_or_is_none_is_named(content, folder, tmp_path, monkeypatch):
+    compiler = tmp_path / "cxx"
+    compiler.write_text(content)
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr(build, "VERSION_S", 0.2)
+    with pytest.raises(CompilerError, match=f"{compiler} .*; set CXX to another compiler"):
+        load()
+
+
+def test_where_nothing_can_be_loaded_from_the_folder_it_is_said(folder, monkeypatch):
+    opened = build._open
+    monkeypatch.setattr(
+        build, "_open", lambda path, names: None if path.parent == folder else opened(path, names)
+    )
+    with pytest.warns(
+        RuntimeWarning, match=f"nothing can be loaded from {folder}, as where it is mounted noexec"
+    ):
+        assert load().answer() == 42
+
+
 def test_where_no_folder_can_be_made_a_temporary_one_is_used(folder, monkeypatch):
     monkeypatch.setenv("ALNICO_CACHE", "/dev/null/cache")
     with pytest.warns(RuntimeWarning, match="cannot be kept.*/dev/null/cache"):
