@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 import numpy as np
 from ase.geometry import get_distances
@@ -67,12 +68,20 @@ def internal_distances(frame: Frame) -> Float[np.ndarray, "distances"]:
 
 
 def farthest_points(
-    candidates: Float[np.ndarray, "candidates _"], references: Float[np.ndarray, "references _"], n: int
+    candidates: Float[np.ndarray, "candidates _"],
+    references: Float[np.ndarray, "references _"],
+    n: int,
+    *,
+    groups: Float[np.ndarray, "candidates"] | None = None,
 ) -> tuple[list[int], list[float], Float[np.ndarray, "candidates"]]:
     """Greedy farthest-point sampling (Gonzalez, Theor. Comput. Sci. 38, 293 (1985)).
 
     Each pick is the candidate farthest from the references and from all earlier picks. Without
     references the first pick is the candidate farthest from the candidates' mean.
+
+    Args:
+        groups: what the candidates belong to, such as a temperature: groups take turns, the highest first,
+            until one has nothing left. None: all are of one.
 
     Returns:
         The picks in order (at most `n`; none at distance zero), the distance of each when it was
@@ -89,8 +98,14 @@ def farthest_points(
         distance = np.linalg.norm(candidates - candidates[picks[0]], axis=1)
     # What rounding leaves of the difference between equal descriptors.
     zero = 1e-6 * max(1.0, float(np.abs(candidates).max()))
-    while len(picks) < min(n, len(candidates)) and distance.max() > zero:
-        pick = int(distance.argmax())
+    groups = np.zeros(len(candidates)) if groups is None else groups
+    turns = [groups == group for group in np.unique(groups)[::-1]]
+    for mine in islice(cycle(turns), len(picks), None):
+        if len(picks) == n or distance.max() <= zero:
+            break
+        pick = int(np.where(mine, distance, -1.0).argmax())
+        if distance[pick] <= zero or not mine[pick]:
+            continue
         picks.append(pick)
         at_pick.append(float(distance[pick]))
         distance = np.minimum(distance, np.linalg.norm(candidates - candidates[pick], axis=1))

@@ -67,6 +67,11 @@ class Pool:
         return np.asarray(self.exploration.records["max_force_disagreement"], dtype=np.float64)
 
     @cached_property
+    def rungs(self) -> Float[np.ndarray, "frames"]:
+        """The temperature, K, at which each frame was met."""
+        return np.asarray(self.exploration.records["bath_temperature_K"], dtype=np.float64)
+
+    @cached_property
     def uncertainty(self) -> Float[np.ndarray, "frames"]:
         """What frames are ranked by: the largest expected error where it was recorded, else disagreement."""
         records = self.exploration.records

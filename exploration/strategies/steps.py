@@ -74,8 +74,13 @@ def deduplicate(
     }
 
 
-def farthest(pool: Pool, rows: Sequence[int], known: Sequence[Frame], n: int) -> Decisions:
+def farthest(
+    pool: Pool, rows: Sequence[int], known: Sequence[Frame], n: int, *, by_temperature: bool = False
+) -> Decisions:
     """Pick the `n` rows that are farthest, in descriptors, from known frames and from each other.
+
+    Args:
+        by_temperature: the rungs of the exploration's ladder take turns, the hottest first.
 
     Raises:
         ValueError: where the descriptor of a known frame is not finite.
@@ -83,7 +88,8 @@ def farthest(pool: Pool, rows: Sequence[int], known: Sequence[Frame], n: int) ->
     if not rows:
         return {}
     fresh, described, references, broken = described_rows(pool, rows, known)
-    chosen, at_pick, left = farthest_points(described, references, n)
+    rungs = pool.rungs[fresh] if by_temperature else None
+    chosen, at_pick, left = farthest_points(described, references, n, groups=rungs)
     decisions = broken
     for i in sorted(set(range(len(fresh))) - set(chosen)):
         decisions[fresh[i]] = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Annotated, Literal, final
+
+from pydantic import Field
 
 from exploration.decisions import Decisions
 from exploration.pool import Pool
@@ -16,6 +18,13 @@ class UncertainAndDiverse(AmongCandidates):
     """Farthest points among the candidates; too few of them are filled up with accurate frames."""
 
     strategy: Literal["uncertain_and_diverse"] = "uncertain_and_diverse"
+    by_temperature: Annotated[
+        bool,
+        Field(
+            description="the rungs of the temperature ladder take turns; else nearly all labels are of the "
+            "hottest, which costs accuracy at the others"
+        ),
+    ] = True
 
     def considered(self, pool: Pool, seed: int) -> tuple[list[int], Decisions]:
         """Thinned in the ledger's order, so that old selections come out again."""
@@ -32,4 +41,4 @@ class UncertainAndDiverse(AmongCandidates):
         return rows, unphysical | outside | thinned | repeated
 
     def pick(self, pool: Pool, rows: list[int], n: int, seed: int) -> Decisions:
-        return farthest(pool, rows, pool.training_frames, n)
+        return farthest(pool, rows, pool.training_frames, n, by_temperature=self.by_temperature)
