@@ -188,8 +188,12 @@ def _refuse_no_file(path: Path) -> None:
             f"no file {path} (looked in {path.parent.resolve()}); that folder has {near[:10] or 'no files'}"
         )
     if not path.is_file() or path.stat().st_size == 0:
-        what = "is empty" if path.is_file() else "is a folder, not a file"
-        raise ValueError(f"{path} {what}; give a file with at least one structure (xyz, cif, POSCAR, ...)")
+        what = (
+            "is empty" if path.is_file() else f"is {'a folder' if path.is_dir() else 'a device'}, not a file"
+        )
+        raise UnreadableStructureError(
+            f"{path} {what}; give a file with at least one structure (xyz, cif, POSCAR, ...)"
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -65,18 +65,31 @@ def test_every_recorded_frame_gets_a_decision_and_a_reason(explored):
     assert chosen.warnings == ()
 
 
-def test_picks_are_the_farthest_from_training_and_from_each_other(explored):
-    chosen = choose(explored)
+@pytest.mark.parametrize("by_temperature", [False, True])
+def test_picks_are_the_farthest_from_training_and_from_each_other(explored, by_temperature):
+    chosen = choose(explored, config=CONFIG.model_copy(update={"by_temperature": by_temperature}))
+    rungs = dict(zip(explored.records["frame_id"], explored.records["bath_temperature_K"], strict=True))
     known = distances_as_descriptors([WATER])
-    candidates = [
-        f for f, v in zip(explored.frames, explored.records["verdict"], strict=True) if v == "candidate"
-    ]
-    points = distances_as_descriptors(candidates)
+    stages = zip(explored.frames, chosen.table["stage"], strict=True)
+    candidates = [frame for frame, stage in stages if stage in ("farthest_point", "cap")]
+    if by_temperature:
+        assert [rungs[frame.id] for frame in chosen.frames] == [600.0, 200.0, 600.0, 200.0, 600.0]
     for frame in chosen.frames:  # written out: no candidate is farther from what was known at the time
+        rivals = [f for f in candidates if not by_temperature or rungs[f.id] == rungs[frame.id]]
+        points = distances_as_descriptors(rivals)
         away = [np.linalg.norm(known - p, axis=1).min() for p in points]
         mine = np.linalg.norm(known - distances_as_descriptors([frame]), axis=1).min()
         assert mine == pytest.approx(max(away))
         known = np.concatenate([known, distances_as_descriptors([frame])])
+
+
+def test_a_rung_with_nothing_left_gives_its_turns_to_the_others():
+    points, at = np.array([[1.0], [2.0], [3.0], [10.0]]), np.array([300.0, 300.0, 300.0, 600.0])
+    picks, distances, _ = farthest_points(points, np.zeros((1, 1)), 4, groups=at)
+    assert picks == [3, 2, 0, 1]
+    assert distances == [10.0, 3.0, 1.0, 1.0]
+    assert farthest_points(points, np.zeros((1, 1)), 9, groups=at)[0] == picks
+    assert farthest_points(points, np.zeros((1, 1)), 1, groups=at)[0] == [3]
 
 
 def test_it_can_be_replayed(explored):

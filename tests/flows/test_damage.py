@@ -185,3 +185,13 @@ def make_store(campaign_config) -> Callable[[Path], None]:
         LabelStore(path).add(frame, label)
 
     return make
+
+
+def test_a_folder_or_nothing_in_place_of_frames(finished_campaign: Path, capsys: pytest.CaptureFixture[str]):
+    frames = finished_campaign / "frames" / "test.extxyz"
+    for spoil in (lambda: frames.write_bytes(b""), lambda: (frames.unlink(), frames.mkdir())):
+        spoil()
+        assert run_command(["report", str(finished_campaign)]) == 1
+        err = capsys.readouterr().err
+        assert f"{frames} is" in err
+        assert err.count("\n") == 1
