@@ -21,7 +21,7 @@ from potential.calibration.pairs import Pairs
 from potential.calibration.scores import score_calibration
 from potential.data.atomic_write import write_atomically
 from potential.data.dataset import Dataset
-from potential.data.tables import read_table
+from potential.data.tables import FORCES_OF_ATOMS, read_table
 from potential.evaluation import evaluate
 
 ATOMS = "atoms.csv"
@@ -45,7 +45,7 @@ def calibrate(campaign: CampaignFolder, here: RoundFolder, held_out: Dataset) ->
     }
 
     def make(into: Path) -> None:
-        tables = [] if before is None or not before.exists() else [read_table(before, needs=("frame_id",))]
+        tables = [] if before is None or not before.exists() else [read_table(before, needs=FORCES_OF_ATOMS)]
         n_arrived = tables[0]["frame_id"].nunique() if tables else 0
         if len(held_out):
             tables.append(evaluate(load_committee(campaign, here), held_out).atoms)
@@ -60,7 +60,7 @@ def calibrate(campaign: CampaignFolder, here: RoundFolder, held_out: Dataset) ->
             else {
                 name: score_calibration(
                     found,
-                    Pairs.of(read_table(path, needs=("frame_id",))),
+                    Pairs.of(read_table(path, needs=FORCES_OF_ATOMS)),
                     bound_eV_per_A=campaign.config.exploration.telling_error,
                 )
                 for name, path in tests.items()

@@ -12,7 +12,7 @@ from flows.record.results import RoundResult
 from flows.record.rounds import Arm
 from flows.views.error_bars import frame_errors, mae_interval
 from flows.views.plotting import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, panels, scale
-from potential.data.tables import read_table
+from potential.data.tables import FORCES_OF_ATOMS, read_table
 
 
 def arms_of(campaigns: Sequence[CampaignFolder]) -> dict[str, Arm]:
@@ -64,5 +64,5 @@ def _bounds(arm: Arm, result: RoundResult) -> list[float] | None:
     table = arm.round(result.round).test_atoms
     if not table.exists():
         return None
-    found = mae_interval(frame_errors(read_table(table, needs=("frame_id",))))
+    found = mae_interval(frame_errors(read_table(table, needs=FORCES_OF_ATOMS)))
     return [1000 * found.low, 1000 * found.high]

@@ -36,7 +36,7 @@ from flows.views.structures import (
 )
 from flows.views.summary import champion_line, champion_round, more_metrics, round_table, verdict
 from potential.data.atomic_write import write_atomically
-from potential.data.tables import read_table
+from potential.data.tables import FORCES_OF_ATOMS, read_table
 
 ELSEWHERE = ("methods", "BibTeX")
 """Of the model card: what the report shows in a section of its own."""
@@ -128,7 +128,7 @@ def _address(drawing: str) -> str:
 
 def _champions_atoms(folder: CampaignFolder, results: list[RoundResult]) -> pd.DataFrame:
     table = folder.round(champion_round(results).round).test_atoms
-    return read_table(table, needs=("frame_id", "symbol", "atom", "force_error"))
+    return read_table(table, needs=(*FORCES_OF_ATOMS, "symbol", "atom", "force_error"))
 
 
 def _largest_errors(folder: CampaignFolder, results: list[RoundResult]) -> pd.DataFrame | None:

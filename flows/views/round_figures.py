@@ -28,7 +28,7 @@ from flows.views.plotting import (
 from potential.calibration.calibration import Calibration
 from potential.calibration.pairs import Pairs
 from potential.calibration.scores import reliability as reliability_bins
-from potential.data.tables import DamagedTableError, read_table
+from potential.data.tables import FORCES_OF_ATOMS, DamagedTableError, read_table
 
 
 def round_figures(here: RoundFolder) -> dict[str, Figure]:
@@ -48,7 +48,9 @@ def round_figures(here: RoundFolder) -> dict[str, Figure]:
             except KeyError as missing:
                 raise DamagedTableError(path, f"it has no column {missing}") from missing
     calibration = here.calibration()
-    tests = {name: read_table(path) for name, path in here.tests().items() if path.exists()}
+    tests = {
+        name: read_table(path, needs=FORCES_OF_ATOMS) for name, path in here.tests().items() if path.exists()
+    }
     if calibration is not None and tests:
         figures["reliability"] = reliability(calibration, tests)
     return figures

@@ -13,6 +13,8 @@ WORDS = (
     *("frame_id", "start_frame_id", "formula", "symbol", "verdict", "reason", "stop_reason", "decision"),
     *("stage", "outcome", "kind", "message", "advice"),
 )
+FORCES_OF_ATOMS = ("frame_id", "fx", "fy", "fz", "fx_ref", "fy_ref", "fz_ref")
+"""What every table of an evaluation's atoms has."""
 
 
 class DamagedTableError(ValueError):
