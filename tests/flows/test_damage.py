@@ -189,9 +189,15 @@ def make_store(campaign_config) -> Callable[[Path], None]:
 
 def test_a_folder_or_nothing_in_place_of_frames(finished_campaign: Path, capsys: pytest.CaptureFixture[str]):
     frames = finished_campaign / "frames" / "test.extxyz"
-    for spoil in (lambda: frames.write_bytes(b""), lambda: (frames.unlink(), frames.mkdir())):
-        spoil()
-        assert run_command(["report", str(finished_campaign)]) == 1
-        err = capsys.readouterr().err
-        assert f"{frames} is" in err
-        assert err.count("\n") == 1
+    frames.write_bytes(b"")
+    assert f"{frames} is empty" in _said_by_report(finished_campaign, capsys)
+    frames.unlink()
+    frames.mkdir()
+    assert f"{frames} is a folder" in _said_by_report(finished_campaign, capsys)
+
+
+def _said_by_report(campaign: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run_command(["report", str(campaign)]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
