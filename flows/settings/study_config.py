@@ -64,7 +64,12 @@ class StudyConfig(Config):
     training: TrainingConfig = TrainingConfig()
     fine_tuning_rate: FineTuningRate = 0.005
     candidate_share: Annotated[
-        float, Field(gt=0, le=1, description="the most uncertain share of the pool counts as candidates")
+        float,
+        Field(
+            ge=0.001,
+            le=1,
+            description="the most uncertain share of the pool counts as candidates; 0.001 to 1",
+        ),
     ] = 0.5
     targets_meV_per_A: Annotated[
         tuple[Target, ...], Field(max_length=20, description="force MAE to which labels are counted")

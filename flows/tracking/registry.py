@@ -11,6 +11,7 @@ Frozen test sets are not asked.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -227,11 +228,13 @@ def _log_model(client: MlflowClient, run: Run, candidate: Candidate) -> str:
         run.info.experiment_id, name="committee", source_run_id=run_id, model_type="NequIP committee"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch) / "model"
+        model, potential = Path(scratch) / "model", Path(scratch) / POTENTIAL
+        # MLflow takes a path for a URI, in which `#`, `?` and `%` of a folder's name mean something else
+        shutil.copytree(candidate.potential, potential)
         save_model(
             str(model),
             python_model=str(CODE),
-            artifacts={POTENTIAL: str(candidate.potential.resolve())},
+            artifacts={POTENTIAL: str(potential)},
             pip_requirements=[f"alnico=={alnico_version()}"],
             mlflow_model=Model(run_id=run_id, model_id=logged.model_id),
         )

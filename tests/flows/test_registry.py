@@ -152,6 +152,14 @@ def test_it_is_judged_on_labels_that_neither_has_learned_from(tmp_path: Path) ->
     assert "another level of theory" in verdict_on(replace(one, held_out=mine), other.potential)[1]
 
 
+def test_a_folder_with_signs_of_uris_in_its_name(campaign: CampaignFolder, tmp_path: Path) -> None:
+    odd = campaign.path.parent.rename(tmp_path / "run #1 %41")
+    moved = CampaignFolder.open(odd / campaign.path.name)
+    log(moved)
+    loaded = load_champion("ethanol", tracking_uri=default_tracking_uri(odd))
+    assert loaded.members == 2
+
+
 def test_an_unknown_model_is_said(campaign: CampaignFolder) -> None:
     log(campaign)
     with pytest.raises(LookupError, match="no model methanol with alias champion"):
