@@ -16,6 +16,7 @@ from ase.constraints import FixAtoms
 from ase.db.row import AtomsRow
 from ase.io import jsonio
 
+from labeling.damaged_row import DamagedRowError
 from labeling.database import Database
 from labeling.digest import VERSION, digest_of
 from labeling.failure import LabelFailure
@@ -155,10 +156,6 @@ class Row:
         """The failure, with the numbers of the label that a check rejected, if it was one."""
         with _readable(self.id):
             return LabelFailure(**self.data["failure"], label=None if self.energy is None else self.label)
-
-
-class DamagedRowError(ValueError):
-    """A row of a label store that cannot be read; the message says which and why."""
 
 
 @contextmanager

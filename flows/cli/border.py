@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError, LabelsAwaitedError, ReviewAwaitedError
-from labeling.rows import DamagedRowError
+from labeling.damaged_row import DamagedRowError
 from potential.data.notes import UnreadableStructureError
 from potential.data.tables import DamagedTableError
 

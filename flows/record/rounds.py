@@ -24,7 +24,7 @@ from flows.record.table import (
 )
 from flows.settings.campaign_config import MAIN_ARM
 from potential.calibration.calibration import Calibration
-from potential.data.tables import read_table
+from potential.data.tables import DamagedTableError, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,4 +227,7 @@ class RoundFolder:
 
 def read_outcomes(path: Path) -> pd.DataFrame:
     """What became of each frame of a label stage."""
-    return read_table(path, needs=("frame_id", "outcome"))
+    table = read_table(path, needs=("frame_id", "outcome"))
+    if unknown := sorted(set(table["outcome"]) - {"labelled", "failed"}):
+        raise DamagedTableError(path, f"outcome is {unknown[0]!r}, neither labelled nor failed")
+    return table

@@ -66,6 +66,7 @@ def test_a_round_without_its_result_or_with_that_of_another(
         b"\xff\xfe\x00",
         b"a,b\n1,2\n",
         b'frame_id,outcome\n"cut',
+        b"frame_id,outcome\na,label\x00\x00\x00\x00\n",
         b"frame_id,outcome,seconds\na,labelled,1.0\nb,labelled,word\n",
         b'frame_id,outcome,seconds\na,labelled,"0.01\nb,labelled,0.02"\n',
     ],

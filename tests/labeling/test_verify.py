@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from labeling.attempt import attempt
+from labeling.damaged_row import DamagedRowError
 from labeling.failure import LabelFailure
 from labeling.lennard_jones import compute
 from labeling.level import LennardJonesLevel
-from labeling.rows import DamagedRowError
 from labeling.store import LabelStore
 from labeling.verify import verify
 from potential.data.dataset import Label

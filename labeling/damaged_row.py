@@ -1,0 +1,5 @@
+"""What a row of a label store that cannot be read raises. It imports nothing: errors are named early."""
+
+
+class DamagedRowError(ValueError):
+    """A row of a label store that cannot be read; the message says which and why."""
