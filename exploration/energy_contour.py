@@ -19,10 +19,9 @@ from ase.md.contour_exploration import ContourExploration
 from exploration.draws import first_physical
 from exploration.frame_sources import EnergyContour
 from exploration.held import refuse_fixed_atoms
-from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
+from exploration.xtb import FAILURES, few_threads, gfn2_xtb, minimum_by_xtb, xtb_error
 from potential.data.frame import Frame
 
-RELAX_FMAX_EV_PER_A, RELAX_STEPS = 0.01, 500
 FIRST_PUSH_A = 0.02
 """Standard deviation of each coordinate at the start, as the minimum has no contour."""
 CLIMB_STEPS = 50
@@ -38,7 +37,7 @@ def energy_contour_frames(start: Sequence[Frame], config: EnergyContour, seed: i
     """
     refuse_fixed_atoms(start)
     with few_threads(start):
-        minima = [relaxed_by_xtb(frame, RELAX_FMAX_EV_PER_A, RELAX_STEPS) for frame in start]
+        minima = [minimum_by_xtb(frame) for frame in start]
     walks = [
         _Walk(minimum, temperature_K, config, seed, number)
         for number, (temperature_K, minimum) in enumerate(product(config.temperatures_K, minima))

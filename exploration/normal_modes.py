@@ -19,12 +19,11 @@ from jaxtyping import Float64
 from exploration.draws import first_physical
 from exploration.frame_sources import NormalModes
 from exploration.held import refuse_fixed_atoms
-from exploration.xtb import FAILURES, few_threads, gfn2_xtb, relaxed_by_xtb, xtb_error
+from exploration.xtb import FAILURES, few_threads, gfn2_xtb, minimum_by_xtb, xtb_error
 from potential.data.frame import Frame
 
 STEP_A = 0.01
 """Of the finite differences of the forces."""
-RELAX_FMAX_EV_PER_A, RELAX_STEPS = 0.01, 500
 SOFTEST_PER_CM = 100.0
 HBAR = units._hbar * units.J * units.second
 """In eV Angstrom sqrt(amu / eV)."""
@@ -77,7 +76,7 @@ def _draw(
 
 def _well(frame: Frame) -> tuple[Frame, Float64[np.ndarray, "modes coordinates"]]:
     """The nearest minimum, and Angstrom per sqrt(eV) along each mode."""
-    minimum = relaxed_by_xtb(frame, RELAX_FMAX_EV_PER_A, RELAX_STEPS)
+    minimum = minimum_by_xtb(frame)
     try:
         hessian = _hessian(minimum)
     except FAILURES as error:

@@ -15,6 +15,7 @@ from potential.data.plausibility import thickness
 XTB_MIN_CELL_A = 8.0
 # Below this size, xTB's threads cost more than they save, and very much more on a busy machine.
 THREADS_HELP_FROM_ATOMS = 40
+MINIMUM_FMAX_EV_PER_A, MINIMUM_STEPS = 0.01, 500
 FAILURES = (CalculationFailed, InputError)
 """What tblite raises for a molecule that it cannot treat."""
 
@@ -57,6 +58,15 @@ def relaxed_by_xtb(
         return relaxed(frame, gfn2_xtb(frame), fmax_eV_per_A, steps)
     except FAILURES as error:
         raise xtb_error(frame, error) from error
+
+
+def minimum_by_xtb(frame: Frame) -> Frame:
+    """The nearest minimum: so far relaxed that what is left is small beside any heat.
+
+    Raises:
+        ValueError: where GFN2-xTB cannot treat it.
+    """
+    return relaxed_by_xtb(frame, MINIMUM_FMAX_EV_PER_A, MINIMUM_STEPS)
 
 
 def xtb_error(frame: Frame, error: Exception) -> ValueError:

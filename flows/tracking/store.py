@@ -39,10 +39,14 @@ def quiet_mlflow() -> None:
         logger.propagate = True
 
 
-def reason(error: BaseException) -> str:
-    """What failed, in a line: what the first of a chain of errors says."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
+def reason(error: BaseException, *, handled: BaseException | None = None) -> str:
+    """What failed, in a line: what the first of a chain of errors says.
+
+    Args:
+        handled: what was being handled before, such as Ctrl-C, of which `error` is no consequence.
+    """
+    while (earlier := error.__cause__ or error.__context__) not in (None, handled):
+        error = earlier
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
 
 

@@ -5,6 +5,7 @@ MLflow's own view of several runs overlays them, coloured by the tags `strategy`
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
 from flows.settings.study_config import StudyConfig
@@ -20,11 +21,11 @@ def log_curve(config: StudyConfig, names: Mapping[str, str], rows: Sequence[Mapp
         names: model, strategy and seed of the curve.
         rows: of its points, as `flows.study.curves.finished_points` has them.
     """
-    uri = default_tracking_uri(config.folder)
+    uri, handled = default_tracking_uri(config.folder), sys.exception()
     try:
         _log(config, names, rows, uri)
     except Exception as error:  # noqa: BLE001  tracking shows a study, it must not be able to stop one
-        warn(f"MLflow at {without_passwords(uri)} cannot be written ({reason(error)})")
+        warn(f"MLflow at {without_passwords(uri)} cannot be written ({reason(error, handled=handled)})")
 
 
 def _log(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -146,6 +147,7 @@ class Tracker:
         just_finished: Mapping[RoundFolder, RoundResult] | None = None,
     ) -> None:
         # Tracking shows a campaign, it must not be able to stop one, whatever MLflow raises.
+        handled = sys.exception()  # what stops the campaign, where something does
         try:
             with patience(tracking_uri=self.tracking_uri):
                 runs = self._connect()
@@ -155,9 +157,10 @@ class Tracker:
                 self._record(runs)
         except Exception as error:
             if not self.warned:
+                why = reason(error, handled=handled)
                 warn(
                     without_passwords(
-                        f"MLflow at {self.tracking_uri} cannot be written ({reason(error)}). "
+                        f"MLflow at {self.tracking_uri} cannot be written ({why}). "
                         "The campaign goes on, everything is in its folder; what MLflow lacks is logged as "
                         "soon as it answers again."
                     )
