@@ -20,6 +20,7 @@ from flows.record.stages import is_finished
 from flows.record.subject import subject_line
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import FromTeacher
+from flows.views.disk import shown_size
 from flows.views.duration import duration
 from flows.views.forecast import Left, Pace, left
 from labeling.foreign_level import ForeignLevel
@@ -80,12 +81,12 @@ def check_campaign(source: Path) -> None:
     taught = _teaching(folder, frames, trial)
     _print_times(found, taught, at_once)
     memory_GB = _memory(at_once)
-    disk_GB = _disk(config, found, len(largest), trial.parameters)
+    size = shown_size(_disk(config, found, len(largest), trial.parameters))
     print(
         f"memory                about {memory_GB:.1f} GB, of which a label process may take all it is given:"
     )
     print(f"                      {config.labeling.memory_GB:g} GB each at most (labeling.memory_GB)")
-    print(f"disk                  about {disk_GB:.2g} GB in {folder.path}")
+    print(f"disk                  about {size} in {folder.path}")
 
 
 def _try_label(config: CampaignConfig, frame: Frame, folder: Path) -> tuple[float, int]:
@@ -210,9 +211,9 @@ def _memory(at_once: int) -> float:
 
 
 def _disk(config: CampaignConfig, found: Left, n_atoms: int, parameters: int) -> float:
-    """GB."""
+    """Bytes."""
     weights = 4 * parameters * (found.explorations + 2)
     exploration = config.exploration
     records = exploration.n_replicas * exploration.n_steps / exploration.record_every
     explored = found.explorations * records * n_atoms * FRAME_BYTES_PER_ATOM
-    return (weights + explored + found.labels * 1000 * LABEL_KB) / 1e9
+    return weights + explored + found.labels * 1000 * LABEL_KB
