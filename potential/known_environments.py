@@ -29,12 +29,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 from matscipy.neighbours import neighbour_list
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 from scipy.spatial.distance import cdist
 
 from potential.data.frame import Frame
 from potential.data.plausibility import box
+from potential.data.sealed import ALTERED, SEAL, digest_of_arrays
 
 CUTOFF_A, WIDTH_A = 4.0, 0.12
 CENTRES_A = np.arange(0.6, CUTOFF_A + 1e-9, 0.1)
@@ -124,7 +125,7 @@ class KnownEnvironments:
             "features": np.ascontiguousarray(self.features),
             "scales": self.scales,
         }
-        (folder / FILE).write_bytes(save(arrays))
+        (folder / FILE).write_bytes(save(arrays, metadata={SEAL: digest_of_arrays(arrays)}))
 
     @classmethod
     def load(cls, folder: Path) -> KnownEnvironments | None:
@@ -136,10 +137,15 @@ class KnownEnvironments:
         if not (folder / FILE).exists():
             return None
         try:
-            arrays = load_file(folder / FILE)
+            with safe_open(folder / FILE, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                said = (file.metadata() or {}).get(SEAL)
+            if said not in (None, digest_of_arrays(arrays)):
+                raise ValueError(ALTERED)
             return cls(**{name: arrays[name] for name in ("elements", "numbers", "features", "scales")})
-        except (SafetensorError, KeyError) as error:
-            raise ValueError(f"{folder / FILE} is damaged: {error}; train again, or delete it") from error
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            why = f"{folder / FILE} is damaged: {error}; copy the potential anew, or delete it"
+            raise ValueError(why) from error
 
 
 def growth(extrapolation: Float64[np.ndarray, "atoms"]) -> Float64[np.ndarray, "atoms"]:

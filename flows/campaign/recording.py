@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from flows.campaign.state import REJECTED, Campaign
 from flows.engine.events import Event, announce
-from flows.record.results import RoundResult
+from flows.record.results import RoundResult, write_result
 from flows.record.rounds import RoundFolder
 from flows.record.subject import subject_line
 from flows.tracking.store import learning_curve_address, server_of
@@ -15,13 +15,12 @@ from flows.views.console import say
 from flows.views.forecast import time_left
 from flows.views.progress import artifact_key
 from flows.views.summary import markdown_table, round_table, verdict
-from potential.data.atomic_write import write_atomically
 
 
 def record(campaign: Campaign, here: RoundFolder, result: RoundResult) -> None:
     """Write the round's result, then show all rounds of its arm so far."""
     new = not here.result.exists()
-    write_atomically(here.result, result.model_dump_json(indent=2))
+    write_result(here.result, result)
     if new:
         _announce(campaign.folder.config.name, result)
     results = here.arm.results(up_to=here.number)

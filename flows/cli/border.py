@@ -48,8 +48,8 @@ OS_ERRORS = {
     errno.ESTALE: "a network file system has lost a file{where}. The same command goes on from there.",
     errno.EBUSY: "is in use by another program{where}. Wait for it, then run the same command again.",
     errno.ENXIO: "is a pipe or device, not a file{where}.",
-    errno.EISDIR: "is a folder, not a file{where}.",
-    errno.ENOTDIR: "is a file, not a folder{where}.",
+    errno.EISDIR: "a folder is in the place of a file{where}. Move it away; what can be made anew is.",
+    errno.ENOTDIR: "a file is in the place of a folder{where}. Move it away; what can be made anew is.",
 }
 DATABASE_ERRORS = {  # what SQLite says -> what we say
     "readonly": "a database may not be written. Change its owner or mode, and that of its folder.",

@@ -20,6 +20,7 @@ from flows.settings.campaign_config import CampaignConfig
 from labeling.level import settings
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
+from potential.data.sealed import sealed, unsealed
 from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 CHANGES_FILE = "changes.json"
@@ -85,8 +86,8 @@ def read_changes(campaign: Path) -> Changes | None:
     """
     path = campaign / CHANGES_FILE
     try:
-        return Changes.model_validate_json(path.read_bytes()) if path.exists() else None
-    except ValidationError:
+        return Changes.model_validate(unsealed(path.read_bytes())) if path.exists() else None
+    except (ValueError, IsADirectoryError):
         raise DamagedFileError(
             f"{path} is damaged. Put the original back; without the file, put back the settings with which "
             "the finished rounds were made."
@@ -95,7 +96,7 @@ def read_changes(campaign: Path) -> Changes | None:
 
 def write_changes(campaign: Path, changes: Changes) -> None:
     """Keep them, atomically."""
-    write_atomically(campaign / CHANGES_FILE, changes.model_dump_json(indent=2))
+    write_atomically(campaign / CHANGES_FILE, sealed(changes.model_dump(mode="json")))
 
 
 def in_force(config: CampaignConfig) -> dict[str, Any]:

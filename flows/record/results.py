@@ -7,11 +7,13 @@ from typing import Any
 
 from pydantic import ValidationError, model_validator
 
-from flows.errors import DamagedFileError
+from flows.errors import DamagedFileError, problems_of
 from flows.record.old_results import composed
 from flows.settings.campaign_config import MAIN_ARM
 from potential.calibration.calibration import Calibration, CalibrationScores
+from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
+from potential.data.sealed import sealed, unsealed
 
 RESULT_FILE = "result.json"
 SUMMARY_FILE = "summary.json"
@@ -263,20 +265,23 @@ class RoundResult(Config):
         return self.training.seconds + tried + (self.explore_seconds or 0.0) + (self.label_seconds or 0.0)
 
 
+def write_result(path: Path, result: RoundResult) -> None:
+    """Keep the result of a round, atomically."""
+    write_atomically(path, sealed(result.model_dump(mode="json")))
+
+
 def read_result(path: Path) -> RoundResult:
     """The result of a finished round.
 
     Raises:
-        DamagedFileError: where the file cannot be read.
+        DamagedFileError: where the file cannot be read, or was altered.
     """
     try:
-        result = RoundResult.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
+        result = RoundResult.model_validate(unsealed(path.read_bytes()))
+    except (ValueError, IsADirectoryError) as error:
+        why = problems_of(error)[0] if isinstance(error, ValidationError) else str(error)
         raise DamagedFileError(
-            f"{path} is not the result of a round ({where or 'JSON'}: {first['msg'][:200]}); "
-            "delete it to redo it"
+            f"{path} is not the result of a round ({why[:200]}); delete it to redo it"
         ) from None
     if path.parent.name.isdigit() and result.round != int(path.parent.name):
         raise DamagedFileError(f"{path} is the result of round {result.round}; delete it to redo it")

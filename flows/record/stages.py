@@ -17,12 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from flows.errors import DamagedFileError, StageChangedError
 from flows.record.stage_inputs import as_json, as_now, difference, flat
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
+from potential.data.sealed import sealed, unsealed
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
@@ -121,7 +122,7 @@ class Stage:
         )
         missing = set(self.outputs) - set(manifest.outputs)
         assert not missing, f"the stage {self.name} has not made {missing}"
-        write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=2))
+        write_atomically(folder / MANIFEST, sealed(manifest.model_dump(mode="json")))
         (folder / STARTED).unlink()
         return manifest
 
@@ -153,8 +154,8 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     try:
-        return Manifest.model_validate_json(path.read_bytes()) if path.exists() else None
-    except ValidationError:
+        return Manifest.model_validate(unsealed(path.read_bytes())) if path.exists() else None
+    except (ValueError, IsADirectoryError):
         raise DamagedFileError(
             f"{path} is damaged. Put the original back, or delete {folder} to make the stage anew; "
             "labels stay in the store."
@@ -182,10 +183,10 @@ def is_intact(folder: Path) -> bool:
 
 
 def _intact(folder: Path, manifest: Manifest) -> bool:
-    """Whether all outputs are there. Raises StageChangedError if one is there, but altered."""
+    """Whether all outputs are there, as files. Raises StageChangedError if one is there, but altered."""
     for name, digest in manifest.outputs.items():
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             return False
         if _digest(path) != digest:
             raise StageChangedError(
@@ -207,8 +208,8 @@ def _digest(path: Path) -> str:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes()) if path.exists() else None
-    except ValueError:  # damaged: the stage is made anew
+        return json.loads(path.read_bytes()) if path.is_file() else None
+    except (ValueError, RecursionError):  # damaged: the stage is made anew
         return None
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.record.rounds import OUTCOMES_FILE, read_outcomes
-from flows.record.stages import Stage, is_finished
+from flows.record.stages import Stage, is_finished, is_intact
 from flows.steps.confirming import expectations
 from flows.steps.elsewhere import await_labels
 from flows.steps.explore import frames_digest
@@ -132,7 +132,7 @@ def returning_frames(
     They were released from quarantine, or are to be labelled again. A finished stage has taken what
     its outcomes say.
     """
-    if is_finished(folder):
+    if is_intact(folder):
         taken = set(read_outcomes(folder / OUTCOMES_FILE)["frame_id"])
         return [frame for frame in waiting if frame.id in taken]
     return [frame for frame in waiting if store.failure(frame.id, level.key) is None]

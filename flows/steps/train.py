@@ -25,7 +25,7 @@ from flows.record.results import (
 from flows.record.rounds import RoundFolder
 from flows.record.seeds import seed_for
 from flows.record.stage_inputs import Settings
-from flows.record.stages import Stage, is_finished, read_manifest
+from flows.record.stages import Stage, is_intact, read_manifest
 from flows.record.table import EVALUATE, EVALUATE_BROAD, TRAIN
 from flows.steps.step import step
 from flows.views.console import say
@@ -171,13 +171,14 @@ def learned_and_held_out(
     What is held out has never been learned from: it was held out by the round before, or is new. So all
     rounds so far can be compared on it. Rounds of versions that kept no `Roles` drew anew every time.
     """
-    done = Roles.load(here.potential) if is_finished(here.train) else None
+    finished = is_intact(here.train)  # one that lacks a file is made anew, from the same labels
+    done = Roles.load(here.potential) if finished else None
     if done is not None:
         return _parted(dataset, set(done.ids("held_out")))
     fraction, seed = campaign.at(here.number).training.validation_fraction, campaign.config.seed
     n_held_out = min(round(fraction * len(dataset)), len(dataset) - 1)
     drawn = seed_for(seed, "split", here.number)
-    if is_finished(here.train):
+    if finished:
         return dataset.split(n_held_out, seed=drawn)
     before = Roles.load(here.previous.potential) if here.number > 0 else None
     if before is None:  # a file that the frames come from may say what was held out so far

@@ -15,6 +15,7 @@ from jaxtyping import Float64
 
 from potential.data.atomic_write import write_atomically
 from potential.data.config import Config
+from potential.data.sealed import sealed, unsealed
 
 FILE = "calibration.json"
 
@@ -54,13 +55,21 @@ class Calibration(Config):
 
     def save(self, folder: Path) -> None:
         """Write it beside a potential's weights."""
-        write_atomically(folder / FILE, self.model_dump_json(indent=2) + "\n")
+        write_atomically(folder / FILE, sealed(self.model_dump(mode="json")) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Calibration | None:
-        """That of a potential; None where it has none."""
+        """That of a potential; None where it has none.
+
+        Raises:
+            ValueError: for a damaged file.
+        """
         file = folder / FILE
-        return cls.model_validate_json(file.read_bytes()) if file.exists() else None
+        try:
+            return cls.model_validate(unsealed(file.read_bytes())) if file.exists() else None
+        except (ValueError, IsADirectoryError) as error:
+            why = str(error).splitlines()[0]
+            raise ValueError(f"{file} is damaged: {why}; copy the potential anew, or delete it") from None
 
     def sigma(
         self, disagreement: Float64[np.ndarray, "atoms"], symbols: Sequence[str]

@@ -53,6 +53,10 @@ def test_no_round_before_has_learned_from_what_is_held_out(campaign: CampaignFol
         assert not learned_before & ids(parts[1])
         trained(here, parts)
         assert ids(learned_and_held_out(campaign, here, labels)[1]) == ids(parts[1])  # a rerun
+        roles = (here.potential / "frames.csv").read_bytes()
+        (here.potential / "frames.csv").unlink()
+        assert ids(learned_and_held_out(campaign, here, labels)[1]) == ids(parts[1])  # it is trained anew
+        (here.potential / "frames.csv").write_bytes(roles)
         held_before, learned_before = ids(parts[1]), learned_before | ids(parts[0])
         more = range(20 + 15 * number, 35 + 15 * number)
         labels = labels.add(labelled(*(water(i) for i in more)))

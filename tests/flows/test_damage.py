@@ -10,10 +10,11 @@ import torch
 
 from flows.cli.app import run_command
 from flows.errors import DamagedFileError
+from flows.record.changes import Changes, read_changes, write_changes
 from flows.record.folder import CampaignFolder
-from flows.record.results import read_result
+from flows.record.results import read_result, write_result
 from flows.record.rounds import read_outcomes
-from flows.record.stages import read_manifest
+from flows.record.stages import Stage, read_manifest
 from flows.tracking.store import tracking_record
 from potential.data.tables import DamagedTableError
 from potential.nequip.model import NequIP
@@ -34,6 +35,36 @@ def test_a_damaged_manifest_or_result_says_what_to_delete(content: bytes, tmp_pa
     (tmp_path / "result.json").write_bytes(content)
     with pytest.raises(DamagedFileError, match="delete it to redo it"):
         read_result(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "remedy"),
+    [("manifest.json", "delete .* to make the stage anew"), ("changes.json", "Put the original back")],
+)
+def test_a_number_that_was_altered_in_what_a_campaign_says_of_itself(file: str, remedy: str, tmp_path: Path):
+    Stage(name="one", title="one", inputs=("seed",), outputs=()).run(tmp_path, {"seed": 1}, lambda into: None)
+    write_changes(tmp_path, Changes(now={"rounds": 1}))
+    read = {"manifest.json": read_manifest, "changes.json": read_changes}[file]
+    assert read(tmp_path) is not None
+    path = tmp_path / file
+    for altered in (path.read_text().replace(": 1", ": 2"), "[" * 100_000):
+        path.write_text(altered)
+        with pytest.raises(DamagedFileError, match=remedy):
+            read(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DamagedFileError, match=remedy):
+        read(tmp_path)
+
+
+def test_a_number_that_was_altered_in_a_result(finished_campaign: Path, tmp_path: Path):
+    path = tmp_path / "result.json"
+    result = CampaignFolder.open(finished_campaign).results()[0]
+    write_result(path, result)
+    assert read_result(path) == result
+    path.write_text(path.read_text().replace(f'"n_labels": {result.n_labels}', '"n_labels": 999'))
+    with pytest.raises(DamagedFileError, match=r"altered.*; delete it to redo it"):
+        read_result(path)
 
 
 def test_a_damaged_result_in_status(first_round_only: Path, capsys: pytest.CaptureFixture[str]):
@@ -105,13 +136,29 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Pat
     assert found is not None
     assert found[1]["epoch"] == 3
     newest = tmp_path / "checkpoint.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-5])
-    with pytest.warns(UserWarning, match="damaged"):
-        found = load_checkpoint(path, "me")
+    whole = newest.read_bytes()
+    for damaged in (
+        whole[:-5],
+        whole[:-4] + bytes(4),
+        whole.replace(b'epoch\\": 3', b'epoch\\": 9'),
+        b"",
+        bytes(len(whole)),
+    ):
+        assert damaged != whole
+        newest.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="damaged"):
+            found = load_checkpoint(path, "me")
+        assert found is not None
+        assert found[1]["epoch"] == 2
+        assert found[0]["w"].tolist() == [2.0, 2.0]
+    save_checkpoint(tmp_path / "other", {"w": torch.zeros(2)}, {"identity": "another's", "epoch": 7})
+    newest.write_bytes((tmp_path / "other.safetensors").read_bytes())
+    found = load_checkpoint(path, "me")
     assert found is not None
     assert found[1]["epoch"] == 2
-    assert found[0]["w"].tolist() == [2.0, 2.0]
     (tmp_path / "checkpoint.before.safetensors").write_bytes(b"")
+    newest.unlink()
+    newest.mkdir()
     with pytest.warns(UserWarning, match="damaged"):
         assert load_checkpoint(path, "me") is None
     assert load_checkpoint(tmp_path / "none", "me") is None

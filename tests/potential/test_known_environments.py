@@ -86,9 +86,11 @@ def test_elements_that_the_training_has_not_seen_are_infinitely_far(known: Known
 def test_a_damaged_file_is_told(known: KnownEnvironments, tmp_path: Path):
     known.save(tmp_path)
     file = tmp_path / "environments.safetensors"
-    file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"environments\.safetensors is damaged"):
-        KnownEnvironments.load(tmp_path)
+    whole = file.read_bytes()
+    for damaged in (whole[:100], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"environments\.safetensors is damaged"):
+            KnownEnvironments.load(tmp_path)
 
 
 def test_no_frames_are_refused():
