@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 from pydantic import ValidationError
 
@@ -21,12 +20,14 @@ from labeling.level import LevelOfTheory, settings
 from labeling.rows import LABELLED
 from labeling.store import LabelStore
 from potential.data.dataset import Label, LabelledFrame
-from potential.data.frame import Frame
-from potential.data.from_ase import user_info
+from potential.data.formats import text_of
 from potential.data.json_text import decode_json
+from potential.data.molecules import frame_of
+from potential.data.plausibility import check_frame
 from potential.data.role import Role, tagged
 from potential.data.stress import full_stress
 from potential.data.structure_files import UNITS, write_frames
+from potential.data.xyz_file import read_structures
 
 
 def export_labels(
@@ -50,7 +51,7 @@ def read_labels(path: Path) -> list[LabelledFrame]:
     Raises:
         ValueError: for a structure without level of theory or label, or whose id is not its content's.
     """
-    found = ase.io.read(path, index=":", format="extxyz")
+    found = read_structures(text_of(path), slice(None))
     return [_labelled(atoms, f"{path}, structure {i}") for i, atoms in enumerate(found)]
 
 
@@ -157,20 +158,19 @@ def _labelled(atoms: Any, what: str) -> LabelledFrame:
     if info.get("units", UNITS) != UNITS:
         raise ValueError(f"{what}: its units are {info['units']!r}; expected {UNITS!r}")
     origin = decode_json(info["origin"]) if "origin" in info else {}
-    frame = Frame.from_atoms(atoms, origin=origin, info=user_info(info))
-    # Some hex digits read as a number, and the extxyz reader takes them for one.
-    if isinstance(info.get("frame_id"), str) and info["frame_id"] != frame.id:
+    try:
+        frame = frame_of(atoms, origin=origin)
+        check_frame(frame)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+    if info.get("frame_id", frame.id) != frame.id:
         raise ValueError(f"{what}: it says {info['frame_id']}, its content is {frame.id}: it was altered")
     provenance = decode_json(info["provenance"]) if "provenance" in info else {}
-    level = _level(provenance)
-    level_key = info["level_key"]
-    if not isinstance(level_key, str) and level is not None:
-        level_key = level.key
     results = atoms.calc.results
     stress = results.get("stress")
     label = Label(
         frame_id=frame.id,
-        level_key=str(level_key),
+        level_key=str(info["level_key"]),
         energy=float(results["energy"]),
         forces=np.array(results["forces"], dtype=np.float64),
         stress=None if stress is None else full_stress(stress),

@@ -22,10 +22,18 @@ from typing import Any
 
 import ase.db
 import ase.io
-from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression, string2index
+from ase import Atoms
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression, string2index
 
 from potential.data import charge_in_files, mol_file, xyz_file
 from potential.data.notes import UnreadableStructureError
+from potential.data.passed_over import (
+    REFUSED,
+    check_symmetry,
+    refuse_by_text,
+    refuse_rows_beyond,
+    with_plain_flags,
+)
 
 XYZ, MOL = (".xyz", ".extxyz", ".exyz"), (".mol", ".sdf", ".mdl")
 PYMATGEN = ("*.cssr", "*.mcif", "*chgcar*", "*locpot*", "*aeccar*")
@@ -34,9 +42,9 @@ PICKLED = ("bundletrajectory", "gpw", "mysql", "postgresql")
 ULM = b"- of Ulm"
 COMMA_CHARGE = re.compile(r"(?m)^([ \t]*[+-]?\d+)[ \t]*,[ \t]*(\d+)[ \t]*$")
 SHELX_ATOM = re.compile(r"(?m)^ *([A-Za-z]+)\w* +\d+(?: +[+-]?[\d.]+){3} +([+-]?[\d.]+)")
-NEGATIVE_LENGTH = re.compile(r"(?im)^\s*(_cell_length_[abc])\s+['\"]?(-\S*?)['\"]?\s*$")
 ORCA_STEP = re.compile(r"ORCA (?:TERMINATED NORMALLY|GEOMETRY RELAXATION STEP)")
 ORCA_ATOMS = re.compile(r"CARTESIAN COORDINATES \(ANGSTROEM\)\n-+\n((?:[ \t]*\S.*\n)+)")
+RUNNER = re.compile(r"(?m)^begin\b")
 PDB_CHARGE = re.compile(r"^(?:ATOM  |HETATM).{72}(\d)([+-])", re.M)
 
 
@@ -70,13 +78,13 @@ def read_objects(path: Path, index: str = ":") -> list[Any]:
 def _read(path: Path, wanted: slice) -> Sequence[Any]:
     name = path.name.lower().removesuffix(path.suffix.lower() if path.suffix.lower() in COMPRESSED else "")
     if name.endswith(XYZ):
-        return xyz_file.read_structures(_text(path), wanted)
+        return xyz_file.read_structures(text_of(path), wanted)
     if name.endswith(MOL):
-        return mol_file.read_structures(_text(path), wanted)
-    if name.endswith(".json") and '"@module"' in (text := _text(path)):
+        return mol_file.read_structures(text_of(path), wanted)
+    if name.endswith(".json") and '"@module"' in (text := text_of(path)):
         return [_pymatgen_of(json.loads(text))]
     if name.endswith(".mcif"):
-        _refuse_negative_lengths(_text(path))
+        refuse_by_text(text_of(path), "cif")
     if any(fnmatch(name, pattern) for pattern in PYMATGEN):
         from pymatgen.core import Structure
 
@@ -85,33 +93,31 @@ def _read(path: Path, wanted: slice) -> Sequence[Any]:
 
 
 def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
-    try:
-        kind = filetype(str(path))
-    except UnknownFileTypeError:
-        raise ValueError(
-            "neither its name nor its content tells a format; name it by its format (.xyz, .cif, .vasp, "
-            ".traj, ...), or convert it to xyz or cif"
-        ) from None
+    kind = _kind(path)
     if kind in ("extxyz", "xyz"):
-        return xyz_file.read_structures(_text(path), wanted)
+        return xyz_file.read_structures(text_of(path), wanted)
     if kind in ("mol", "sdf"):
-        return mol_file.read_structures(_text(path), wanted)
+        return mol_file.read_structures(text_of(path), wanted)
     if kind in PICKLED or (kind == "traj" and not path.read_bytes()[:16].startswith(ULM)):
         raise ValueError(f"the format ({kind}) can run code when it is read; convert it to xyz or traj")
     if kind in ("db", "json"):  # with its key-value pairs, which ase.io leaves behind
         with ase.db.connect(str(path), type=kind, use_lock_file=False) as database:
-            return [row.toatoms(add_additional_information=True) for row in database.select()][wanted]
-    if kind == "cif":
-        _refuse_negative_lengths(_text(path))
+            return [_of_row(row) for row in database.select()][wanted]
+    if kind == "lammps-dump-binary":
+        raise ValueError("its atoms have types and no element; dump as text, with the column `element`")
+    if kind in REFUSED:
+        refuse_by_text(text_of(path), kind)
     if kind == "orca-output":
-        _refuse_mixed_steps(_text(path))
+        _refuse_mixed_steps(text_of(path))
     if kind == "res":
-        _refuse_shared_sites(_text(path))
+        _refuse_shared_sites(text_of(path))
     more: dict[str, Any] = {}
     source: str | io.StringIO = str(path)
     if kind == "gaussian-in":
         # Gaussian takes "1,3" for charge and multiplicity, ASE "1 3" alone
-        more, source = {"attach_calculator": True}, io.StringIO(COMMA_CHARGE.sub(r"\1 \2", _text(path)))
+        more, source = {"attach_calculator": True}, io.StringIO(COMMA_CHARGE.sub(r"\1 \2", text_of(path)))
+    if kind == "vasp" and (flagged := with_plain_flags(text_of(path))) != text_of(path):
+        source = io.StringIO(flagged)
     try:
         read = ase.io.read(source, index=wanted, format=kind, do_not_split_by_at_sign=True, **more)
     except KeyError as error:
@@ -119,20 +125,51 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
             raise ValueError(xyz_file.unknown_species(error.args[0])) from error
         raise
     found = list(read) if isinstance(read, list) else [read]
+    if kind == "vasp":
+        refuse_rows_beyond(text_of(path), len(found[0]))
+    if kind == "cif":
+        check_symmetry(text_of(path), found)
+    if kind.startswith("lammps-dump"):
+        for atoms in found:
+            atoms.calc = None  # forces in units that it does not say, and an energy of 0 that ASE adds
     if kind == "gaussian-in":
         for atoms in found:
             said = atoms.calc.parameters
             atoms.info.update(charge=said.get("charge"), multiplicity=said.get("mult"))
             atoms.calc = None
     if kind in charge_in_files.KINDS:
-        said = charge_in_files.charge_and_spin(_text(path), kind)
+        said = charge_in_files.charge_and_spin(text_of(path), kind)
         for atoms in found:
             atoms.info.update(said)
-    if kind == "proteindatabank" and (charges := PDB_CHARGE.findall(_text(path))):
+    if kind == "proteindatabank" and (charges := PDB_CHARGE.findall(text_of(path))):
         for atoms in found:
             # every model of a file repeats the same atoms
             atoms.info["charge"] = sum(int(sign + size) for size, sign in charges) // len(found)
     return found
+
+
+def _kind(path: Path) -> str:
+    """ASE's name of the format."""
+    try:
+        kind = filetype(str(path))
+    except UnknownFileTypeError:
+        kind = ""
+    if kind == "runnerdata" and not RUNNER.search(text_of(path)):
+        kind = "lammps-data"  # which is called .data as well
+    if kind not in ioformats:
+        raise ValueError(
+            "neither its name nor its content tells a format that is read; name it by its format (.xyz, "
+            ".cif, .vasp, .traj, ...), or convert it to xyz or cif"
+        )
+    return kind
+
+
+def _of_row(row: Any) -> Atoms:
+    """A row of ase.db with its pairs as they were written: ASE puts a sum of its own in place of `charge`."""
+    atoms: Atoms = row.toatoms(add_additional_information=True)
+    if pairs := atoms.info.get("key_value_pairs"):
+        atoms.info["key_value_pairs"] = {key: vars(row).get(key, value) for key, value in pairs.items()}
+    return atoms
 
 
 def _refuse_mixed_steps(orca: str) -> None:
@@ -153,11 +190,6 @@ def _refuse_shared_sites(shelx: str) -> None:
             raise ValueError(f"{name} has the occupancy {occupancy}; make an ordered structure of it first")
 
 
-def _refuse_negative_lengths(cif: str) -> None:
-    if wrong := NEGATIVE_LENGTH.search(cif):
-        raise ValueError(f"{wrong[1]} is {wrong[2]}; the length of a lattice vector is positive, in Å")
-
-
 def _pymatgen_of(content: dict[str, Any]) -> Any:
     from pymatgen.core import Molecule, Structure
 
@@ -173,12 +205,20 @@ def _pymatgen_of(content: dict[str, Any]) -> Any:
     return kind.from_dict(content)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a file, compressed or not, holds as UTF-8.
+
+    Raises:
+        ValueError: where it is not.
+    """
     try:
         with open_with_compression(str(path), "rb") as file, io.TextIOWrapper(file, "utf-8-sig") as text:
             return text.read()
     except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8; save the file as UTF-8 text") from error
+        raise ValueError(
+            f"byte {error.start} is not UTF-8; save the file as UTF-8 text, or, if it "
+            "is compressed, name it so (.gz, .bz2, .xz)"
+        ) from error
 
 
 def _refuse_no_file(path: Path) -> None:

@@ -31,7 +31,14 @@ ASES = ("key_value_pairs", "data", "unique_id", "spacegroup", "unit_cell", "occu
 LABELS = (*all_properties, "virial", "virials", "stress", "energy", "forces")
 ISOTOPE_AMU = 0.5
 OCCUPANCY = re.compile(r"(?i)(site_?)?occ(upanc(y|ies))?")
-HELD = re.compile(r"(?i)(is_?)?(fix|fixed|frozen|freeze|constrain(ed|ts?)|selective_?dynamics)(_?atoms?)?")
+HELD = re.compile(
+    r"(?i)(is_?)?(fix|fixed|frozen|freeze|constrain(ed|ts?)|selective_?dynamics|move?able|mobile|moves?)(_?atoms?)?"
+    r"(_?(indices|index|mask))?"
+)
+MASSES = re.compile(r"(?i)(atomic_?)?mass|isotopes?")
+UNITS_KEY = re.compile(r"(\w+_)?units?(_\w+)?", re.I)
+NOT_LENGTHS = re.compile(r"(?i)energ|force|stress|virial|charge|time|pressure")
+OTHER_LENGTHS = re.compile(r"(?i)\b(bohrs?|a0|nm|nanomet\w+|pm|picomet\w+)\b|\batomic\b|\ba\.?u\b")
 FORMAL_CHARGES = re.compile(r"(?i)formal_?charges?")
 
 
@@ -75,6 +82,56 @@ def refuse_isotopes(numbers: np.ndarray, masses: np.ndarray) -> None:
             f"{common[k]:g}; frames carry no isotopes, and energies and forces do not depend on them: "
             "remove the masses, or write H for D"
         )
+
+
+def refuse_other_masses(atoms: Atoms) -> None:
+    """Raise ValueError for masses, or a column of isotopes, that are not those of the common elements."""
+    if atoms.has("masses"):
+        refuse_isotopes(atoms.numbers, atoms.get_masses())
+    for name, values in atoms.arrays.items():
+        if MASSES.fullmatch(name) and values.ndim == 1 and values.dtype.kind in "if":
+            # 0 for the common one
+            refuse_isotopes(atoms.numbers, np.where(values == 0, atomic_masses[atoms.numbers], values))
+
+
+def refuse_other_lengths(entries: Mapping[str, Any]) -> None:
+    """Raise ValueError where a structure says that its positions are not in Angstrom."""
+    for key, said in entries.items():
+        if not isinstance(said, str) or not UNITS_KEY.fullmatch(key) or NOT_LENGTHS.search(key):
+            continue
+        if OTHER_LENGTHS.search(said):
+            raise ValueError(f"its {key} says {said!r}; convert it to Å, and remove `{key}`")
+
+
+def left_alone(atoms: Atoms, comment: str, *, charge: int, spin: int) -> list[str]:
+    """What seems to say charge, spin, fixed atoms or units, and is not read."""
+    results = atoms.calc.results if atoms.calc else {}
+    columns = {name: np.asarray(a) for name, a in {**atoms.arrays, **results}.items()}
+    sums = {
+        name: float(a.sum())
+        for name, a in columns.items()
+        if a.shape == (len(atoms),) and a.dtype.kind in "if" and not name.startswith("initial_")
+    }
+    notes = [
+        f"the column {name} adds up to {total:.2f} and is not read; write charge={round(total)} if that is "
+        "the total charge"
+        for name, total in sums.items()
+        if "charge" in name.lower() and not FORMAL_CHARGES.fullmatch(name) and round(total) != charge
+    ]
+    notes += [
+        f"the column {name} adds up to {total:.2f} and is not read; write spin={abs(round(total))} if so "
+        "many electrons are unpaired"
+        for name, total in sums.items()
+        if re.search(r"(?i)spin|magmom", name) and abs(round(total)) != spin
+    ]
+    notes += [
+        f"{key} is not read; the column move_mask:L:1 says which atoms may not move (F)"
+        for key, value in atoms.info.items()
+        if HELD.fullmatch(str(key)) and not isinstance(value, bool | np.bool_)
+    ]
+    if re.search(r"(?i)\bbohrs?\b", comment):
+        notes.append(f"positions are read in Å, and the comment is {comment.strip()[:80]!r}")
+    return notes
 
 
 def held_columns(atoms: Atoms) -> list[str]:

@@ -12,6 +12,7 @@ from ase import Atoms
 from jaxtyping import Float64
 
 from potential.data.frame import Frame
+from potential.data.from_ase import UNITS_KEY
 from potential.data.stress import full_stress, stress_of_virial
 
 ENERGY, FREE_ENERGY, FORCES = "energy", "free_energy", "forces"
@@ -20,7 +21,6 @@ SAME_ENERGY = 1e-6
 STRESS, VIRIAL = ("stress", "stresses"), ("virial", "virials")
 # A stress computed twice, or written with six digits, is the same stress.
 SAME_STRESS = 1e-3
-UNITS_KEY = re.compile(r"(\w+_)?units?(_\w+)?", re.I)
 OTHER_UNITS = re.compile(
     r"hartree|bohr|kcal|kj|\bry|rydberg|gpa|kbar|\ba\.?u\b|\bha\b|ev/atom|mev|nm\b|j/mol", re.I
 )

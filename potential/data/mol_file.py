@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from ase import Atoms
 
+from potential.data.xyz_file import unknown_species
+
 CHARGE_CODES = {0: 0, 1: 3, 2: 2, 3: 1, 4: 0, 5: -1, 6: -2, 7: -3}
 DOUBLET = 4  # the atom block's code for a radical
 UNPAIRED = {0: 0, 1: 0, 2: 1, 3: 2}  # of `M  RAD`: none, singlet, doublet, triplet
@@ -28,7 +30,9 @@ def read_structures(text: str, wanted: slice) -> list[Atoms]:
             # what follows a separator is the rest of its line
             lines = records[i].splitlines()
             found.append(_parse(lines if i == 0 else lines[1:]))
-        except (ValueError, IndexError, KeyError) as error:
+        except KeyError as error:
+            raise ValueError(f"structure {i}: {unknown_species(str(error.args[0]))}") from error
+        except (ValueError, IndexError) as error:
             raise ValueError(f"structure {i}: {error}") from error
     return found
 
@@ -49,6 +53,10 @@ def _parse(lines: Sequence[str]) -> Atoms:
         raise ValueError(
             f"has isotopes ({', '.join(sorted(isotopes))}); frames carry none, and energies and forces do "
             "not depend on them: remove `M  ISO` lines and write H for D and T"
+        )
+    if lines[1][20:22] == "2D" and n_atoms > 1 and not any(z for _, _, z in positions):
+        raise ValueError(
+            "is a drawing (2D); make positions in space first (e.g. obabel in.sdf -O out.sdf --gen3d)"
         )
     charges, unpaired = _pairs(properties, "CHG"), _pairs(properties, "RAD")
     if charges is None and unpaired is None:

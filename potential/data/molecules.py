@@ -16,7 +16,10 @@ from potential.data.frame import Frame
 from potential.data.from_ase import (
     charges_of_atoms,
     fixed_atoms,
+    left_alone,
     refuse_isotopes,
+    refuse_other_lengths,
+    refuse_other_masses,
     refuse_partial_occupancy,
     user_info,
 )
@@ -101,14 +104,11 @@ def frame_of(
     if not isinstance(structure, Atoms):
         return _from_pymatgen(structure, charge=charge, spin=spin, origin=origin)
     refuse_partial_occupancy(structure)
-    if structure.has("masses"):
-        refuse_isotopes(structure.numbers, structure.get_masses())
+    refuse_other_masses(structure)
     entries = {**structure.info.get("key_value_pairs", {}), **structure.info}
-    said = said_of(
-        entries, structure.numbers, comment=str(entries.get(COMMENT, "")), charge=charge, spin=spin
-    )
-    if notes is not None:
-        notes += said.notes
+    refuse_other_lengths(entries)
+    comment = str(entries.get(COMMENT, ""))
+    said = said_of(entries, structure.numbers, comment=comment, charge=charge, spin=spin)
     if charge is None:
         charge = said.charge
     if charge is None:
@@ -117,6 +117,8 @@ def frame_of(
         spin = said.spin
     if spin is None:
         spin = _spin_of_moments(structure.get_initial_magnetic_moments(), structure.numbers, charge)
+    if notes is not None:
+        notes += [*said.notes, *left_alone(structure, comment, charge=charge, spin=spin)]
     return Frame.of(
         structure.numbers,
         structure.positions,

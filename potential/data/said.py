@@ -75,8 +75,9 @@ def said_of(
     """
     _refuse_lists(info, len(numbers), charge=charge is None, spin=spin is None)
     stated = {key: value for key, value in info.items() if value is not None and np.ndim(value) == 0}
-    stated = {key: value for key, value in stated.items() if not isinstance(value, bool | np.bool_)}
     charges = {key: value for key, value in stated.items() if CHARGE.fullmatch(_bare(key))}
+    # spin=T says that a calculation was spin-polarized
+    stated = {key: value for key, value in stated.items() if not isinstance(value, bool | np.bool_)}
     spins = {key: value for key, value in stated.items() if _is_spin(key)}
     keys = frozenset({*charges, *spins})
     notes: list[str] = []

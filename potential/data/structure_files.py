@@ -16,7 +16,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointDFTCalculator
-from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict
+from ase.io.extxyz import key_val_dict_to_str
 
 from potential.data.atomic_write import atomically
 from potential.data.dataset import Dataset, Label, LabelledFrame
@@ -28,7 +28,7 @@ from potential.data.label_keys import LabelKeys, everything_of, labels_of
 from potential.data.molecules import frame_of, molecule
 from potential.data.notes import tell
 from potential.data.plausibility import check_frame
-from potential.data.xyz_file import is_lattice_like
+from potential.data.xyz_comment import key_values, reserved_for
 
 __all__ = [
     "check_frame",
@@ -253,13 +253,13 @@ def _annotated(item: Frame | LabelledFrame) -> Atoms:
 
 def _survives(key: str, value: Any) -> bool:
     """Whether extxyz gives an entry of `info` back as it is; a text that reads as a number does not."""
-    if key in ("pbc", "Properties") or is_lattice_like(key):
+    if key in ("pbc", "Properties") or reserved_for(key):
         return False
     try:
         # what follows in the line must be unharmed, too
         line = key_val_dict_to_str({key: value, "after": 1})
         line.encode()
-        back = key_val_str_to_dict(line)
+        back = key_values(line)
     except (ValueError, TypeError, AttributeError, IndexError):
         return False
     return "\n" not in line and user_info(back) == {key: value, "after": 1}

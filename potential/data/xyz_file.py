@@ -12,16 +12,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from ase import Atoms
-from ase.io.extxyz import key_val_str_to_dict, read_xyz
+from ase.io.extxyz import read_xyz
 
 from potential.data.notes import StructureWarning
+from potential.data.xyz_comment import key_values, reserved_for
 
 COMMENT = "comment"
-SIX = re.compile(r"(?<!\S)(virial|stress)=")
-IDS = re.compile(r"(?<!\S)(level_key|frame_id)=\"?([0-9a-zA-Z.+-]+)\"?(?!\S)")
-LATTICE_LIKE = ("lattice", "cell", "unitcell", "box")
 
 
 @dataclass(frozen=True)
@@ -85,45 +82,37 @@ def _split(text: str) -> Iterator[_Part]:
 def _parse(part: _Part) -> Atoms:
     _check_columns(part)
     atoms: Atoms
-    (atoms,) = read_xyz(io.StringIO(part.text), index=slice(None), properties_parser=_key_values)
+    (atoms,) = read_xyz(io.StringIO(part.text), index=slice(None), properties_parser=key_values)
+    _refuse_two_species(atoms, part)
     if "=" not in part.comment:
         atoms.info = {COMMENT: part.comment.strip()} if part.comment.strip() else {}
     for key in atoms.info:
-        if is_lattice_like(str(key)):
-            raise ValueError(f'{key}= is not the cell of an extended XYZ file; write Lattice="..." for it')
+        if plain := reserved_for(str(key)):
+            raise ValueError(f"{key}= is not read in an extended XYZ file; write {plain} for it")
     return atoms
 
 
-def is_lattice_like(key: str) -> bool:
-    """Whether a key looks like that of the cell, and so may not be anything else."""
-    return re.sub(r"[^a-z]", "", key.lower()) in LATTICE_LIKE
-
-
-def _key_values(line: str) -> dict[str, object]:
-    """As ASE's, which takes some of our ids for numbers and refuses a virial or stress of 6 components."""
-    return {**_by_ase(line), **{key: text for key, text in IDS.findall(line)}}
-
-
-def _by_ase(line: str) -> dict[str, object]:
-    try:
-        return dict(key_val_str_to_dict(line))
-    except ValueError as error:
-        if "special 3x3" not in str(error) or "Lattice" in str(error):
-            raise
-    info = dict(key_val_str_to_dict(SIX.sub(r"\1_of_six=", line)))
-    for key in ("virial", "stress"):
-        if (values := info.pop(f"{key}_of_six", None)) is not None:
-            numbers = np.asarray(values)
-            if numbers.size not in (6, 9) or numbers.dtype.kind not in "if":
-                raise ValueError(f"{key} is {values!r}, expected 6 or 9 numbers")
-            info[key] = numbers.reshape((3, 3), order="F") if numbers.size == 9 else numbers
-    return info
+def _refuse_two_species(atoms: Atoms, part: _Part) -> None:
+    """ASE takes the atomic numbers and forgets the symbols."""
+    given = (re.search(r'Properties\s*=\s*"?([^\s"]+)', part.comment) or ["", ""])[1].split(":")
+    if "species" not in given or not {"Z", "numbers"} & {*given[::3]}:
+        return
+    at = sum(int(n) for n in given[2 : given.index("species") : 3])
+    for k, (row, symbol) in enumerate(zip(part.rows, atoms.symbols, strict=True)):
+        if (said := row.split()[at]).capitalize() != symbol:
+            raise ValueError(
+                f"atom {k} is {said} by its symbol and {symbol} by its number; remove one of them"
+            )
 
 
 def _check_columns(part: _Part) -> None:
     given = re.search(r'Properties\s*=\s*"?([^\s"]+)', part.comment)
-    names = (given[1] if given else "species:S:1:pos:R:3").split(":")
-    expected = sum(int(n) for n in names[2::3])
+    columns = (given[1] if given else "species:S:1:pos:R:3").split(":")
+    names, kinds, widths = columns[::3], columns[1::3], [int(n) for n in columns[2::3]]
+    if not {"pos", "positions"} & {*names}:
+        raise ValueError(f"no column pos:R:3 with the positions in Å; it has {', '.join(names)}")
+    in_words = [kind.upper() == "S" for kind, n in zip(kinds, widths, strict=True) for _ in range(n)]
+    expected = sum(widths)
     for k, row in enumerate(part.rows):
         if (n := len(row.split())) < expected:
             raise ValueError(
@@ -139,6 +128,9 @@ def _check_columns(part: _Part) -> None:
                 raise ValueError(message)
             warnings.warn(f"columns without a name are not read: {message}", StructureWarning, stacklevel=2)
             return
+        for word, is_word in zip(row.split(), in_words, strict=False):
+            if "_" in word and not is_word:  # Python takes 0_96 for 96
+                raise ValueError(f"the row of atom {k} has {word!r}, expected a number")
 
 
 def _explained(error: Exception, part: _Part) -> str:

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import sqlite3
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def test_files_without_provenance_or_altered_are_refused(tmp_path: Path) -> None
     file.write_text(file.read_text().replace("3.60000000", "3.61000000", 1))
     with pytest.raises(ValueError, match="was altered"):
         read_labels(file)
+
+
+def test_labels_are_read_as_strictly_as_other_files(tmp_path: Path) -> None:
+    file = tmp_path / "x.extxyz"
+    export_labels(filled(tmp_path / "a.db"), file)
+    whole = file.read_text()
+    for fault, said in {
+        whole.replace("\n2\n", "\n\n2\n", 1): "is empty and line",
+        whole.replace('pbc="F F F"', "pbc=none", 1): "pbc is 'none'",
+        re.sub(r"frame_id=\S+", "frame_id=123456789012345e6", whole, count=1): "it says 123456789012345e6",
+        re.sub(r"charge=0", "charge=-1", whole, count=1): "was altered|impossible",
+    }.items():
+        assert fault != whole
+        file.write_text(fault)
+        with pytest.raises(ValueError, match=said):
+            read_labels(file)
 
 
 def test_an_unsound_label_is_not_imported(tmp_path: Path) -> None:

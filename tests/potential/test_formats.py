@@ -258,7 +258,7 @@ def test_wide_structures_that_exist_are_read(tmp_path):
 @pytest.mark.parametrize("length", ["-5.64", "-5.64(2)", "'-5.64'"])
 def test_a_negative_lattice_parameter_is_refused(tmp_path, length):
     (tmp_path / "a.cif").write_text(CIF.replace("b 5.64", f"b {length}") + "Na1 Na 0 0 0 1\n")
-    with pytest.raises(ValueError, match=r"_cell_length_b is -5\.64"):
+    with pytest.raises(ValueError, match=r"positive.*_cell_length_b .?-5\.64"):
         read_frames(tmp_path / "a.cif")
 
 
