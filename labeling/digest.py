@@ -58,7 +58,7 @@ def canonical_json(value: Any) -> bytes:
     return text.encode()
 
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)
 _AMBIGUOUS = re.compile(r"-0\.0\b(?!\d)|e\+")
 """PostgreSQL gives -0.0 back as 0.0, and 1e+20 as an integer."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
@@ -158,18 +157,26 @@ class Row:
             return LabelFailure(**self.data["failure"], label=None if self.energy is None else self.label)
 
 
-@contextmanager
-def _readable(number: int) -> Iterator[None]:
-    try:
-        yield
-    except DamagedRowError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
+class _readable:  # noqa: N801  a context, entered for every row several times; a generator takes thrice as long
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, DamagedRowError) or not isinstance(error, _DAMAGES):
+            return
         why = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
         raise DamagedRowError(
-            f"row {number} of the label store is damaged: {why[:200]}.\n`alnico labels verify` tells of "
+            f"row {self.number} of the label store is damaged: {why[:200]}.\n`alnico labels verify` tells of "
             "every row; restore the store from a copy, or delete the row: `ase db FILE id=N --delete`"
         ) from error
+
+
+_DAMAGES = (ValueError, TypeError, KeyError, AttributeError, struct.error)
 
 
 def identity(frame_id: str, level_key: str) -> str:

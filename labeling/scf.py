@@ -28,7 +28,13 @@ import numpy as np
 from labeling import pyscf_support
 from labeling.failure import NotConvergedError
 from labeling.level import PySCFLevel
-from labeling.stability import UNSTABLE_HARTREE, parted_spins, spin_rotation, suspicious_gap_hartree
+from labeling.stability import (
+    UNSTABLE_HARTREE,
+    lowest_rotation,
+    parted_spins,
+    suspicious_gap_hartree,
+    turned,
+)
 from potential.data.frame import Frame
 
 RUNGS = ("diis", "level_shift", "second_order", "smeared")
@@ -125,7 +131,7 @@ def spin_stability_hartree(scf: Any) -> float | None:
     if not is_closed_shell(scf) or not 0 < gap_hartree(scf) < suspicious_gap_hartree(scf):
         return None
     with _coarse_grid(scf):
-        return spin_rotation(scf)[0]
+        return lowest_rotation(scf, parting_spins=True)[0]
 
 
 def mean_field(frame: Frame, level: PySCFLevel, *, unrestricted: bool = False) -> Any:
@@ -247,10 +253,11 @@ def _leave_instabilities(
 ) -> tuple[Any, int]:
     """Follow the orbital rotation that lowers the energy until the solution is stable."""
     for left in range(MAX_INSTABILITIES + 1):
-        orbitals, stable = _follow_instability(scf)
-        if stable:
+        with _coarse_grid(scf):
+            curvature, rotation = lowest_rotation(scf)
+        if curvature >= UNSTABLE_HARTREE:
             return scf, left
-        density = scf.make_rdm1(orbitals, scf.mo_occ)
+        density = scf.make_rdm1(turned(scf, rotation), scf.mo_occ)
         scf = _second_order(_anew(scf, frame, level), level)
         cycles["instability"] = cycles.get("instability", 0) + run_counting_cycles(scf, density)
         if not scf.converged:
@@ -261,11 +268,11 @@ def _leave_instabilities(
 def _broken_symmetry(scf: Any, frame: Frame, level: PySCFLevel, cycles: dict[str, int]) -> Any:
     """The stable UKS solution below a closed shell; None where there is none."""
     with _coarse_grid(scf):
-        curvature, rotation = spin_rotation(scf)
+        curvature, rotation = lowest_rotation(scf, parting_spins=True)
     if curvature >= UNSTABLE_HARTREE:
         return None
     lower = _anew(scf, frame, level, unrestricted=True)
-    density = lower.make_rdm1(*parted_spins(scf, rotation))
+    density = lower.make_rdm1(*parted_spins(scf, rotation[0]))
     cycles["broken_symmetry"] = run_counting_cycles(lower, density)
     if not lower.converged:
         density, lower = lower.make_rdm1(), _second_order(lower, level)
@@ -274,16 +281,6 @@ def _broken_symmetry(scf: Any, frame: Frame, level: PySCFLevel, cycles: dict[str
         raise NotConvergedError(f"{_what(frame, level)}: no broken-symmetry solution after {_spent(cycles)}")
     lower, _ = _leave_instabilities(lower, frame, level, cycles)
     return lower if lower.e_tot < scf.e_tot - SAME_ENERGY_HARTREE else None
-
-
-def _follow_instability(scf: Any) -> tuple[Any, bool]:
-    """Orbitals rotated downhill, and whether there was no way down.
-
-    The curvature needs no fine grid, and it is integrated more than a hundred times.
-    """
-    with _coarse_grid(scf):
-        orbitals, _, stable, _ = scf.stability(return_status=True)
-    return orbitals, stable
 
 
 def _what(frame: Frame, level: PySCFLevel) -> str:

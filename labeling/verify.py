@@ -22,8 +22,8 @@ from labeling.tables import problems_of_tables
 from potential.data.dataset import Label
 
 LIMITS = CheckLimits()
-Levels = dict[str, tuple[str | None, str]]
-"""Levels of theory as provenances tell them, to their key and what to say where it is another."""
+Levels = dict[str, tuple[Any, str | None, str]]
+"""By level key: the level of theory that a provenance told last, its key, what to say if that is another."""
 SEARCHED = ("frame_id", "level_key", "status", "failure", "total_charge", "spin")
 
 
@@ -138,10 +138,10 @@ def _row_problems(row: Row, levels: Levels, ids: Mapping[int, str], sound: Set[i
         yield f"the status of {row.identity} was altered; it is {row.status!r}"
     else:
         what, provenance = f"frame {frame_id} at {level_key}", row.data["provenance"]
-        told = repr(provenance.get("level"))
-        if told not in levels:
-            levels[told] = _level_told(row.label)
-        key, words = levels[told]
+        told = provenance.get("level")
+        if level_key not in levels or levels[level_key][0] != told:
+            levels[level_key] = (told, *_level_told(row.label))
+        _, key, words = levels[level_key]
         if key != level_key and words:
             yield f"{what}: {words}"
         if "released" not in provenance and (faults := _faults(row, row.id in sound and digest is not None)):

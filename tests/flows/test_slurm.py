@@ -83,7 +83,7 @@ def test_pyscf_labels_come_out_of_jobs_of_which_one_is_cancelled(
         wait_for("a label", lambda: stored(folder) >= 1)
         time.sleep(1.0)
         subprocess.run(["scancel", first[0]], check=True)
-        wait_for("another job", lambda: set(jobs("RUNNING")) - set(first))
+        wait_for("another job", lambda: going_on(run) and set(jobs("RUNNING")) - set(first))
         said, _ = run.communicate(timeout=900)
     finally:
         run.kill()
@@ -124,7 +124,7 @@ def test_a_training_whose_job_is_cancelled_goes_on_in_another(
         wait_for("a checkpoint", lambda: list(here.glob("checkpoint*")))
         (first,) = jobs("RUNNING")
         subprocess.run(["scancel", first], check=True)
-        wait_for("another job", lambda: set(jobs("RUNNING")) - {first})
+        wait_for("another job", lambda: going_on(run) and set(jobs("RUNNING")) - {first})
         said, _ = run.communicate(timeout=900)
     finally:
         run.kill()
@@ -144,6 +144,11 @@ def stored(folder: CampaignFolder) -> int:
         return sum(1 for _ in LabelStore(folder.label_store)) if Path(folder.label_store).exists() else 0
     except OSError:
         return 0
+
+
+def going_on(run: subprocess.Popen[str]) -> bool:
+    assert run.poll() is None, run.communicate()[0]
+    return True
 
 
 def wait_for(what: str, condition: Callable[[], object], patience_s: float = 300.0) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from pyscf import lib
+from pyscf.soscf import newton_ah
 from threadpoolctl import threadpool_limits
 
 from labeling.attempt import Conditions, attempt
@@ -15,7 +16,7 @@ from labeling.level import PySCFLevel
 from labeling.pyscf_labeler import compute
 from labeling.recorded import RECORDED
 from labeling.scf import converge, gap_hartree, spin_stability_hartree
-from labeling.stability import spin_rotation, suspicious_gap_hartree
+from labeling.stability import lowest_rotation, suspicious_gap_hartree
 from potential.data.dataset import Label
 from potential.data.frame import Frame
 from potential.data.units import HARTREE_EV
@@ -146,11 +147,32 @@ def test_the_lowest_rotation_is_that_of_all(xc: str) -> None:
     scf, _, _ = converge(Frame.from_atoms(water), PySCFLevel(grid_level=1, xc=xc))
     product, diagonal = _gen_hop_rhf_external(scf)[2:]
     matrix = np.array([product(row) for row in np.eye(diagonal.size)])
-    lowest, rotation = spin_rotation(scf)
+    lowest, (rotation,) = lowest_rotation(scf, parting_spins=True)
     assert lowest * HARTREE_EV == pytest.approx({"PBE": -1.083, "wB97X-D3BJ": -2.843}[xc], abs=2e-3)
     assert lowest == pytest.approx(np.linalg.eigvalsh(matrix)[0], abs=5e-5)
     assert np.linalg.norm(rotation) == pytest.approx(1)
     assert rotation.ravel() @ matrix @ rotation.ravel() == pytest.approx(lowest, abs=5e-5)
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize(
+    ("numbers", "charge", "spin", "xc"),
+    [((6, 8), 0, 0, "PBE"), ((8, 1), 1, 2, "PBE"), ((8, 1), 1, 2, "PBE0")],
+)
+def test_the_lowest_eigenvalue_into_a_solution_of_the_same_kind(
+    numbers: tuple[int, int], charge: int, spin: int, xc: str
+) -> None:
+    """PySCF's matrix, diagonalised: CO and the cation of OH, stretched to 1.6 Å."""
+    frame = Frame.of(numbers, [[0, 0, 0], [0, 0, 1.6]], charge=charge, spin=spin)
+    scf, _, _ = converge(frame, PySCFLevel(grid_level=1, xc=xc))
+    generate = newton_ah.gen_g_hop_uhf if spin else newton_ah.gen_g_hop_rhf
+    _, product, diagonal = generate(scf, scf.mo_coeff, scf.mo_occ)
+    matrix = np.array([product(row) for row in np.eye(diagonal.size)]) / (1 if spin else 2)
+    lowest, rotation = lowest_rotation(scf)
+    assert lowest == pytest.approx(np.linalg.eigvalsh(matrix)[0], abs=5e-5)
+    flat = np.concatenate([kappa.ravel() for kappa in rotation])
+    assert np.linalg.norm(flat) == pytest.approx(1)
+    assert flat @ matrix @ flat == pytest.approx(lowest, abs=5e-5)
 
 
 def test_a_limit_takes_unstable_closed_shells_and_the_default_changes_no_number() -> None:
@@ -164,7 +186,7 @@ def test_a_limit_takes_unstable_closed_shells_and_the_default_changes_no_number(
 @pytest.mark.parametrize("name", ["H2O", "CH3CH2OH", "N2", "C2H4", "C2H6", "HCN"])
 def test_a_wide_gap_costs_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scf, _, _ = converge(Frame.from_atoms(molecule(name)), COARSE.model_copy(update={"max_scf_cycles": 60}))
-    monkeypatch.setattr("labeling.scf.spin_rotation", None)  # it would not be callable
+    monkeypatch.setattr("labeling.scf.lowest_rotation", None)  # it would not be callable
     assert gap_hartree(scf) > suspicious_gap_hartree(scf)
     assert spin_stability_hartree(scf) is None
 
@@ -176,7 +198,7 @@ def test_where_the_gap_is_not_suspicious_the_closed_shell_is_stable(xc: str) -> 
     unstable = 0
     for distance_A in (1.0, 1.2, 1.4, 1.6, 1.8):
         scf, _, _ = converge(hydrogen(distance_A), PySCFLevel(grid_level=1, xc=xc))
-        if spin_rotation(scf)[0] < 0:
+        if lowest_rotation(scf, parting_spins=True)[0] < 0:
             unstable += 1
             assert gap_hartree(scf) < suspicious_gap_hartree(scf), distance_A
     assert unstable
