@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from potential.data.atomic_write import write_atomically
+from potential.data.sealed import sealed, unsealed
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 
@@ -48,7 +51,7 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
         "dtype": str(model.dtype).removeprefix("torch."),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
-    write_atomically(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_atomically(folder / "config.json", sealed(config) + "\n")
 
 
 def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
@@ -64,9 +67,11 @@ def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
     if missing:
         raise FileNotFoundError(f"{folder} is not a potential: no {' and no '.join(missing)} in it")
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = _configuration(folder / "config.json")
         if config["format"] > FORMAT:
             raise ValueError(f"has format {config['format']}, this version reads up to {FORMAT}; update")
+        if not 0 < config["avg_num_neighbors"] < math.inf:
+            raise ValueError(f"avg_num_neighbors is {config['avg_num_neighbors']}, no number above 0")
         model = NequIP(
             ModelConfig(**config["model"]),
             config["numbers"],
@@ -77,10 +82,30 @@ def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
         if config.get("weights_sha256", found := hashlib.sha256(content).hexdigest()) != found:
             raise ValueError(f"{WEIGHTS} is not the one that was saved with config.json; copy both anew")
         model.load_state_dict(load(content))
-    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        why = (str(error).strip().splitlines() or [""])[-1].strip()[:200]
-        raise ValueError(f"{folder} is damaged, or no potential of this version: {why}") from error
+        if model.numbers.tolist() != config["numbers"]:
+            raise ValueError(
+                f"{WEIGHTS} knows the elements {model.numbers.tolist()}, not {config['numbers']}"
+            )
+        if broken := [name for name, values in model.state_dict().items() if not values.isfinite().all()]:
+            raise ValueError(f"{broken[0]} has numbers that are not finite")
+    except (SafetensorError, IsADirectoryError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        why = f"{folder} is damaged, or no potential of this version: {_reason(error)}"
+        raise ValueError(why) from error
     return model.to(device).eval().requires_grad_(False)
+
+
+def _configuration(file: Path) -> dict[str, Any]:
+    try:
+        return unsealed(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
+    return (str(error).strip().splitlines() or [""])[-1].strip()[:200]
 
 
 def load_card(folder: Path) -> dict[str, Any]:
@@ -92,8 +117,8 @@ def load_card(folder: Path) -> dict[str, Any]:
     file = Path(folder) / "model_card.json"
     try:
         return dict(json.loads(file.read_bytes())) if file.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} is damaged: {error}") from error
+    except (ValueError, TypeError, IsADirectoryError) as error:
+        raise ValueError(f"{file} is damaged: {error}; copy the potential anew, or delete it") from error
 
 
 def model_card_markdown(model: NequIP, card: Mapping[str, Any]) -> str:

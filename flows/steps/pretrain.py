@@ -18,6 +18,7 @@ from flows.record.pretraining_results import GuardSummary, PretrainSummary
 from flows.record.results import SUMMARY_FILE
 from flows.record.seeds import seed_for
 from flows.record.stage_inputs import Settings
+from flows.record.stages import read_manifest
 from flows.record.table import GUARD, PRETRAIN
 from flows.settings.pretraining import (
     AutomaticPretraining,
@@ -176,23 +177,32 @@ def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Datase
 
 @step("take over weights", "take over weights")
 def take_over_weights(campaign: CampaignFolder, source: FromPotential, elements: Sequence[int]) -> None:
-    """Copy a potential that was trained elsewhere, so that the campaign's folder has all that it needs."""
-    config = campaign.config
+    """Copy a potential that was trained elsewhere, so that the campaign's folder has all that it needs.
+
+    Once it is copied, the original may go.
+    """
+    config, copied = campaign.config, read_manifest(campaign.pretrain)
+    is_gone = copied is not None and not source.path.exists()
+    place = campaign.pretrain / "potential" if is_gone else source.path
     try:
-        model = load_potential(source.path)
+        model, card = load_potential(place), load_card(place)
     except (ValueError, OSError) as error:
         raise CampaignError(f"pretraining.path: {error}") from error
     if model.config != config.model:
+        there, here = model.config.model_dump(), config.model.model_dump()
+        others = (
+            f"{key} is {value} there, {here[key]} here" for key, value in there.items() if value != here[key]
+        )
         raise CampaignError(
-            f"pretraining.path: {source.path} is {model.config}, and `model` is {config.model}; write the "
-            "same architecture there"
+            f"pretraining.path: {source.path} is of another architecture: {', '.join(others)}. Write the "
+            "same in `model`, or give another potential."
         )
     if missing := sorted(set(elements) - set(model.numbers.tolist())):
         symbols = ", ".join(chemical_symbols[z] for z in missing)
         raise CampaignError(f"pretraining.path: {source.path} has never seen {symbols}; pretrain on it too")
 
     def make(into: Path) -> None:
-        save_potential(into / "potential", model, load_card(source.path))
+        save_potential(into / "potential", model, card)
         summary = PretrainSummary(
             source=source.path.name,
             n_train=0,
@@ -205,7 +215,9 @@ def take_over_weights(campaign: CampaignFolder, source: FromPotential, elements:
         write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 
     inputs = {
-        "source": hashlib.sha256((source.path / "weights.safetensors").read_bytes()).hexdigest(),
+        "source": copied.inputs["source"]
+        if copied is not None and is_gone
+        else hashlib.sha256((place / "weights.safetensors").read_bytes()).hexdigest(),
         "model": Settings(config.model),
         "training": None,
         "elements": list(elements),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Mapping
@@ -39,8 +40,13 @@ def load_checkpoint(path: Path, identity: str) -> tuple[dict[str, Tensor], dict[
 
     Returns:
         None if there is none of this run that can be read.
+
+    Raises:
+        IsADirectoryError: where a folder has the name of one, and none could be written.
     """
     for file in (path.with_suffix(".safetensors"), _before(path)):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(file))
         if not file.exists():
             continue
         try:
@@ -50,7 +56,7 @@ def load_checkpoint(path: Path, identity: str) -> tuple[dict[str, Tensor], dict[
             if facts.pop(TENSORS, found := _digest(tensors)) != found:
                 raise ValueError(ALTERED)
             of_this_run = facts["identity"] == identity
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             warnings.warn(f"{file} is damaged ({error}); an earlier checkpoint is tried", stacklevel=2)
             continue
         if of_this_run:

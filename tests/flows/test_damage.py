@@ -1,9 +1,11 @@
 """Files of a campaign that are damaged, or may only be read: said with a remedy, or got around."""
 
 import ctypes
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -159,8 +161,8 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Pat
     (tmp_path / "checkpoint.before.safetensors").write_bytes(b"")
     newest.unlink()
     newest.mkdir()
-    with pytest.warns(UserWarning, match="damaged"):
-        assert load_checkpoint(path, "me") is None
+    with pytest.raises(IsADirectoryError, match=r"checkpoint\.safetensors"):
+        load_checkpoint(path, "me")
     assert load_checkpoint(tmp_path / "none", "me") is None
 
 
@@ -175,6 +177,34 @@ def test_a_damaged_potential(file: str, content: bytes, tmp_path: Path, capsys: 
         load_potential(tmp_path)
     assert run_command(["md", str(tmp_path), "no.xyz"]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"avg_num_neighbors": 4.0}, "it was altered"),
+        ({"avg_num_neighbors": 0.0, "digest": None}, "avg_num_neighbors is 0.0"),
+        ({"avg_num_neighbors": float("nan"), "digest": None}, "avg_num_neighbors is nan"),
+        ({"numbers": [1, 9], "digest": None}, r"knows the elements \[1, 8\]"),
+        ({"model": {"num_layers": 10**6}, "digest": None}, "num_layers: Input should be less"),
+    ],
+)
+def test_a_potential_whose_configuration_was_altered(change: dict[str, Any], said: str, tmp_path: Path):
+    model = NequIP(ModelConfig(num_layers=1, l_max=0, num_features=2), [1, 8], avg_num_neighbors=2.0)
+    save_potential(tmp_path, model, {})
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ValueError, match=f"is damaged, or no potential of this version: .*{said}"):
+        load_potential(tmp_path)
+
+
+def test_weights_that_are_not_finite(tmp_path: Path):
+    model = NequIP(ModelConfig(num_layers=1, l_max=0, num_features=2), [1, 8], avg_num_neighbors=2.0)
+    with torch.no_grad():
+        model.embedding[0, 0, 0] = float("nan")
+    save_potential(tmp_path, model, {})
+    with pytest.raises(ValueError, match="embedding has numbers that are not finite"):
+        load_potential(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:99", "", "meta", "c" * 5000])
