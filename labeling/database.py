@@ -10,7 +10,6 @@ import os
 import sqlite3
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,7 +20,7 @@ from typing import Any, TypeAlias, TypeVar, final
 
 import ase.db
 
-from labeling.location import without_passwords
+from labeling.damaged_row import NoLabelStoreError
 
 Database = Any  # ase.db's, whose classes for SQLite and PostgreSQL have no common base
 R = TypeVar("R")
@@ -30,8 +29,6 @@ POSTGRESQL_LOCK = 20107  # any number, the same for all who write labels
 BUSY_S = 1.0
 """How long SQLite itself waits for a lock; it does not hear Ctrl-C meanwhile."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
-SILENCE_S = 4.0
-"""How long it waits before it says so."""
 NO_ARRAYS = "x'0800000000000000'"
 """How ase.db's `data` begins where it is JSON and nothing else."""
 
@@ -42,7 +39,6 @@ class SQLiteFile:
 
     Attributes:
         lock: begins a transaction and holds the lock of writers.
-        name: for messages, without a password.
         level: the level key in `unique_id`.
         data: the column `data` as JSON.
         largest: the function that gives the larger of two numbers.
@@ -55,19 +51,18 @@ class SQLiteFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
-        self.name = str(self.path)
 
     def make(self) -> bool:
         """Whether the tables are still to be made.
 
         Raises:
-            ValueError: for a database of another program.
+            NoLabelStoreError: for a database of another program.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open("rwc" if not self.path.exists() else "rw")) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if tables and "systems" not in tables:
-            raise ValueError(
+            raise NoLabelStoreError(
                 f"{self.path} is a database, but no label store (it has {', '.join(sorted(tables)[:3])}); "
                 "give the file that `alnico run` or `alnico label` made"
             )
@@ -135,7 +130,7 @@ class PostgreSQLServer:
                 "a label store in PostgreSQL needs two more packages; "
                 "`pip install ase-db-backends psycopg2-binary`"
             )
-        self.url, self.name = url, without_passwords(url)
+        self.url = url
         driver = import_module("psycopg2")  # of an optional dependency
         self._away = (driver.OperationalError, driver.InterfaceError)
 
@@ -207,22 +202,15 @@ class Connections:
     def patiently(self, step: Callable[[], R], patience_s: float | None = None) -> R:
         """What `step` gives, tried anew while the database is locked or away, but not for ever."""
         until = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
-        tell_at = time.monotonic() + SILENCE_S
         pause = FIRST_PAUSE_S
         while True:
             try:
                 return step()
             except Exception as error:
-                now = time.monotonic()
-                if not self.place.is_away(error) or now >= until:
+                if not self.place.is_away(error) or time.monotonic() >= until:
+                    if isinstance(self.place, SQLiteFile) and isinstance(error, sqlite3.Error):
+                        error.add_note(str(self.place.path))
                     raise
-                if now >= tell_at:
-                    tell_at = until
-                    warnings.warn(
-                        f"the label store {self.place.name} is locked or away ({_first_line(error)}); "
-                        f"waiting for it, {until - now:.0f} s at most",
-                        stacklevel=1,
-                    )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -256,10 +244,6 @@ class Connections:
 
 
 _of_parents: list[list[Database]] = []
-
-
-def _first_line(error: Exception) -> str:
-    return without_passwords((str(error).strip().splitlines() or [""])[0][:200])
 
 
 def _close_all(idle: list[Database], opened_by: int) -> None:

@@ -32,6 +32,9 @@ from potential.data.user_cache import user_cache
 FIRST_PATIENCE_S, NEXT_PATIENCE_S = 10.0, 1.0
 """How long to wait for the store with one outcome; and where others are waiting already."""
 
+MOST_TOLD = 5
+"""Of the lines that were not taken."""
+
 
 class StoreAwayError(Exception):
     """The store cannot be written, and what was computed waits in the spool; the message says where."""
@@ -48,7 +51,10 @@ class Taken:
     def words(self) -> list[str]:
         """What to tell the user, line by line."""
         said = f"{self.outcomes} labels that waited in {self.where} are in the label store now"
-        return [*([said] if self.outcomes else []), *(f"not taken: {line}" for line in self.refused)]
+        lines = [f"not taken: {line}; correct the line, or delete it" for line in self.refused[:MOST_TOLD]]
+        if more := self.refused[MOST_TOLD:]:
+            lines.append(f"not taken: {len(more)} more")
+        return [*([said] if self.outcomes else []), *lines]
 
 
 @final
@@ -140,11 +146,14 @@ class Spool:
             taken, left, refused = 0, list[bytes](), list[str]()
             lines = file.read().splitlines(keepends=True)
             for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
                 try:
                     frame, outcome = _read(line)
                 except (ValueError, TypeError, KeyError) as error:
                     left.append(line)
-                    refused.append(f"{path}, line {number}: {error}")
+                    why = f"has no {error}" if isinstance(error, KeyError) else error
+                    refused.append(f"{path}, line {number}: {why}")
                     continue
                 try:
                     store.record(frame, outcome, patience_s=patience_s)
@@ -250,19 +259,32 @@ def _digest(content: dict[str, Any]) -> str:
 def _read(line: bytes) -> tuple[Frame, Label | LabelFailure]:
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("was cut off, or is no JSON") from None
     if not isinstance(content, dict) or content.pop("digest", None) != _digest(content):
         raise ValueError("was altered: its digest is not its own")
     frame = Frame.of(**content["frame"])
     if "label" in content:
-        return frame, _label(content["label"])
+        return frame, _label(content["label"], frame)
     failure = dict(content["failure"])
     label = failure.pop("label")
-    return frame, LabelFailure(**failure, label=None if label is None else _label(label))
+    failed = LabelFailure(**failure, label=None if label is None else _label(label, frame))
+    _require(failed.frame_id == frame.id, "its failure is that of another frame")
+    return frame, failed
 
 
-def _label(values: dict[str, Any]) -> Label:
-    forces = np.array(values["forces"], dtype=np.float64).reshape(-1, 3)
-    stress = None if values["stress"] is None else np.array(values["stress"], dtype=np.float64)
-    return Label(**{**values, "forces": forces, "stress": stress})
+def _label(values: dict[str, Any], frame: Frame) -> Label:
+    forces = np.array(values["forces"], dtype=np.float64).reshape(len(frame), 3)
+    stress = None
+    if values["stress"] is not None:
+        stress = np.array(values["stress"], dtype=np.float64).reshape(3, 3)
+    label = Label(**{**values, "energy": float(values["energy"]), "forces": forces, "stress": stress})
+    _require(label.frame_id == frame.id, "its label is that of another frame")
+    finite = all(np.isfinite(v).all() for v in (label.energy, forces, stress) if v is not None)
+    _require(finite, "its numbers are not finite")
+    return label
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.errors import CampaignError, ConfigError, LabelsAwaitedError, ReviewAwaitedError
-from labeling.damaged_row import DamagedRowError
+from labeling.damaged_row import DamagedRowError, NoLabelStoreError
 from potential.data.notes import UnreadableStructureError
 from potential.data.tables import DamagedTableError
 
@@ -93,7 +93,7 @@ def explanation(error: Exception) -> str | None:
     match error:
         case MemoryError():
             return OS_ERRORS[errno.ENOMEM].format(where="")
-        case UnreadableStructureError() | DamagedTableError() | DamagedRowError():
+        case UnreadableStructureError() | DamagedTableError() | DamagedRowError() | NoLabelStoreError():
             return str(error)
         case ModuleNotFoundError(name=None):  # ours, with advice
             return str(error)
@@ -103,7 +103,8 @@ def explanation(error: Exception) -> str | None:
             return OS_ERRORS[error.errno].format(where=_where(error))
         case sqlite3.Error():
             known = (words for sign, words in DATABASE_ERRORS.items() if sign in str(error))
-            return next(known, None)
+            said, notes = next(known, None), getattr(error, "__notes__", [])  # which database
+            return said.replace(".", f" ({notes[0]}).", 1) if said and notes else said
     match type(error).__module__.partition(".")[0], re.search(r"os error (\d+)", str(error)):
         case _, re.Match() as found if int(found[1]) in OS_ERRORS:  # safetensors', written in Rust
             return OS_ERRORS[int(found[1])].format(where="")

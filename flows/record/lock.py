@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.errors import CampaignLockedError
-from potential.data.atomic_write import write_atomically
+from potential.data.atomic_write import remove_parts, write_atomically
 
 PATIENCE_S = 1.0
 """Longer than `is_locked` of another process holds the lock to try it."""
@@ -43,6 +43,8 @@ def campaign_lock(folder: Path) -> Iterator[None]:
             "stage). `alnico status` shows how far it is."
         ) from None
     try:
+        if lock.lock_counter == 1:
+            remove_parts(folder)
         write_atomically(
             signature,
             json.dumps(

@@ -27,6 +27,8 @@ from potential.data.sealed import sealed, unsealed
 
 MANIFEST = "manifest.json"
 STARTED = "started.json"
+MOST_SHOWN = 8
+"""Of the inputs that are others."""
 
 
 class Manifest(Config):
@@ -215,6 +217,8 @@ def _read_json(path: Path) -> Any:
 
 def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     lines = [f"  {line}" for line in difference(before, now)]
+    if len(lines) > MOST_SHOWN:
+        lines = [*lines[:MOST_SHOWN], f"  and {len(lines) - MOST_SHOWN} more"]
     return "\n".join(
         [
             f"{folder} is finished, but it was made from other inputs:",
@@ -230,4 +234,5 @@ def _to_delete(folder: Path) -> str:
     """What has to go for the stage to be redone, with all that was built on it."""
     if folder.parent.name.isdigit():
         return f"{folder.parent} and the rounds after it"
-    return f"{folder} and {folder.parent / 'rounds'}"
+    campaign = folder.parent.parent if folder.parent.name == "pretraining" else folder.parent
+    return f"{folder} and {campaign / 'rounds'}"

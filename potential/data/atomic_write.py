@@ -33,6 +33,24 @@ def atomically(path: Path) -> Iterator[TextIO]:
         raise
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove the parts of files below a folder whose writers are gone: what `kill -9` leaves."""
+    for part in folder.rglob(".*.[0-9]*"):
+        pid = part.suffix[1:]
+        if pid.isdecimal() and part.is_file() and not _is_running(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file `atomically`."""
     with atomically(path) as stream:

@@ -3,7 +3,10 @@
 import ctypes
 import json
 import os
+import sqlite3
+import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,13 @@ from flows.cli.app import run_command
 from flows.errors import DamagedFileError
 from flows.record.changes import Changes, read_changes, write_changes
 from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
 from flows.record.results import read_result, write_result
 from flows.record.rounds import read_outcomes
 from flows.record.stages import Stage, read_manifest
 from flows.tracking.store import tracking_record
+from labeling.damaged_row import NoLabelStoreError
+from labeling.store import LabelStore
 from potential.data.tables import DamagedTableError
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
@@ -164,6 +170,31 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Pat
     with pytest.raises(IsADirectoryError, match=r"checkpoint\.safetensors"):
         load_checkpoint(path, "me")
     assert load_checkpoint(tmp_path / "none", "me") is None
+
+
+def test_what_kill_9_left_of_files_goes_with_the_next_run(tmp_path: Path):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    half = tmp_path / "rounds" / "00" / f".result.json.{gone.pid}"
+    others = [half.with_suffix(f".{os.getpid()}"), half.with_name("frame.1"), half.with_name(".frame.x")]
+    half.parent.mkdir(parents=True)
+    for file in (half, *others):
+        file.write_text("{")
+    with campaign_lock(tmp_path):
+        assert not half.exists()
+        assert all(file.exists() for file in others)
+
+
+def test_which_database_is_damaged_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = tmp_path / "labels.db"
+    store.write_bytes(bytes(5000))
+    assert run_command(["labels", "stats", str(store)]) == 1
+    assert f"is none ({store}). Restore it" in capsys.readouterr().err
+    store.unlink()
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("CREATE TABLE runs (x)")
+    with pytest.raises(NoLabelStoreError, match="but no label store"):
+        LabelStore(store)
 
 
 @pytest.mark.parametrize("file", ["config.json", "weights.safetensors"])

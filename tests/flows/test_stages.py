@@ -90,6 +90,14 @@ def test_other_inputs_are_refused_by_key_and_value(stage: Path, work: Work):
     assert work.runs == 1
 
 
+def test_of_many_other_inputs_some_are_shown(stage: Path, work: Work):
+    teach = stage.parents[2] / "pretraining" / "teach"
+    STAGE.run(teach, INPUTS, work)
+    with pytest.raises(StageChangedError, match="and 14 more") as caught:
+        STAGE.run(teach, {"model": dict.fromkeys("abcdefghijklmnopqrs", 1), "seed": 2}, work)
+    assert f"delete {teach} and {stage.parents[1]}\n" in str(caught.value)
+
+
 def test_a_stage_that_gathers_is_redone_for_other_inputs(stage: Path, work: Work):
     GATHERS.run(stage, INPUTS, work)
     GATHERS.run(stage, INPUTS | {"seed": 2}, work)

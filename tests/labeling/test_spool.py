@@ -144,6 +144,32 @@ def test_lines_that_were_cut_or_altered_stay_and_are_told(
     assert [item.frame.positions[1, 2] for item in store] == [3.6, 3.8]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"frame_id": "another"}, "its label is that of another frame"),
+        ({"energy": float("nan")}, "its numbers are not finite"),
+        ({"forces": [[0.0, 0.0, 0.0]]}, "cannot reshape array"),
+        ({"stress": [1.0, 2.0]}, "cannot reshape array"),
+        (None, "was cut off, or is no JSON"),
+    ],
+)
+def test_a_line_that_no_store_can_take_stays_and_is_told(
+    store: LabelStore, change: dict[str, object] | None, said: str
+) -> None:
+    frame, waiting = argon(3.6), Spool.beside(store.path, Path())
+    waiting._append(frame, compute(frame, LEVEL))
+    content = json.loads(waiting.path.read_text())
+    del content["digest"]
+    content["label"] |= change or {}
+    line = json.dumps({"digest": spool._digest(content), **content}) if change else "[" * 100_000
+    waiting.path.write_text(f"{line}\n\n")
+    taken = waiting.empty_into(store)
+    assert (taken.outcomes, len(taken.refused)) == (0, 1)
+    assert said in taken.words()[0]
+    assert waiting.path.read_text() == f"{line}\n"
+
+
 def test_a_label_that_came_in_otherwise_is_not_replaced(
     store: LabelStore, holder: sqlite3.Connection
 ) -> None:
