@@ -10,6 +10,7 @@ import os
 import sqlite3
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,6 +22,7 @@ from typing import Any, TypeAlias, TypeVar, final
 import ase.db
 
 from labeling.damaged_row import NoLabelStoreError
+from labeling.location import without_passwords
 
 Database = Any  # ase.db's, whose classes for SQLite and PostgreSQL have no common base
 R = TypeVar("R")
@@ -29,6 +31,8 @@ POSTGRESQL_LOCK = 20107  # any number, the same for all who write labels
 BUSY_S = 1.0
 """How long SQLite itself waits for a lock; it does not hear Ctrl-C meanwhile."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
+SILENCE_S = 4.0
+"""How long it waits before it says so."""
 NO_ARRAYS = "x'0800000000000000'"
 """How ase.db's `data` begins where it is JSON and nothing else."""
 
@@ -39,6 +43,7 @@ class SQLiteFile:
 
     Attributes:
         lock: begins a transaction and holds the lock of writers.
+        name: for messages, without a password.
         level: the level key in `unique_id`.
         data: the column `data` as JSON.
         largest: the function that gives the larger of two numbers.
@@ -51,6 +56,7 @@ class SQLiteFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
+        self.name = str(self.path)
 
     def make(self) -> bool:
         """Whether the tables are still to be made.
@@ -130,7 +136,7 @@ class PostgreSQLServer:
                 "a label store in PostgreSQL needs two more packages; "
                 "`pip install ase-db-backends psycopg2-binary`"
             )
-        self.url = url
+        self.url, self.name = url, without_passwords(url)
         driver = import_module("psycopg2")  # of an optional dependency
         self._away = (driver.OperationalError, driver.InterfaceError)
 
@@ -202,15 +208,24 @@ class Connections:
     def patiently(self, step: Callable[[], R], patience_s: float | None = None) -> R:
         """What `step` gives, tried anew while the database is locked or away, but not for ever."""
         until = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
+        tell_at = time.monotonic() + SILENCE_S
         pause = FIRST_PAUSE_S
         while True:
             try:
                 return step()
             except Exception as error:
-                if not self.place.is_away(error) or time.monotonic() >= until:
+                now = time.monotonic()
+                if not self.place.is_away(error) or now >= until:
                     if isinstance(self.place, SQLiteFile) and isinstance(error, sqlite3.Error):
-                        error.add_note(str(self.place.path))
+                        error.add_note(self.place.name)
                     raise
+                if now >= tell_at:
+                    tell_at = until
+                    warnings.warn(
+                        f"the label store {self.place.name} is locked or away ({_first_line(error)}); "
+                        f"waiting for it, {until - now:.0f} s at most",
+                        stacklevel=1,
+                    )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -244,6 +259,10 @@ class Connections:
 
 
 _of_parents: list[list[Database]] = []
+
+
+def _first_line(error: Exception) -> str:
+    return without_passwords((str(error).strip().splitlines() or [""])[0][:200])
 
 
 def _close_all(idle: list[Database], opened_by: int) -> None:

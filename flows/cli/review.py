@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from flows.record.folder import CampaignFolder
 from flows.record.review import FRAMES, PICTURE, Request, awaited, decide_all
 from flows.record.rounds import RoundFolder
 from flows.views.review import estimate, shown_rows
+from potential.data.tables import read_table
 
 
 def show_reviews(source: Path) -> None:
@@ -45,7 +45,7 @@ def take_decision(source: Path, *, approve: bool, drop: list[str], reject: bool,
 
 
 def _show(here: RoundFolder, request: Request) -> None:
-    rows = shown_rows(pd.read_csv(here.review / FRAMES, dtype={"frame_id": str, "reason": str}))
+    rows = shown_rows(read_table(here.review / FRAMES, needs=("frame_id", "formula", "reason")))
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
     for column in rows[0]:
         table.add_column(column)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from flows.errors import ConfigError
 
+SOURCE = "the deployment's parameters"
+
 
 def below_working_folder(parameter: str, given: str) -> Path:
     """The path that a parameter names, absolute.
@@ -18,9 +20,11 @@ def below_working_folder(parameter: str, given: str) -> Path:
     """
     root = Path.cwd()
     path = Path(os.path.normpath(root / given))
-    if not path.is_relative_to(root) or "\0" in given:
+    if "\0" in given or given != given.encode(errors="ignore").decode():  # half a surrogate, as JSON can hold
+        raise ConfigError(SOURCE, [f"{parameter}: {given[:80]!r} is no name of a file"])
+    if not path.is_relative_to(root):
         raise ConfigError(
-            "the deployment's parameters",
+            SOURCE,
             [f"{parameter}: {given!r} leads out of the working folder {root}; name a file in it"],
         )
     return path

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
 from flows.engines.engine import JOB_KINDS, Engine, JobKind, Running
-from flows.engines.site import Line, Resources, Site, Word, read_site
+from flows.engines.site import Resources, Site, Word, read_site
 from flows.errors import CampaignError, ConfigError
 from labeling.workers import LabelingConfig
 from potential.data.config import Config
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from distributed import Security
 
 KEYS = "/run/alnico-tls"
+# as Kubernetes takes them (kubernetes.io/docs/concepts/overview/working-with-objects)
+DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$", max_length=317)]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$", max_length=63)]
 
 
 class KubernetesResources(Resources):
@@ -38,14 +42,15 @@ class KubernetesResources(Resources):
         int, Field(ge=60, le=10_000_000, description="time limit of the job, after which its pods are ended")
     ] = 86_400
     node_selector: Annotated[
-        dict[str, str], Field(description="labels of the nodes that may run it, e.g. of those with GPUs")
+        dict[LabelName, LabelValue],
+        Field(max_length=64, description="labels of the nodes that may run it, e.g. of those with GPUs"),
     ] = {}  # noqa: RUF012 (pydantic copies it)
 
 
 class Volume(Config):
     """A PersistentVolumeClaim that many pods can write to."""
 
-    claim: Annotated[Word, Field(description="its name")]
+    claim: Annotated[DnsName, Field(description="its name")]
     path: Annotated[
         str,
         Field(pattern=r"^/[A-Za-z0-9._/-]*$", description="where pods mount it, and the flow sees it"),
@@ -56,9 +61,14 @@ class KubernetesSite(Site[KubernetesResources]):
     """How a Kubernetes cluster takes jobs."""
 
     image: Annotated[
-        Line, Field(min_length=1, description="image with alnico and Dask, as the flow has them")
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$",
+            max_length=500,
+            description="image with alnico and Dask, as the flow has them",
+        ),
     ]
-    namespace: Annotated[Word, Field(description="namespace of the jobs")] = "default"
+    namespace: Annotated[DnsName, Field(description="namespace of the jobs")] = "default"
     host: Annotated[Word, Field(description="name or address by which pods reach the flow")]
     port: Annotated[int, Field(ge=1024, le=65535, description="port of the flow's Dask scheduler")] = 8786
     volume: Annotated[

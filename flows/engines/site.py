@@ -16,6 +16,11 @@ from flows.yaml_text import read_yaml
 from potential.data.config import Config
 
 Line = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$", max_length=2000)]
+Program = Annotated[
+    str,
+    # a shell reads it: words without signs that mean something to one
+    Field(pattern=r"^[A-Za-z0-9/~_.][A-Za-z0-9/~_.+@:=,-]*( [A-Za-z0-9/~_.+@:=,-]+)*$", max_length=2000),
+]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+:-]*$", max_length=100)]
 
 

@@ -7,21 +7,30 @@ each time and lie in the campaign's folder, keeps other users of the cluster out
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from flows.engines.dask_client import OnDask, own_scheduler, require
 from flows.engines.engine import JOB_KINDS, Engine, JobKind, Running
-from flows.engines.site import Line, Resources, Site, Word, read_site
+from flows.engines.site import Line, Program, Resources, Site, Word, read_site
 from flows.errors import ConfigError
 from labeling.workers import LabelingConfig
 
 LOGS = "jobs"
+SIGN = re.compile(r"[^\w/.+@:=,-]")
+"""What is no letter, and might be something else to a shell or to sbatch."""
+
+
+def _no_zero(walltime: str) -> str:
+    if not walltime.strip("0:-"):
+        raise ValueError(f"{walltime} is no time, and to SLURM no limit; write at least 00:01:00")
+    return walltime
 
 
 class SlurmResources(Resources):
@@ -31,10 +40,11 @@ class SlurmResources(Resources):
     walltime: Annotated[
         str,
         Field(
-            pattern=r"^(\d{1,3}-)?\d{1,3}:\d\d:\d\d$",
+            pattern=r"^(\d{1,3}-)?\d{1,3}:[0-5]\d:[0-5]\d$",
             description="time limit of a job, [days-]hours:minutes:seconds; longer than the longest label. "
             "A training that meets it goes on in another job",
         ),
+        AfterValidator(_no_zero),
     ] = "01:00:00"
     directives: Annotated[
         tuple[Line, ...], Field(description="further #SBATCH lines, such as --constraint=avx512")
@@ -50,7 +60,11 @@ class SlurmSite(Site[SlurmResources]):
         Field(description="network interface by which jobs reach the flow, e.g. ib0; null: what Dask finds"),
     ] = None
     python: Annotated[
-        Line | None, Field(description="Python of the jobs; null: the flow's, on a shared file system")
+        Program | None,
+        Field(
+            description="Python of the jobs, e.g. ~/alnico/.venv/bin/python, in words without quotes and "
+            "signs of the shell; null: the flow's, on a shared file system"
+        ),
     ] = None
     prologue: Annotated[
         tuple[Line, ...],
@@ -137,7 +151,14 @@ class Slurm(Engine):
 
 
 def _options(site: SlurmSite, resources: SlurmResources, logs: Path) -> dict[str, Any]:
-    """What dask-jobqueue wants for jobs with one worker process, a thread a core."""
+    """What dask-jobqueue wants for jobs with one worker process, a thread a core.
+
+    Raises:
+        ConfigError: for a folder whose name a shell would not take as it is.
+    """
+    if wrong := SIGN.search(str(logs)):
+        problem = f"{str(logs.parent)!r} has {wrong[0]!r}, which job scripts do not take; rename the folder"
+        raise ConfigError("the campaign's folder", [problem])
     gpus = [f"--gres=gpu:{resources.gpus}"] if resources.gpus else []
     return {
         "cores": resources.cores,

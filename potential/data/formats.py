@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -119,7 +120,11 @@ def _read_with_ase(path: Path, wanted: slice) -> list[Any]:
     if kind == "vasp" and (flagged := with_plain_flags(text_of(path))) != text_of(path):
         source = io.StringIO(flagged)
     try:
-        read = ase.io.read(source, index=wanted, format=kind, do_not_split_by_at_sign=True, **more)
+        with warnings.catch_warnings():
+            # that CASTEP is not installed, that a reader will move
+            warnings.filterwarnings("ignore", module=r"ase\.(calculators|io)\.castep")
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            read = ase.io.read(source, index=wanted, format=kind, do_not_split_by_at_sign=True, **more)
     except KeyError as error:
         if error.args[0] in ("D", "T"):
             raise ValueError(xyz_file.unknown_species(error.args[0])) from error

@@ -18,7 +18,12 @@ from potential.data.notes import StructureWarning
 OTHER_STYLES = "lj|real_?lj|si|cgs|electron|micro|nano"
 ROUTE = r"(?ims)^\s*#(?:(?!\n[ \t]*\n).)*?"
 ISOTOPES = "it has isotopes; frames carry none, and energies and forces do not depend on them: remove them"
+HELD = "it holds atoms (`{}`), which is not read; give them as extxyz with the column move_mask:L:1"
 REFUSED: dict[str, tuple[tuple[str, str], ...]] = {
+    "abinit-in": (
+        (r"(?i)\bxcart\b[\s\d.ed+-]*?\bangstr\w*", "its xcart is not in Bohr; write xangst"),
+        (r"(?i)\bnatfix[xyz]?\s+[1-9]\d*", HELD),
+    ),
     "cif": (
         (
             r"(?im)^\s*_cell_length_[abc]\s+['\"]?-\S*",
@@ -44,7 +49,12 @@ REFUSED: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (rf"ITEM: UNITS\s*\n\s*(?:{OTHER_STYLES})\b", "its units are others than Å (metal, real)"),
     ),
+    "nwchem-in": ((r"(?im)^\s*(?:fix\s+atom|set\s+geometry:actlist)\b.*", HELD),),
     "proteindatabank": (
+        (
+            r"(?m)^(?:ATOM  |HETATM).{6} [A-Z]{2}(?:.{0,61} ?|.{61}  .*)$",
+            "its atoms have no element (columns 77, 78), and a name such as CA may mean two; add them",
+        ),
         (
             r"(?ms)^(?:ATOM  |HETATM).{10}([A-Z0-9])(?=.*^(?:ATOM  |HETATM).{10}(?! |\1)[A-Z0-9])",
             "it has atoms at alternate locations; keep one of them",

@@ -13,6 +13,8 @@ WORDS = (
     *("frame_id", "start_frame_id", "formula", "symbol", "verdict", "reason", "stop_reason", "decision"),
     *("stage", "outcome", "kind", "message", "advice"),
 )
+NOTHING = ("", "nan", "NaN")
+"""Where a number is not there."""
 FORCES_OF_ATOMS = ("frame_id", "fx", "fy", "fz", "fx_ref", "fy_ref", "fz_ref")
 """What every table of an evaluation's atoms has."""
 
@@ -41,16 +43,19 @@ def read_table(path: Path, *, needs: Iterable[str] = (), as_text: bool = False) 
     """
     import pandas as pd
 
-    how: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {}
+    how: dict[str, Any] = {"dtype": str} if as_text else {"dtype": dict.fromkeys(WORDS, str)}
     try:
-        table = pd.read_csv(path, **(how or {"dtype": dict.fromkeys(WORDS, str)}))
+        if not as_text:  # of words, NULL and the like are words
+            numbers = set(pd.read_csv(path, nrows=0).columns) - {*WORDS}
+            how["na_values"] = dict.fromkeys(numbers, NOTHING)
+        table = pd.read_csv(path, keep_default_na=False, **how)
     except (ValueError, MemoryError) as error:  # pandas' errors of parsing are among the former
         raise DamagedTableError(path, error) from error
     if missing := [column for column in needs if column not in table]:
         raise DamagedTableError(path, f"it has no column {missing[0]}")
     if not as_text:
         _refuse_words_among_numbers(path, table)
-    return table.fillna({column: "" for column in WORDS if column in table})
+    return table
 
 
 def _refuse_words_among_numbers(path: Path, table: pd.DataFrame) -> None:

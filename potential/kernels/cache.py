@@ -8,8 +8,10 @@ one rename makes both visible, however many processes build at once.
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -17,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from potential.data.user_cache import user_cache
+
+NOBODY = 65534
+"""Whoever has no number in this user namespace, as root outside a container."""
 
 
 class UntrustedError(OSError):
@@ -34,9 +39,12 @@ class LibraryCache:
         """In $ALNICO_CACHE, else ~/.cache/alnico.
 
         Raises:
-            OSError: there is no home directory.
+            OSError: there is no home directory, or a link leads to itself.
         """
-        return cls(user_cache().resolve())  # a link might lead elsewhere a moment later
+        try:
+            return cls(user_cache().resolve())  # a link might lead elsewhere a moment later
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
 
     def find(self, identity: str) -> Path | None:
         """A library that was kept as `identity` and is as it was then.
@@ -76,9 +84,24 @@ class LibraryCache:
     def _check_place(self) -> None:
         _check(os.stat(self.folder), self.folder)
         for above in self.folder.parents:
-            mode = os.stat(above).st_mode
-            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                raise UntrustedError(f"others may rename what is in {above}: chmod o-w {above}")
+            found = os.stat(above)
+            if found.st_uid not in (0, os.geteuid(), NOBODY):
+                raise UntrustedError(
+                    f"{above} belongs to another user (id {found.st_uid}), who may rename it"
+                )
+            if found.st_mode & stat.S_ISVTX:
+                continue
+            if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and _has_others(found.st_gid)):
+                raise UntrustedError(f"others may rename what is in {above}: chmod go-w {above}")
+
+
+def _has_others(group: int) -> bool:
+    """Whether more than this user may be in a group; many systems give each user one of their own."""
+    try:
+        me, members = pwd.getpwuid(os.geteuid()), grp.getgrgid(group).gr_mem
+    except KeyError:
+        return True
+    return group not in (0, me.pw_gid) or bool({*members} - {me.pw_name, "root"})
 
 
 def _sound(path: Path) -> bool:

@@ -117,6 +117,26 @@ def test_the_job_script_before_any_job(
         assert f"#SBATCH {line}\n" in training_job
 
 
+def test_no_name_of_a_folder_runs_in_a_job(tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("label: {}\npython: ~/env/bin/python -u")
+    assert "~/env/bin/python -u -m" in Slurm(slurm=site).dry_run(
+        LabelingConfig(memory_GB=1.0), tmp_path / "a.b"
+    )
+    for name in ("$(touch x)", "a;b", "a b", "a\nb", "`a`"):
+        with pytest.raises(ConfigError, match="which job scripts do not take"):
+            Slurm(slurm=site).dry_run(LabelingConfig(memory_GB=1.0), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "odd", ["image: 'a b'", "image: a\nnamespace: A:b", "image: a\nlabel: {node_selector: {a: 'b\tc'}}"]
+)
+def test_what_kubernetes_would_refuse(odd: str, tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(f"host: flow\n{odd}" + ("" if "label" in odd else "\nlabel: {}"))
+    with pytest.raises(ConfigError, match="String should match"):
+        Kubernetes(kubernetes=tmp_path / "site.yaml").dry_run(LabelingConfig(memory_GB=1.0), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("site", "said"),
     [
@@ -129,6 +149,10 @@ def test_the_job_script_before_any_job(
         ("label: {cores: 1, queue: 'cpu; rm -r x'}", "label.queue"),
         ('prologue: ["a\\nb"]\nlabel: {}', "prologue.0"),
         ("label: {gpu: 1}", "label.gpu"),
+        ("python: python$(touch x)\nlabel: {}", "python: String should match"),
+        ("python: 'python;touch x'\nlabel: {}", "python: String should match"),
+        ("label: {walltime: '00:00:00'}", "no limit; write at least"),
+        ("label: {walltime: '1:00:99'}", "label.walltime"),
         ("account: a", "label: Field required"),
         ("- 1", "site.yaml: 1 problem"),
         ("a: b: c", "line 1: not YAML"),

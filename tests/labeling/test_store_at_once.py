@@ -161,3 +161,20 @@ def test_a_writer_killed_in_mid_write_loses_nothing_it_had_reported(tmp_path: Pa
     assert all(item.label.forces.shape == (2, 3) for item in labels)
     frame = cluster(0)
     assert store.add(frame, compute(frame, LEVEL))
+
+
+def test_a_locked_store_is_told_of_while_it_is_waited_for(
+    store: LabelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeling.database.SILENCE_S", 0.0)
+    monkeypatch.setattr("labeling.database.BUSY_S", 0.01)
+    store = LabelStore(store.path, patience_s=0.3)
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with (
+            pytest.warns(UserWarning, match=r"labels.*locked.*waiting for it, 0 s at most") as told,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            store.add(cluster(0), compute(cluster(0), LEVEL))
+    assert len(told) == 1
+    other.close()

@@ -156,10 +156,30 @@ def test_a_folder_of_another_user_is_not_used(folder, monkeypatch):
 def test_a_folder_that_others_may_rename_is_not_used(folder):
     plant(folder, EVIL)
     folder.parent.chmod(0o777)
-    with pytest.warns(RuntimeWarning, match=f"chmod o-w {folder.parent}"):
+    with pytest.warns(RuntimeWarning, match=f"chmod go-w {folder.parent}"):
         assert load().answer() == 42
     folder.parent.chmod(0o1777)
     assert quietly() == 666, "there nobody can"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize(("owner", "group", "mode"), [(0, 12345, 0o775), (12345, 0, 0o755)])
+def test_a_folder_that_a_group_or_another_owner_may_rename_is_not_used(folder, owner, group, mode):
+    plant(folder, EVIL)
+    os.chown(folder.parent, owner, group)
+    folder.parent.chmod(mode)
+    with pytest.warns(RuntimeWarning, match=f"{folder.parent}.*ALNICO_CACHE"):
+        assert load().answer() == 42
+
+
+def test_a_cache_that_is_a_file_or_a_link_to_itself_is_told(folder, monkeypatch):
+    folder.write_text("")
+    with pytest.warns(RuntimeWarning, match="cannot be kept"):
+        assert load().answer() == 42
+    folder.with_name("loop").symlink_to("loop")
+    monkeypatch.setenv("ALNICO_CACHE", str(folder.with_name("loop") / "x"))
+    with pytest.warns(RuntimeWarning, match="cannot be kept.*loop"):
+        assert load().answer() == 42
 
 
 @pytest.mark.parametrize("content", ["#!/bin/sh\nexec sleep 60\n", "no program"])

@@ -37,6 +37,7 @@ ATOM = "    {:6.4f}    0.0000    {:6.4f} {:3} 0  0\n"
 XYZ = '2\nLattice="5.4 0 0 0 5.4 0 0 0 5.4" Properties=species:S:1:pos:R:3{} {}\n{}'
 SI2 = "Si 0 0 0\nSi 1.35 1.35 1.35\n"
 PDB = "ATOM      {0}  C  {1}ALA A   1       {2}.000   0.000   0.000  1.00  0.00           C  \n"
+ABINIT = "acell 5.4 5.4 5.4 Angstrom\nntypat 1\nznucl 14\nnatom 2\ntypat 1 1\n"
 REFUSED = {
     "types.lammps-data": (DATA.format("metal", ROWS), "no element.*Masses"),
     "types.data": (DATA.format("metal", ROWS), "no element.*Masses"),
@@ -50,6 +51,10 @@ REFUSED = {
     "more.vasp": (CELL + "Si\n1\nDirect\n0 0 0\n.25 .25 .25\n", "counts 1 atoms, and goes on with"),
     "origin.cif": (CIF.format("_symmetry_Int_Tables_number 227"), "two settings"),
     "places.pdb": (PDB.format(1, "A", 0) + PDB.format(2, "B", 1), "alternate locations"),
+    "element.pdb": (PDB.format(1, " ", 0).replace(" C  ", " CA ", 1)[:66] + "\n", "have no element"),
+    "angstrom.abi": (ABINIT + "xcart 0 0 0 1.35 1.35 1.35 Angstrom\n", "xcart is not in Bohr"),
+    "held.abi": (ABINIT + "xred 0 0 0 .25 .25 .25\nnatfix 1 iatfix 2\n", "holds atoms .`natfix 1`"),
+    "held.nwi": ("geometry\n O 0 0 0\nend\nset geometry:actlist 2:3\n", "holds atoms"),
     "drawing.sdf": (
         SDF.format(" " * 20 + "2D", ATOM.format(0, 0, "O") + ATOM.format(1, 0, "C")),
         r"a drawing \(2D\)",
@@ -91,7 +96,7 @@ def test_what_is_like_them_and_sound_is_read(tmp_path):
         ("a.lammpstrj", DUMP.format("", "element", "Na", "Cl"), "ClNa"),
         ("a.cif", CIF.format("_symmetry_space_group_name_H-M 'P 1'"), "Si"),
         ("a.vasp", CELL + "Si\n1\nDirect\n0 0 0\n\n 0.1 0 0\n", "Si"),
-        ("a.pdb", PDB.format(1, "A", 0) + PDB.format(2, "A", 1), "C2"),
+        ("a.pdb", (PDB.format(1, "A", 0) + PDB.format(2, "A", 1)).replace(" C  A", " CA A"), "C2"),
     ):
         (tmp_path / name).write_text(text)
         assert [frame.formula for frame in read_frames(tmp_path / name)] == [formula], name
