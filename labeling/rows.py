@@ -148,6 +148,8 @@ class Row:
     @property
     def labelled_frame(self) -> LabelledFrame:
         with _readable(self.id):
+            if self.data.get("digest") not in (None, self.digest):  # what is learned is what was computed
+                raise ValueError("its values were altered, their digest is not the one that was written")
             return LabelledFrame(frame=self.frame, label=self.label)
 
     @property

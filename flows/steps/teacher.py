@@ -13,7 +13,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from exploration.teacher_md import Taught, Walk, Walked, distinct, walk, walks
-from flows.errors import CampaignError
+from flows.errors import CampaignError, DamagedFileError
 from flows.jobs.job import Done
 from flows.jobs.training import TeachersTraining
 from flows.record.pretraining_results import PretrainSummary, TeachSummary
@@ -110,9 +110,18 @@ def _gather(
 
 
 def taught(folder: Path) -> tuple[Dataset, int]:
-    """What a teacher has made, in the order of its walks, and how many frames are left out as alike."""
+    """What a teacher has made, in the order of its walks, and how many frames are left out as alike.
+
+    Raises:
+        DamagedFileError: for a store with labels that no teacher made.
+    """
     with LabelStore(folder / STORE) as store:
-        items = sorted(store, key=lambda item: (item.frame.origin["walk"], item.frame.origin["step"]))
+        items = list(store)
+    if not all({"walk", "step"} <= set(item.frame.origin) for item in items):
+        raise DamagedFileError(
+            f"{folder / STORE} has labels that no teacher made; delete {folder} to make it anew"
+        )
+    items.sort(key=lambda item: (item.frame.origin["walk"], item.frame.origin["step"]))
     kept = distinct([item.frame for item in items])
     return Dataset.of(items[i] for i in kept), len(items) - len(kept)
 

@@ -293,6 +293,14 @@ def test_a_digest_of_version_1_holds(store: LabelStore) -> None:
     assert "were altered" in verify(store).problems[0]
 
 
+def test_nothing_is_learned_from_values_that_were_altered(store: LabelStore) -> None:
+    ids = [item.frame.id for item in store]
+    change(store, "UPDATE systems SET energy = energy + 0.01 WHERE id = 2")
+    assert len(store.dataset([ids[0], *ids[2:]], LEVEL.key)) == len(ids) - 1
+    with pytest.raises(DamagedRowError, match="row 2 of the label store is damaged: its values were altered"):
+        store.dataset(ids, LEVEL.key)
+
+
 @pytest.mark.parametrize("sql", ["energy = NULL", "energy = 'abc'", "key_value_pairs = '{}'", "data = x'00'"])
 def test_who_reads_a_damaged_row_says_which(store: LabelStore, sql: str) -> None:
     change(store, f"UPDATE systems SET {sql} WHERE id = 2")
