@@ -14,7 +14,7 @@ from flows.cli.app import run_command
 from flows.errors import CampaignError
 from flows.record.folder import CampaignFolder
 from flows.record.rounds import read_outcomes
-from flows.record.table import FIRST_LABELS
+from flows.record.table import FIRST_LABELS, LABEL
 from flows.settings.yaml_file import load_config
 from flows.steps.labels import label_frames, labelled_frames, returning_frames, take_in_spool
 from labeling import database, spool
@@ -110,9 +110,8 @@ def test_a_label_stage_takes_along_what_left_quarantine_and_a_finished_one_what_
     assert returning_frames(stage, waiting, store, LEVEL) == waiting[:2]
 
     outcomes = pd.DataFrame({"frame_id": [argon(3.5).id], "outcome": ["labelled"]})
-    stage.mkdir()
-    outcomes.to_csv(stage / "outcomes.csv", index=False)
-    (stage / "manifest.json").write_text("{}")
+    inputs = {"level": LEVEL.key, "frames": "one"}
+    LABEL.run(stage, inputs, lambda into: outcomes.to_csv(into / "outcomes.csv", index=False))
     assert returning_frames(stage, waiting, store, LEVEL) == waiting[:1]
     store.add(argon(3.7), compute(argon(3.7), LEVEL))  # after the stage: no part of its dataset
     assert labelled_frames(waiting, outcomes, store, LEVEL).frames == waiting[:1]
