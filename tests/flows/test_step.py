@@ -201,7 +201,7 @@ def test_a_path_out_of_the_working_folder_is_refused(
     assert not (tmp_path / "campaigns").exists()
 
 
-@pytest.mark.parametrize("campaign", ["\ud800.yaml", "a\udc80", "a\0b"])
+@pytest.mark.parametrize("campaign", ["\ud800.yaml", "a\udc80", "a\0b", "x" * 256, "a/" * 1500])
 def test_what_no_file_can_be_called_is_refused_in_words_that_can_be_sent(campaign: str) -> None:
     with pytest.raises(ConfigError, match="is no name of a file") as refused:
         below_working_folder("campaign", campaign)
