@@ -37,14 +37,19 @@ def pretrain_on_file(
     given = {key: value for key, value in changes.items() if value is not None}
     with reading("alnico pretrain"):
         source = FromTeacher.model_validate(source.model_dump() | given)
+    model = ModelConfig() if config is None else config.model
+    training = TrainingConfig() if config is None else config.training
+    from potential.training.unteachable import refuse_unteachable_frames  # imports torch
+
     with reading(structures):
         frames = read_frames(structures)
+        refuse_unteachable_frames(frames, model, training)
     require_folder(output)
     potential = taught_potential(
         frames,
         source,
-        model=ModelConfig() if config is None else config.model,
-        training=TrainingConfig() if config is None else config.training,
+        model=model,
+        training=training,
         seed=seed,
         folder=output,
     )

@@ -18,6 +18,8 @@ from potential.data.sealed import sealed, unsealed
 RESULT_FILE = "result.json"
 SUMMARY_FILE = "summary.json"
 """What a stage says of itself, in its folder."""
+DURATIONS = ("seconds", "hours", "cost")
+"""No part of the digest: a campaign that was killed and went on has the same as one that was not."""
 
 
 class ErrorMetrics(Config):
@@ -267,7 +269,7 @@ class RoundResult(Config):
 
 def write_result(path: Path, result: RoundResult) -> None:
     """Keep the result of a round, atomically."""
-    write_atomically(path, sealed(result.model_dump(mode="json")))
+    write_atomically(path, sealed(result.model_dump(mode="json"), aside=DURATIONS))
 
 
 def read_result(path: Path) -> RoundResult:
@@ -277,7 +279,7 @@ def read_result(path: Path) -> RoundResult:
         DamagedFileError: where the file cannot be read, or was altered.
     """
     try:
-        result = RoundResult.model_validate(unsealed(path.read_bytes()))
+        result = RoundResult.model_validate(unsealed(path.read_bytes(), aside=DURATIONS))
     except (ValueError, IsADirectoryError) as error:
         why = problems_of(error)[0] if isinstance(error, ValidationError) else str(error)
         raise DamagedFileError(

@@ -31,6 +31,7 @@ from potential.nequip.model import NequIP
 from potential.package import load_potential, save_potential
 from potential.training.train import train_committee
 from potential.training.training_config import NOT_OF_THE_RESULT
+from potential.training.unteachable import refuse_unteachable_labels
 
 POINT = Stage(
     name="point",
@@ -72,7 +73,8 @@ class Data:
 
         Raises:
             ValueError, FileNotFoundError: for a file that cannot be read, a pool that is smaller than the
-                study's largest size, a test frame that is in the pool, or weights of another model.
+                study's largest size, a test frame that is in the pool, labels that no training of these
+                settings can learn, or weights of another model.
         """
         pool = _read(config.pool, to_learn_from)
         if len(pool) < config.sizes[-1]:
@@ -84,6 +86,9 @@ class Data:
         for name, test in tests.items():
             if shared := known & {frame.id for frame in test.frames}:
                 raise ValueError(f"tests.{name}: {len(shared)} of its frames are in the pool, too")
+        tested = [frame for test in tests.values() for frame in test.frames]
+        for model in config.models.values():
+            refuse_unteachable_labels(pool, model, config.training, seen_with=tested)
         weights = {name: _weights(config, name, pool) for name in config.weights}
         return cls(pool=pool, tests=tests, weights=weights)
 

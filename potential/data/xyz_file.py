@@ -57,7 +57,7 @@ def _split(text: str) -> Iterator[_Part]:
                 "structures follow one another without a gap: remove the empty line, or what comes after it"
             )
         try:
-            n_atoms = int(lines[at])
+            n_atoms = int(lines[at].replace("_", "x"))  # Python takes 1_0 for 10
         except ValueError:
             raise ValueError(
                 f"line {at + 1} is {lines[at].strip()[:40]!r}, expected the number of atoms of structure "

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from potential.data.charge_states import refuse_mixed_charges
 from potential.data.dataset import Dataset
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
@@ -19,6 +18,7 @@ from potential.training.history import EpochRecord
 from potential.training.run import Run, TrainedCommittee
 from potential.training.share import Share, team
 from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
+from potential.training.unteachable import refuse_unteachable_labels
 
 
 def train_committee(
@@ -71,13 +71,7 @@ def train_committee(
             return train_committee(**what, on_epoch=on_epoch, description=description, share=first)
     if len(train) == 0:
         raise ValueError("cannot train on no frames; label some first")
-    if not training.mixed_charges:
-        refuse_mixed_charges(train.frames + validation.frames)
-    if training.stress_weight > 0 and all(label.stress is None for label in train.labels):
-        raise ValueError(
-            f"stress_weight is {training.stress_weight:g}, but no label has a stress; write "
-            "stress_weight: 0, or give labels of crystals with `stress` or `virial` (--stress names it)"
-        )
+    refuse_unteachable_labels(train, model, training, seen_with=validation.frames)
     known = sorted({int(z) for f in train.frames + validation.frames for z in f.numbers} | set(numbers or ()))
     whole = NequIP(
         model,

@@ -70,3 +70,14 @@ def test_impossible_settings_are_told(folder: Path, capsys: pytest.CaptureFixtur
     assert run_command(["pretrain", "water.xyz", "--frames", "3"]) == 2
     assert "frames" in capsys.readouterr().err
     assert run_command(["pretrain", "nothing.xyz"]) == 2
+
+
+def test_structures_that_one_model_cannot_learn_are_told_before_the_teacher_walks(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ASE's G2 set has methylene as a singlet and as a triplet."""
+    states = [molecule(name) for name in ("CH2_s1A1d", "CH2_s3B1d")]
+    write_frames(folder / "methylene.xyz", states)
+    assert run_command(["pretrain", "methylene.xyz", "--output", "methylene"]) == 2
+    assert "CH2 comes with charge +0, spin 0" in capsys.readouterr().err
+    assert not (folder / "methylene").exists()

@@ -153,6 +153,14 @@ def test_what_a_study_refuses(study: Path, tmp_path: Path):
     assert run_command(["study", str(study / "leak.yaml")]) == 2
 
 
+def test_what_no_training_can_learn_is_said_before_the_first(study: Path):
+    content = yaml.safe_load((study / "study.yaml").read_text())
+    stressed = content["training"] | {"stress_weight": 1.0}
+    (study / "stressed.yaml").write_text(yaml.safe_dump(content | {"training": stressed}))
+    with pytest.raises(ValueError, match="no label has a stress"):
+        Data.of(load_study(study / "stressed.yaml"))
+
+
 def test_a_model_may_begin_from_a_potential(study: Path):
     source = yaml.safe_load((study / "study.yaml").read_text())
     source |= {
