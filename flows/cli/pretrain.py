@@ -10,6 +10,7 @@ from typing import Any
 from flows.cli.output import require_folder
 from flows.cli.reading import reading
 from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
 from flows.settings.pretraining import FromTeacher
 from flows.views.console import counted
 from flows.views.duration import duration
@@ -30,7 +31,7 @@ def pretrain_on_file(
 
     Raises:
         ConfigError: for a file that cannot be read, or impossible settings.
-        CampaignError: where the teacher cannot treat the structures.
+        CampaignError: where the teacher cannot treat the structures, or another process writes there.
     """
     config = None if campaign is None else CampaignFolder.open(campaign).config
     source = teacher_of(None if config is None else config.pretraining)
@@ -45,14 +46,15 @@ def pretrain_on_file(
         frames = read_frames(structures)
         refuse_unteachable_frames(frames, model, training)
     require_folder(output)
-    potential = taught_potential(
-        frames,
-        source,
-        model=model,
-        training=training,
-        seed=seed,
-        folder=output,
-    )
+    with campaign_lock(output):
+        potential = taught_potential(
+            frames,
+            source,
+            model=model,
+            training=training,
+            seed=seed,
+            folder=output,
+        )
     print(f"wrote {potential}\nIn a campaign: pretraining: {{from: {potential.resolve()}}}")
 
 

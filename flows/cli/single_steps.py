@@ -13,6 +13,7 @@ from flows.cli.pretrain import taught_potential, teacher_of
 from flows.cli.reading import reading
 from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
+from flows.record.lock import campaign_lock
 from potential.data.dataset import Dataset, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.role import Role, role_of
@@ -51,6 +52,7 @@ def train_on_file(
     from potential.known_environments import KnownEnvironments
     from potential.package import load_potential, save_potential
     from potential.training.train import train_committee
+    from potential.training.unteachable import refuse_unteachable_labels
 
     config = None if campaign is None else CampaignFolder.open(campaign).config
     with reading("settings"):
@@ -63,28 +65,31 @@ def train_on_file(
     learned, held_out, tests = _parts(dataset, training.validation_fraction, seed)
     if len(tests):
         print(f"{len(tests)} of them are of a frozen test (role) and are not trained on")
-    warm_start = None
-    if pretrain:
-        source = teacher_of(None if config is None else config.pretraining)
-        # One frame of each composition, the first.
-        starts = list({frame.formula: frame for frame in reversed(dataset.frames)}.values())[::-1]
-        taught = taught_potential(
-            starts, source, model=model, training=training, seed=seed, folder=output / "pretraining"
-        )
-        warm_start = load_potential(taught, device=training.device)
-        training = training.model_copy(update={"learning_rate": source.fine_tuning_rate})
-    try:
-        trained = train_committee(
-            learned,
-            held_out,
-            model=model,
-            training=training,
-            seed=seed,
-            folder=output / "training",
-            warm_start=warm_start,
-        )
-    except ValueError as unfit:  # what these data cannot teach
-        raise ConfigError(data, [str(unfit)]) from unfit
+    with reading(data):
+        refuse_unteachable_labels(learned, model, training, seen_with=held_out.frames)
+    with campaign_lock(output / "training"):
+        warm_start = None
+        if pretrain:
+            source = teacher_of(None if config is None else config.pretraining)
+            # One frame of each composition, the first.
+            starts = list({frame.formula: frame for frame in reversed(dataset.frames)}.values())[::-1]
+            taught = taught_potential(
+                starts, source, model=model, training=training, seed=seed, folder=output / "pretraining"
+            )
+            warm_start = load_potential(taught, device=training.device)
+            training = training.model_copy(update={"learning_rate": source.fine_tuning_rate})
+        try:
+            trained = train_committee(
+                learned,
+                held_out,
+                model=model,
+                training=training,
+                seed=seed,
+                folder=output / "training",
+                warm_start=warm_start,
+            )
+        except ValueError as unfit:  # what these data cannot teach
+            raise ConfigError(data, [str(unfit)]) from unfit
     card = {
         "name": data.stem,
         "data": {"file": str(data), "frames": len(dataset), "fingerprint": dataset.fingerprint},

@@ -1,4 +1,4 @@
-"""One process at a time on a campaign."""
+"""One process at a time on a campaign, or on a training outside of one."""
 
 from __future__ import annotations
 
@@ -39,8 +39,7 @@ def campaign_lock(folder: Path) -> Iterator[None]:
     except Timeout:
         raise CampaignLockedError(
             f"{folder} is in use by {_holder(signature)}.\n"
-            "Wait for it, or stop it (Ctrl-C there is safe: the campaign goes on from its last finished "
-            "stage). `alnico status` shows how far it is."
+            "Wait for it, or stop it (Ctrl-C there is safe: the same command goes on where it was)."
         ) from None
     try:
         if lock.lock_counter == 1:

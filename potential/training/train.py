@@ -69,8 +69,6 @@ def train_committee(
         }
         with team(processes, what) as first:
             return train_committee(**what, on_epoch=on_epoch, description=description, share=first)
-    if len(train) == 0:
-        raise ValueError("cannot train on no frames; label some first")
     refuse_unteachable_labels(train, model, training, seen_with=validation.frames)
     known = sorted({int(z) for f in train.frames + validation.frames for z in f.numbers} | set(numbers or ()))
     whole = NequIP(

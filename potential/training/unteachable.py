@@ -28,7 +28,9 @@ def refuse_unteachable_frames(
 def refuse_unteachable_labels(
     train: Dataset, model: ModelConfig, training: TrainingConfig, *, seen_with: Sequence[Frame] = ()
 ) -> None:
-    """Raise for such frames, and for labels that lack what the loss asks for."""
+    """Raise for such frames, and for labels that are none or lack what the loss asks for."""
+    if len(train) == 0:
+        raise ValueError("cannot train on no frames; label some first")
     if training.stress_weight > 0 and all(label.stress is None for label in train.labels):
         raise ValueError(
             f"stress_weight is {training.stress_weight:g}, but no label has a stress; write "

@@ -1,5 +1,6 @@
 """`alnico pretrain` and `alnico train --pretrain` with GFN2-xTB: what they leave, and that they go on."""
 
+import fcntl
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,20 @@ def test_structures_that_one_model_cannot_learn_are_told_before_the_teacher_walk
     assert run_command(["pretrain", "methylene.xyz", "--output", "methylene"]) == 2
     assert "CH2 comes with charge +0, spin 0" in capsys.readouterr().err
     assert not (folder / "methylene").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "locked"),
+    [
+        (["pretrain", "water.xyz", "--campaign", "tiny.yaml", "--output", "here"], "here"),
+        (["train", "labelled.extxyz", "--campaign", "tiny.yaml", "--output", "here"], "here/training"),
+    ],
+)
+def test_two_at_once_in_one_folder_are_refused(
+    command: list[str], locked: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / locked).mkdir(parents=True)
+    with (folder / locked / "campaign.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert run_command(command) == 1
+    assert f"{locked} is in use by another process" in capsys.readouterr().err
