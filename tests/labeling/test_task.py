@@ -38,6 +38,7 @@ def argon(seed: int) -> Frame:
 
 @pytest.fixture(autouse=True)
 def _closed():
+    close_workers()  # those that a campaign left closed in this process
     yield
     close_workers()
     assert not task._pools
