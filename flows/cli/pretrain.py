@@ -10,7 +10,7 @@ from typing import Any
 from flows.cli.output import require_folder
 from flows.cli.reading import reading
 from flows.record.folder import CampaignFolder
-from flows.record.lock import campaign_lock
+from flows.record.lock import folder_lock
 from flows.settings.pretraining import FromTeacher
 from flows.views.console import counted
 from flows.views.duration import duration
@@ -33,6 +33,8 @@ def pretrain_on_file(
         ConfigError: for a file that cannot be read, or impossible settings.
         CampaignError: where the teacher cannot treat the structures, or another process writes there.
     """
+    from potential.training.unteachable import refuse_unteachable_frames  # imports torch
+
     config = None if campaign is None else CampaignFolder.open(campaign).config
     source = teacher_of(None if config is None else config.pretraining)
     given = {key: value for key, value in changes.items() if value is not None}
@@ -40,21 +42,12 @@ def pretrain_on_file(
         source = FromTeacher.model_validate(source.model_dump() | given)
     model = ModelConfig() if config is None else config.model
     training = TrainingConfig() if config is None else config.training
-    from potential.training.unteachable import refuse_unteachable_frames  # imports torch
-
     with reading(structures):
         frames = read_frames(structures)
         refuse_unteachable_frames(frames, model, training)
     require_folder(output)
-    with campaign_lock(output):
-        potential = taught_potential(
-            frames,
-            source,
-            model=model,
-            training=training,
-            seed=seed,
-            folder=output,
-        )
+    with folder_lock(output):
+        potential = taught_potential(frames, source, model=model, training=training, seed=seed, folder=output)
     print(f"wrote {potential}\nIn a campaign: pretraining: {{from: {potential.resolve()}}}")
 
 

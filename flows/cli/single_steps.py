@@ -13,7 +13,7 @@ from flows.cli.pretrain import taught_potential, teacher_of
 from flows.cli.reading import reading
 from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
-from flows.record.lock import campaign_lock
+from flows.record.lock import folder_lock
 from potential.data.dataset import Dataset, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.role import Role, role_of
@@ -67,7 +67,7 @@ def train_on_file(
         print(f"{len(tests)} of them are of a frozen test (role) and are not trained on")
     with reading(data):
         refuse_unteachable_labels(learned, model, training, seen_with=held_out.frames)
-    with campaign_lock(output / "training"):
+    with folder_lock(output / "training"):
         warm_start = None
         if pretrain:
             source = teacher_of(None if config is None else config.pretraining)

@@ -22,7 +22,19 @@ PATIENCE_S = 1.0
 
 @contextmanager
 def campaign_lock(folder: Path) -> Iterator[None]:
-    """Hold the campaign; nested use within one process is fine.
+    """Hold the campaign, cleared of what killed writers left in it; nested use within one process is fine.
+
+    Raises:
+        CampaignLockedError: as `folder_lock`.
+    """
+    with folder_lock(folder):
+        remove_parts(folder)
+        yield
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder, which may have more in it than ours.
 
     The operating system holds the lock, so that it vanishes with its process, however that ends.
 
@@ -42,8 +54,6 @@ def campaign_lock(folder: Path) -> Iterator[None]:
             "Wait for it, or stop it (Ctrl-C there is safe: the same command goes on where it was)."
         ) from None
     try:
-        if lock.lock_counter == 1:
-            remove_parts(folder)
         write_atomically(
             signature,
             json.dumps(

@@ -9,9 +9,8 @@ from exploration.held import refuse_fixed_atoms
 from exploration.strategies.diverse import Diverse
 from exploration.strategies.random_draw import RandomDraw
 from flows.settings.campaign_config import CampaignConfig
-from potential.data.charge_states import refuse_mixed_charges
 from potential.data.frame import Frame
-from potential.training.statistics import average_number_of_neighbors
+from potential.training.unteachable import refuse_unteachable_frames
 
 CERTAIN = (Diverse, RandomDraw)
 """Strategies that do not ask how far the committee disagrees."""
@@ -44,15 +43,13 @@ def check_start(config: CampaignConfig, start: Sequence[Frame]) -> None:
             f"training.stress_weight is {config.training.stress_weight:g}, and {config.level.name} gives no "
             "stress; write stress_weight: 0"
         )
-    average_number_of_neighbors(start, config.model.r_max)
 
 
 def check_frames(config: CampaignConfig, frames: Sequence[Frame]) -> None:
     """Whether one potential can learn these frames, and exploration start from them.
 
     Raises:
-        ValueError: for several charge states of one composition, or fixed atoms.
+        ValueError: for several charge states of one composition, no neighbours within r_max, or fixed atoms.
     """
-    if not config.training.mixed_charges:
-        refuse_mixed_charges(frames)
+    refuse_unteachable_frames(frames, config.model, config.training)
     refuse_fixed_atoms(frames)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ def atomically(path: Path) -> Iterator[TextIO]:
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "not a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as stream:
             yield stream
@@ -34,9 +36,9 @@ def atomically(path: Path) -> Iterator[TextIO]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the parts of files below a folder whose writers are gone: what `kill -9` leaves."""
-    for part in folder.rglob(".*.[0-9]*"):
-        pid = part.suffix[1:]
+    """Remove the parts of files below a folder that writers on this host left, killed with -9."""
+    for part in folder.rglob(f".*.{glob.escape(socket.gethostname())}.[0-9]*.part"):
+        pid = part.stem.rpartition(".")[2]
         if pid.isdecimal() and part.is_file() and not _is_running(int(pid)):
             part.unlink(missing_ok=True)
 

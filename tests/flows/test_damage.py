@@ -5,9 +5,11 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from flows.cli.app import run_command
 from flows.errors import DamagedFileError
 from flows.record.changes import Changes, read_changes, write_changes
 from flows.record.folder import CampaignFolder
-from flows.record.lock import campaign_lock
+from flows.record.lock import campaign_lock, folder_lock
 from flows.record.results import read_result, write_result
 from flows.record.rounds import read_outcomes
 from flows.record.stages import Stage, read_manifest
@@ -177,16 +179,21 @@ def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path: Pat
 
 
 def test_what_kill_9_left_of_files_goes_with_the_next_run(tmp_path: Path):
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    half = tmp_path / "rounds" / "00" / f".result.json.{gone.pid}"
-    others = [half.with_suffix(f".{os.getpid()}"), half.with_name("frame.1"), half.with_name(".frame.x")]
-    half.parent.mkdir(parents=True)
-    for file in (half, *others):
+    folder = tmp_path / "rounds" / "00"
+    killed = (
+        "import os, sys; from pathlib import Path; from potential.data.atomic_write import atomically\n"
+        "with atomically(Path(sys.argv[1])) as stream: os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, str(folder / "result.json")]).returncode == -9
+    (half,) = folder.iterdir()
+    ours, theirs = (half.with_stem(f".result.json.{who}.{os.getpid()}") for who in (gethostname(), "another"))
+    others = [ours, theirs, folder / f".notes.{2**22 + 1}", folder / "frame.1"]
+    for file in others:
         file.write_text("{")
+    with folder_lock(tmp_path):
+        assert half.exists(), "not every folder that is locked is ours alone"
     with campaign_lock(tmp_path):
-        assert not half.exists()
-        assert all(file.exists() for file in others)
+        assert sorted(folder.iterdir()) == sorted(others)
 
 
 def test_which_database_is_damaged_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
