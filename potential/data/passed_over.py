@@ -16,7 +16,7 @@ from ase import Atoms
 from potential.data.notes import StructureWarning
 
 OTHER_STYLES = "lj|real_?lj|si|cgs|electron|micro|nano"
-ROUTE = r"(?ims)^\s*#(?:(?!\n[ \t]*\n).)*?"
+ROUTE = r"(?ims)^[ \t]*#(?:(?!\n[ \t]*\n).){0,2000}?"
 ISOTOPES = "it has isotopes; frames carry none, and energies and forces do not depend on them: remove them"
 HELD = "it holds atoms (`{}`), which is not read; give them as extxyz with the column move_mask:L:1"
 REFUSED: dict[str, tuple[tuple[str, str], ...]] = {
@@ -26,18 +26,21 @@ REFUSED: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "cif": (
         (
-            r"(?im)^\s*_cell_length_[abc]\s+['\"]?-\S*",
+            r"(?im)^[ \t]*_cell_length_[abc]\s+['\"]?-\S*",
             "the length of a lattice vector is positive, in Å, and it has `{}`",
         ),
     ),
     "gaussian-in": (
-        (ROUTE + r"\bunits?\b[\s=(]+[^)\n]*?\b(?:au|bohr)\b", "its positions are in Bohr; give them in Å"),
-        (r"(?im)^\s*--link1--", "it holds several jobs (--Link1--); give a file for each"),
-        (r"(?im)^\s*\w+\([^)\n]*\biso\s*=", ISOTOPES),
+        (
+            ROUTE + r"\bunits?\b[\s=(]+[^)\n]{0,200}?\b(?:au|bohr)\b",
+            "its positions are in Bohr; give them in Å",
+        ),
+        (r"(?im)^[ \t]*--link1--", "it holds several jobs (--Link1--); give a file for each"),
+        (r"(?im)^[ \t]*\w+\([^)\n]*\biso\s*=", ISOTOPES),
     ),
     "lammps-data": (
         (
-            r"(?s)\A(?!.*\n\s*(?:Masses|Atom Type Labels)\b)",
+            r"(?ms)\A(?!.*^[ \t]*(?:Masses|Atom Type Labels)\b)",
             "its atoms have types and no element; add the section `Masses` (amu) or `Atom Type Labels`",
         ),
         (rf"\A[^\n]*\bunits\s*=\s*(?:{OTHER_STYLES})\b", "its units are others than Å (metal, real): `{}`"),
@@ -49,28 +52,27 @@ REFUSED: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         (rf"ITEM: UNITS\s*\n\s*(?:{OTHER_STYLES})\b", "its units are others than Å (metal, real)"),
     ),
-    "nwchem-in": ((r"(?im)^\s*(?:fix\s+atom|set\s+geometry:actlist)\b.*", HELD),),
+    "nwchem-in": ((r"(?im)^[ \t]*(?:fix\s+atom|set\s+geometry:actlist)\b.*", HELD),),
     "proteindatabank": (
         (
             r"(?m)^(?:ATOM  |HETATM).{6} [A-Z]{2}(?:.{0,61} ?|.{61}  .*)$",
             "its atoms have no element (columns 77, 78), and a name such as CA may mean two; add them",
         ),
-        (
-            r"(?ms)^(?:ATOM  |HETATM).{10}([A-Z0-9])(?=.*^(?:ATOM  |HETATM).{10}(?! |\1)[A-Z0-9])",
-            "it has atoms at alternate locations; keep one of them",
-        ),
     ),
     "turbomole": (
-        (r"(?im)^\s*\$coord[ \t]+(?:angs|frac)", "its positions are not in Bohr (`{}`); give them as xyz"),
+        (r"(?im)^[ \t]*\$coord[ \t]+(?:angs|frac)", "its positions are not in Bohr (`{}`); give them as xyz"),
     ),
 }
 """By ASE's name of the format: what is searched for, and what is said of it; `{}` is what was found."""
 LOGICAL = re.compile(r"(?im)(?<=\s)\.?([tf])(?:rue|alse)?\.?(?=\s|$)")
 SYMMETRY = re.compile(r"(?i)_(?:symmetry_equiv_pos_as_xyz|space_group_symop_operation_xyz)\b")
 SPACE_GROUP = re.compile(
-    r"(?im)^\s*_(?:symmetry|space_group)_(?:int_tables_number|it_number|space_group_name_\S+|name_\S+)\s+(\S.*)$"
+    r"(?im)^[ \t]*_(?:symmetry|space_group)"
+    r"_(?:int_tables_number|it_number|space_group_name_\S+|name_\S+)\s+(\S.*)$"
 )
-SETTING = re.compile(r"(?im)^\s*_symmetry_space_group_setting\s+[12]\b")
+SETTING = re.compile(r"(?im)^[ \t]*_symmetry_space_group_setting\s+[12]\b")
+ALTERNATE = re.compile(r"(?m)^(?:ATOM  |HETATM).{10}([A-Z0-9])")
+"""Letter of an atom's alternate location, in column 17 of a PDB."""
 
 
 def refuse_by_text(text: str, kind: str) -> None:
@@ -78,11 +80,13 @@ def refuse_by_text(text: str, kind: str) -> None:
     for pattern, said in REFUSED.get(kind, ()):
         if found := re.search(pattern, text):
             raise ValueError(said.format(found[0].strip()[:80]))
+    if kind == "proteindatabank" and len(set(ALTERNATE.findall(text))) > 1:
+        raise ValueError("it has atoms at alternate locations; keep one of them")
 
 
 def with_plain_flags(poscar: str) -> str:
     """The text with `T` and `F` for .TRUE., f and the like, which are flags to VASP as well."""
-    if not re.search(r"(?im)^\s*s", "\n".join(poscar.splitlines()[5:8])):
+    if not re.search(r"(?im)^[ \t]*s", "\n".join(poscar.splitlines()[5:8])):
         return poscar
     head, rest = poscar.splitlines()[:6], poscar.splitlines()[6:]
     return "\n".join([*head, *(LOGICAL.sub(lambda flag: flag[1].upper(), line) for line in rest), ""])

@@ -1,10 +1,13 @@
 """What ASE's readers pass over: other units, types without elements, flags, keys in other spellings."""
 
+import time
+
 import ase.db
 import pytest
 from ase.build import molecule
 
 from potential.data.notes import StructureWarning
+from potential.data.passed_over import refuse_by_text
 from potential.data.structure_files import read_dataset, read_frames, write_frames
 
 CELL = "c\n1.0\n5.4 0 0\n0 5.4 0\n0 0 5.4\n"
@@ -159,3 +162,19 @@ def test_names_stay_as_they_are_written(tmp_path):
     assert frame.info == {**names, "id": "  x ", "n": 3, "x": 1e5}
     write_frames(tmp_path / "b.xyz", [frame])
     assert read_frames(tmp_path / "b.xyz")[0].info == frame.info
+
+
+def test_long_files_are_searched_in_no_time() -> None:
+    """Blank lines, one alternate location everywhere, a route without an end."""
+    atoms = "".join(PDB.format(k % 10, "A", k % 9) for k in range(20_000))
+    began = time.perf_counter()
+    for kind, text in (
+        ("proteindatabank", atoms),
+        ("cif", "data_x\n" + "\n" * 20_000),
+        ("gaussian-in", "# units\n" * 200 + "#" * 20_000 + "\n" * 20_000),
+        ("nwchem-in", "\n" * 20_000),
+    ):
+        refuse_by_text(text, kind)
+    with pytest.raises(ValueError, match="no element"):
+        refuse_by_text("LAMMPS\n" + "\n" * 20_000, "lammps-data")
+    assert time.perf_counter() - began < 5.0
