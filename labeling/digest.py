@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def digest_of(
     energy: float | None,
     forces: Float64[np.ndarray, "atoms 3"] | None,
     stress: Float64[np.ndarray, "6"] | None,
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | bytes,
     beside: Mapping[str, Any],
     version: str = VERSION,
 ) -> str:
@@ -36,18 +37,27 @@ def digest_of(
         outcome: the row's status and, of failures, the kind.
         energy, forces, stress: eV, eV/Angstrom, eV/Angstrom^3 (Voigt's order); None where there are none.
         data: provenance, origin, failure and whatever else, as JSON gives it back; `digest` does not count.
+            Or its canonical JSON.
         beside: what else ase.db keeps of the row, as JSON has it.
         version: 1 for a row that was written by that rule.
     """
-    found = hashlib.sha256(f"{version}\n{identity}\n{outcome}\n".encode())
+    parts = [f"{version}\n{identity}\n{outcome}\n".encode()]
     for values in (energy, forces, stress):
-        # + 0.0: a database gives -0.0 back as 0.0
-        numbers = b"none" if values is None else (np.asarray(values, dtype="<f8") + 0.0).tobytes()
-        found.update(len(numbers).to_bytes(8, "little") + numbers)
-    found.update(canonical_json({key: value for key, value in data.items() if key != "digest"}))
+        numbers = b"none" if values is None else _bytes_of(values)
+        parts += (len(numbers).to_bytes(8, "little"), numbers)
+    if not isinstance(data, bytes):
+        data = canonical_json({key: value for key, value in data.items() if key != "digest"})
+    parts.append(data)
     if version != "1":
-        found.update(canonical_json(beside))
-    return f"{version}-{found.hexdigest()[:32]}"
+        parts.append(canonical_json(beside))
+    return f"{version}-{hashlib.sha256(b''.join(parts)).hexdigest()[:32]}"
+
+
+def _bytes_of(values: float | Float64[np.ndarray, "..."]) -> bytes:
+    """Of -0.0 those of 0.0, as which a database gives it back."""
+    if isinstance(values, float):
+        return struct.pack("<d", values + 0.0)
+    return bytes((np.asarray(values, dtype="<f8") + 0.0).tobytes())
 
 
 def canonical_json(value: Any) -> bytes:

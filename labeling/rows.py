@@ -19,6 +19,7 @@ from labeling.damaged_row import DamagedRowError
 from labeling.database import Database
 from labeling.digest import VERSION, digest_of
 from labeling.failure import LabelFailure
+from labeling.stored_json import parsed_object, stored_text
 from potential.data.dataset import Label, LabelledFrame
 from potential.data.frame import Frame
 from potential.data.stress import full_stress, voigt_stress
@@ -41,6 +42,7 @@ class Row:
     Attributes:
         columns: ase.db's key-value pairs, by which rows are found.
         data: what is not searched: origin, provenance or failure, digest.
+        data_as_stored: its JSON as it is in SQLite; empty in PostgreSQL, which has a spelling of its own.
         derived: `DERIVED`.
     """
 
@@ -56,6 +58,7 @@ class Row:
     stress: np.ndarray | None
     columns: dict[str, Any]
     data: dict[str, Any]
+    data_as_stored: bytes
     derived: dict[str, Any]
 
     @classmethod
@@ -69,6 +72,7 @@ class Row:
             values[: -len(DERIVED)]
         )
         with _readable(number):
+            stored = stored_text(data)
             return cls(
                 id=number,
                 identity=name,
@@ -80,8 +84,9 @@ class Row:
                 energy=energy,
                 forces=database.deblob(forces, shape=(-1, 3)),
                 stress=database.deblob(stress),
-                columns=_json(columns),
-                data=_json(data),
+                columns=parsed_object(columns, stored_text(columns)),
+                data=parsed_object(data, stored),
+                data_as_stored=stored,
                 derived=dict(zip(DERIVED, values[-len(DERIVED) :], strict=True)),
             )
 
@@ -104,13 +109,28 @@ class Row:
     @property
     def digest(self) -> str:
         """What the digest must be; `data["digest"]` is what it was when the row was written."""
+        return self._digest(self.data)
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether its values have the digest that was written with them, or they have none."""
+        told = self.data.get("digest")
+        if told is None:
+            return True
+        # As `new_row` spells it, the digest is first and what follows is canonical: nothing to spell again.
+        first, _, rest = self.data_as_stored.partition(b",")
+        if first == b'{"digest":' + json.dumps(told).encode() and told == self._digest(b"{" + rest):
+            return True
+        return bool(told == self.digest)
+
+    def _digest(self, data: Mapping[str, Any] | bytes) -> str:
         return digest_of(
             self.identity,
             " ".join(str(self.columns[key]) for key in ("status", "failure") if key in self.columns),
             energy=self.energy,
             forces=self.forces,
             stress=self.stress,
-            data=self.data,
+            data=data,
             beside=_beside(self.columns, _fixed(self.constraints), self.derived),
             version="1" if str(self.data.get("digest")).startswith("1-") else VERSION,
         )
@@ -148,7 +168,7 @@ class Row:
     @property
     def labelled_frame(self) -> LabelledFrame:
         with _readable(self.id):
-            if self.data.get("digest") not in (None, self.digest):  # what is learned is what was computed
+            if not self.is_as_written:  # what is learned is what was computed
                 raise ValueError("its values were altered, their digest is not the one that was written")
             return LabelledFrame(frame=self.frame, label=self.label)
 
@@ -211,7 +231,7 @@ def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
         data["failure"] = {f.name: getattr(outcome, f.name) for f in fields(outcome) if f.name != "label"}
     if label is not None:
         data["provenance"] = label.provenance
-    data = json.loads(json.dumps(data))
+    data = json.loads(json.dumps(json.loads(json.dumps(data)), sort_keys=True))
     row: Any = AtomsRow(_values(frame, label))
     row.unique_id = identity(frame.id, outcome.level_key)
     row.ctime, row.user = ase.db.core.now(), None
@@ -227,7 +247,7 @@ def new_row(frame: Frame, outcome: Label | LabelFailure) -> NewRow:
     numbers = {name: row.get(name) for name in ("energy", "forces", "stress")}
     beside = _beside(columns, list(frame.fixed), {name: row.get(name) for name in DERIVED})
     digest = digest_of(row.unique_id, " ".join(stated.values()), data=data, beside=beside, **numbers)
-    return row, columns, {**data, "digest": digest}
+    return row, columns, {"digest": digest, **data}
 
 
 def _beside(columns: Mapping[str, Any], fixed: Sequence[int], derived: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,29 +279,6 @@ def _fits_a_column(key: str, value: Any) -> bool:
         readable = value.isprintable() and not any(0xD800 <= ord(letter) < 0xE000 for letter in value)
         return readable and not any(ase.db.core.str_represents(value, kind) for kind in (bool, int, float))
     return isinstance(value, bool | int | float) and abs(value) < 2**63
-
-
-def _json(text: Any) -> dict[str, Any]:
-    """SQLite has bytes (ase.db puts arrays first, and before them where the JSON begins) or text; PostgreSQL
-    the values themselves, with words for numbers that JSON has not."""
-    if isinstance(text, bytes):
-        text = text[int.from_bytes(text[:8], "little") :].decode()
-    found = json.loads(text) if isinstance(text, bytes | str) else _with_special_numbers(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"expected an object in JSON, found {type(found).__name__}")
-    return found
-
-
-def _with_special_numbers(value: Any) -> Any:
-    match value:
-        case {"__special_number__": word}:
-            return float(word)
-        case dict():
-            return {key: _with_special_numbers(item) for key, item in value.items()}
-        case list():
-            return [_with_special_numbers(item) for item in value]
-        case _:
-            return value
 
 
 def _fixed(constraints: str | None) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -53,47 +54,79 @@ def verify(store: LabelStore) -> Verification:
     digest, level key against the level that the provenance tells; finiteness, net force and the other checks
     of a label (one released by hand keeps its word).
     """
+    deleted = 0
+    with ThreadPoolExecutor(1) as beside:  # SQLite leaves the interpreter to the rows meanwhile
+        database = beside.submit(_problems_of_database, store)
+        rows = _Rows(store)
+        rows.look_at()
+    with suppress(Exception):  # it is damaged, and told so
+        deleted = store.connections.read(store.place.deleted)
+    return Verification(
+        problems=tuple(dict.fromkeys(database.result() + rows.problems)),
+        labels=rows.count[LABELLED],
+        failures=rows.count[FAILED],
+        without_digest=rows.count["without"],
+        deleted=deleted,
+    )
+
+
+def _problems_of_database(store: LabelStore) -> list[str]:
+    """What is wrong with it but for what its rows say."""
     problems, what = list[str](), without_passwords(store.path)
-    searched: dict[int, dict[str, Any]] | None = None
     try:
         problems += [f"{what}: {line}" for line in store.connections.read(store.place.integrity)]
         problems += store.connections.read(problems_of_tables)
-        searched = store.connections.read(_searched)
     except Exception as error:  # noqa: BLE001  a damaged database may say anything
         problems.append(f"{what}: {_said(error)}")
-    count, levels, last, deleted = Counter[str](), Levels(), 0, 0
-    with suppress(Exception):  # it is damaged, and told so
-        deleted = store.connections.read(store.place.deleted)
-    while True:
+    return problems
+
+
+class _Rows:
+    """What is found in looking at every row of a store.
+
+    Attributes:
+        problems: a line each.
+        count: rows by status, and those `without` a digest.
+    """
+
+    def __init__(self, store: LabelStore) -> None:
+        self.connections = store.connections
+        self.problems, self.count = list[str](), Counter[str]()
+        self._levels = Levels()
+        self._searched: dict[int, dict[str, Any]] | None = None
         try:
-            found = store.connections.read(partial(_read, after=last))
+            self._searched = self.connections.read(_searched)
         except Exception as error:  # noqa: BLE001  a damaged database may say anything
-            problems.append(f"rows after {last} cannot be read: {_said(error)}")
-            break
-        if not found:
-            break
-        rows = [row for _, row in found if isinstance(row, Row)]
-        ids, sound = frame_ids(rows), plainly_sound(rows, LIMITS)
-        for number, row in found:
-            last = number
+            self.problems.append(f"{without_passwords(store.path)}: {_said(error)}")
+
+    def look_at(self) -> None:
+        last = 0
+        while True:
             try:
-                if isinstance(row, Exception):
-                    raise row
-                problems += [f"row {number}: {problem}" for problem in _row_problems(row, levels, ids, sound)]
-                told = {key: row.columns[key] for key in SEARCHED if key in row.columns}
-                if searched is not None and told != searched.get(number):
-                    problems.append(f"row {number}: searching finds {searched.get(number)}, it says {told}")
-                count[row.status] += 1
-                count["without"] += "digest" not in row.data
-            except Exception as error:  # noqa: BLE001  so may a damaged row
-                problems.append(f"row {number} cannot be read: {_said(error)}")
-    return Verification(
-        problems=tuple(problems),
-        labels=count[LABELLED],
-        failures=count[FAILED],
-        without_digest=count["without"],
-        deleted=deleted,
-    )
+                found = self.connections.read(partial(_read, after=last))
+            except Exception as error:  # noqa: BLE001  a damaged database may say anything
+                self.problems.append(f"rows after {last} cannot be read: {_said(error)}")
+                return
+            if not found:
+                return
+            rows = [row for _, row in found if isinstance(row, Row)]
+            ids, sound = frame_ids(rows), plainly_sound(rows, LIMITS)
+            for last, row in found:
+                try:
+                    if isinstance(row, Exception):
+                        raise row
+                    self._look_at_one(last, row, ids, sound)
+                except Exception as error:  # noqa: BLE001  so may a damaged row
+                    self.problems.append(f"row {last} cannot be read: {_said(error)}")
+
+    def _look_at_one(self, number: int, row: Row, ids: Mapping[int, str], sound: Set[int]) -> None:
+        self.problems += [f"row {number}: {each}" for each in _row_problems(row, self._levels, ids, sound)]
+        told = {key: row.columns[key] for key in SEARCHED if key in row.columns}
+        if self._searched is not None and told != self._searched.get(number):
+            found = self._searched.get(number)
+            self.problems.append(f"row {number}: searching finds {found}, it says {told}")
+        self.count[str(row.columns["status"])] += 1
+        self.count["without"] += "digest" not in row.data
 
 
 def _read(database: Database, *, after: int) -> list[tuple[int, Row | Exception]]:
@@ -123,19 +156,20 @@ def _row_problems(row: Row, levels: Levels, ids: Mapping[int, str], sound: Set[i
         yield f"its columns say {spelled}, its identity {row.identity}"
         return
     frame_id, _, level_key = row.identity.partition("-")
-    digest = row.data.get("digest")
-    quick = digest is not None and not row.constraints  # else the frame itself must show that it can be read
+    has_digest = row.data.get("digest") is not None
+    quick = has_digest and not row.constraints  # else the frame itself must show that it can be read
     if ((ids.get(row.id) if quick else None) or row.frame.id) != frame_id:
         yield f"frame {row.identity} was altered"
         return
-    if digest is not None and digest != row.digest:
+    if not row.is_as_written:
         yield f"the values of {row.identity} were altered: their digest is not the one that was written"
         return
-    if row.status == FAILED:
+    status = row.status
+    if status == FAILED:
         if row.failure.kind != row.columns.get("failure"):
             yield f"{row.identity} failed, and its kind of failure was altered"
-    elif row.status != LABELLED or "failure" in row.data:
-        yield f"the status of {row.identity} was altered; it is {row.status!r}"
+    elif status != LABELLED or "failure" in row.data:
+        yield f"the status of {row.identity} was altered; it is {status!r}"
     else:
         what, provenance = f"frame {frame_id} at {level_key}", row.data["provenance"]
         told = provenance.get("level")
@@ -144,7 +178,7 @@ def _row_problems(row: Row, levels: Levels, ids: Mapping[int, str], sound: Set[i
         _, key, words = levels[level_key]
         if key != level_key and words:
             yield f"{what}: {words}"
-        if "released" not in provenance and (faults := _faults(row, row.id in sound and digest is not None)):
+        if "released" not in provenance and (faults := _faults(row, row.id in sound and has_digest)):
             yield f"{what}: {'; '.join(faults)}"
 
 

@@ -258,5 +258,5 @@ assert (level.labels, level.rungs) == (20000, {"diis": 20000})
 assert abs(level.seconds["other"] - 20000 * 0.5) < 1e-6
 assert (found.labels, found.without_digest) == (20000, 0)
 assert counting < 0.2
-assert verifying < 5.0
+assert verifying < 4.0
 """

@@ -224,7 +224,7 @@ DAMAGES = {
     "column": lambda content: content.replace(b"key_value_pairs TEXT", b"key_value_pairz TEXT", 1),
     "json": lambda content: content.replace(b'"frame_id": "frame-', b'"frame_id": {frame-'),
     "letters": lambda content: content.replace(b'{"frame_id"', b'\xff\xfe\xfdrame_id"'),
-    "data": lambda content: content.replace(b'{"origin"', b'["origin"'),
+    "data": lambda content: content.replace(b'{"digest"', b'["digest"'),
 }
 
 
@@ -236,7 +236,9 @@ def test_a_damaged_file_is_a_finding(
 
     path = Path(store.path)
     store.close()
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    content = path.read_bytes()
+    path.write_bytes(DAMAGES[damage](content))
+    assert path.read_bytes() != content
     code = run_command(["labels", "verify", str(path)])
     told = capsys.readouterr()
     assert code in (1, 2), told.out
