@@ -35,7 +35,6 @@ from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.stage_inputs import difference
 from flows.record.stages import is_finished
-from flows.settings.yaml_file import load_config
 from flows.views.duration import duration
 from flows.views.summary import champion_round
 from labeling.differences import differences, recorded_level
@@ -97,7 +96,7 @@ def pending(folder: CampaignFolder, kept: Changes | None = None) -> tuple[Change
 def _kept_settings(folder: CampaignFolder) -> dict[str, Any]:
     """Of a campaign that an older version began, or that begins now."""
     try:
-        was = load_config(folder.config_file) if folder.config_file.exists() else folder.config
+        was = folder.kept_config if folder.config_file.exists() else folder.config
     except ConfigError:  # of another version
         was = folder.config
     return in_force(was)

@@ -13,7 +13,6 @@ from flows.record.changes import CHANGES_FILE
 from flows.record.folder import TAKEN_OVER, CampaignFolder
 from flows.record.rounds import read_outcomes
 from flows.settings.template import commented_yaml
-from flows.settings.yaml_file import load_config
 from labeling.level import LevelOfTheory
 from potential.data.atomic_write import write_atomically
 
@@ -44,7 +43,7 @@ def keep_for_anew(folder: CampaignFolder, old: LevelOfTheory) -> None:
     moving.mkdir(parents=True)
     if (folder.path / CHANGES_FILE).exists():
         shutil.copy2(folder.path / CHANGES_FILE, moving / CHANGES_FILE)
-    was = load_config(folder.config_file)
+    was = folder.kept_config
     if was.labeling.store is None:  # the labels stay where they are
         here = was.labeling.model_copy(update={"store": "../../labels.db"})
         was = was.model_copy(update={"labeling": here})

@@ -7,6 +7,7 @@ are still compared with what it was made from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ from potential.data.sealed import sealed, unsealed
 from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 CHANGES_FILE = "changes.json"
-BY_ROUND: dict[str, TypeAdapter[Any]] = {
-    "training": TypeAdapter(TrainingConfig),
-    "exploration": TypeAdapter(ExplorationConfig),
-    "selection": TypeAdapter(Strategy),
-    "arms": TypeAdapter(dict[str, Strategy]),
+BY_ROUND: dict[str, Callable[[Any], Any]] = {
+    "training": TrainingConfig.of_record,
+    "exploration": ExplorationConfig.of_record,
+    "selection": TypeAdapter(Strategy).validate_python,
+    "arms": TypeAdapter(dict[str, Strategy]).validate_python,
 }
-"""Sections that each round may have its own values of."""
+"""Sections that each round may have its own values of, and what reads a kept one."""
 
 
 class Change(Config):
@@ -71,7 +72,7 @@ class Changes(Config):
         for change in self.since_the_start():
             for section, first in change.until.items():
                 if number < first:
-                    was = BY_ROUND[section].validate_python(change.was[section])
+                    was = BY_ROUND[section](change.was[section])
                     if section == "arms":
                         was = config.arms | {arm: kept for arm, kept in was.items() if arm in config.arms}
                     config = config.model_copy(update={section: was})
@@ -120,8 +121,8 @@ def section_of(config: CampaignConfig, name: str) -> dict[str, Any]:
 def section_kept(kept: Any, name: str) -> dict[str, Any]:
     """A kept section in today's fields, which had their defaults when it was written."""
     try:
-        value = BY_ROUND[name].validate_python(kept)
-    except ValidationError:
+        value = BY_ROUND[name](kept)
+    except (ValidationError, TypeError):
         return kept if isinstance(kept, dict) else {}
     return _as_json(value, name)
 

@@ -8,7 +8,6 @@ from flows.errors import ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.results import RoundResult
 from flows.record.stages import is_finished
-from flows.settings.yaml_file import load_config
 
 EVERY_ROUND = "force MAE of every round, meV/Å"
 """In the model card: which rounds the published potential was chosen from."""
@@ -37,7 +36,7 @@ def ending(folder: CampaignFolder) -> str | None:
 def same_settings(folder: CampaignFolder) -> bool:
     """Whether the folder keeps the settings that the campaign has now."""
     try:
-        return folder.config_file.exists() and load_config(folder.config_file) == folder.config
+        return folder.config_file.exists() and folder.kept_config == folder.config
     except ConfigError:  # of another version
         return False
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from exploration.strategies import Strategy
 from flows.errors import ConfigError
+from flows.record.begun_with import as_begun
 from flows.record.changes import Change, read_changes
 from flows.record.results import RoundResult
 from flows.record.rounds import FIGURES_FOLDER, OUTCOMES_FILE, Arm, RoundFolder
@@ -43,6 +44,7 @@ from potential.training.training_config import TrainingConfig
 FIRST = "initial and test"
 """What the labels before the first round are called in tables."""
 
+CONFIG_FILE = "campaign.yaml"
 TAKEN_OVER = "taken_over.extxyz"
 BROAD_TEST = "broad test"
 
@@ -57,7 +59,8 @@ class CampaignFolder:
     @classmethod
     def of(cls, config: CampaignConfig) -> CampaignFolder:
         """The folder that `config` says; it need not exist yet."""
-        return cls(config.folder / config.name, config)
+        path = config.folder / config.name
+        return cls(path, as_begun(config, path / CONFIG_FILE))
 
     @classmethod
     def open(cls, source: Path) -> CampaignFolder:
@@ -68,14 +71,24 @@ class CampaignFolder:
         """
         if not source.is_dir():
             return cls.of(load_config(source))
-        if not (source / "campaign.yaml").exists():
+        if not (source / CONFIG_FILE).exists():
             raise ConfigError(source, ["no campaign.yaml in it; give a campaign's folder or its YAML file"])
         # The folder may have been moved since, so where it is now counts.
-        return cls(source.resolve(), load_config(source / "campaign.yaml"))
+        file = source / CONFIG_FILE
+        return cls(source.resolve(), as_begun(load_config(file), file))
+
+    @property
+    def kept_config(self) -> CampaignConfig:
+        """The configuration that the folder keeps, with which the campaign last ran.
+
+        Raises:
+            ConfigError: if it is that of another version, or none.
+        """
+        return as_begun(load_config(self.config_file), self.config_file)
 
     @property
     def config_file(self) -> Path:
-        return self.path / "campaign.yaml"
+        return self.path / CONFIG_FILE
 
     @property
     def label_store(self) -> Path | str:
@@ -182,7 +195,7 @@ class CampaignFolder:
         if manifest is None:
             return planned
         kept: Any = manifest.inputs["training"]
-        return TrainingConfig.model_validate(planned.model_dump() | kept)
+        return TrainingConfig.of_record(planned.model_dump(exclude={"optimizer"}) | kept)
 
     def strategy(self, here: RoundFolder) -> Strategy:
         """How a round selects."""

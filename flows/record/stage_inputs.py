@@ -15,7 +15,7 @@ from potential.data.config import Config
 class Settings:
     """A configuration as an input of a stage, without the fields that do not change its outputs.
 
-    A field that the configuration got since the stage was made had its default then.
+    A field that the configuration got since the stage was made is as `Config.of_record` has it.
 
     Attributes:
         ignored: fields that do not change the outputs.
@@ -37,7 +37,7 @@ class Settings:
     def as_now(self, before: Any) -> Any:
         """What a manifest says of this configuration, in today's fields; as it is if that cannot be."""
         ignored = self.config.model_dump(mode="json", include=set(self.ignored))
-        read = self.read or type(self.config).model_validate
+        read = self.read or type(self.config).of_record
         try:
             return Settings(read({**before, **ignored}), self.ignored).as_json()
         except (TypeError, ValueError):

@@ -25,7 +25,7 @@ FineTuningRate = Annotated[
     Field(
         ge=1e-12,
         le=1,
-        description="of Adam in the rounds' trainings, in place of training.learning_rate: the weights "
+        description="of the rounds' trainings, in place of training.learning_rate: the weights "
         "shall move less than from scratch",
     ),
 ]
@@ -64,7 +64,7 @@ class FromTeacher(Config):
     dynamics: Annotated[TeacherMD, Field(description="how these frames are made")] = TeacherMD()
     batch_size: Annotated[int, Field(ge=1, le=100_000, description="teacher's frames per step")] = 10
     max_steps: Annotated[Count, Field(description="gradient steps on the teacher's labels")] = 12_000
-    learning_rate: Annotated[float, Field(ge=1e-12, le=1, description="of Adam, on its labels")] = 0.02
+    learning_rate: Annotated[float, Field(ge=1e-12, le=1, description="of the training on its labels")] = 0.02
     fine_tuning_rate: FineTuningRate = 0.005
     guard: Guard = False
 

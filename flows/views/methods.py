@@ -32,6 +32,7 @@ from flows.views.references import (
     CONTOURS,
     FARNESS,
     MODES,
+    MUON,
     XTB,
     References,
     cite,
@@ -237,9 +238,12 @@ def _training(t: TrainingConfig, *, pretrained: bool, seed: int) -> str:
         if t.validation_fraction
         else "No labels were held out"
     )
+    how = f"Adam {cite('kingma2015adam')}"
+    if t.optimizer == "muon":
+        how = f"Muon {cite(*MUON)}, and {how} for embedding and readout,"
     return (
         "Training minimised squared errors of energies per atom and force components (weights "
-        f"{t.energy_weight:g} and {t.force_weight:g}{stress}) with Adam {cite('kingma2015adam')} (learning "
+        f"{t.energy_weight:g} and {t.force_weight:g}{stress}) with {how} (learning "
         f"rate {t.learning_rate:g}, {course}, batches of {t.batch_size} frames, at most "
         f"{' or '.join(ends)}{averaged}), in each round from {begun}. {held}. All random numbers follow from "
         f"the seed {seed}."

@@ -13,6 +13,15 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def of_record(cls, record: Any) -> Config:
+        """What an older version wrote; a field that came later had today's default, unless a class says else.
+
+        Raises:
+            ValueError: if it is no such configuration.
+        """
+        return cls.model_validate(record)
+
     @model_validator(mode="before")
     @classmethod
     def _true_is_no_number(cls, given: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -25,9 +24,13 @@ from potential.training.checkpoint import load_checkpoint, save_checkpoint
 from potential.training.gradient import clip_each_member, losses_and_gradient
 from potential.training.history import BAR, EpochRecord, postfix
 from potential.training.loss import bootstrap_weights, errors
+from potential.training.optimizers import optimizers_of
 from potential.training.schedule import Progress
 from potential.training.share import Share
 from potential.training.training_config import TrainingConfig
+
+DIVERGED = 1e6
+"""Times the first epoch's loss: no training comes back from there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +68,7 @@ class Run:
         self.validation = Loader(validation, network) if len(validation) else None
         weights = bootstrap_weights(whole.members, len(train), config, seed=seed)
         self.weights = share.own({"": weights})[""].to(network.device, network.dtype)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+        self.optimizers = optimizers_of(network, config)
         average = get_ema_multi_avg_fn(config.ema_decay)
         self.averaged = AveragedModel(network, multi_avg_fn=average)
         self.backend = choose_backend(network, training=True)
@@ -123,14 +126,16 @@ class Run:
         losses, forces, references = [], [], []
         for batch in self.loader.shuffled(config.batch_size, seed=self.seed, epoch=progress.epoch):
             rate = schedule.learning_rate(config, progress)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            self.optimizer.zero_grad(set_to_none=True)
+            for optimizer in self.optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+            self.network.zero_grad(set_to_none=True)
             weights = self.weights[:, batch.index]
             loss, prediction = losses_and_gradient(self.backend, batch, weights, config)
             if config.max_gradient_norm is not None:
                 clip_each_member(self.network, config.max_gradient_norm)
-            self.optimizer.step()
+            for optimizer in self.optimizers.values():
+                optimizer.step()
             self.averaged.update_parameters(self.network)
             losses.append(loss)
             forces.append(prediction.forces.detach())
@@ -142,10 +147,11 @@ class Run:
         progress.epoch += 1
         clock = torch.tensor([time.perf_counter() - started], dtype=torch.float64)
         progress.seconds = float(self.share.gather(clock)[0])  # all follow the first one's
-        if not math.isfinite(mean_loss):
+        first = self.history[0].train_loss if self.history else mean_loss
+        if not mean_loss < DIVERGED * max(first, 1.0):  # nor is NaN
             raise FloatingPointError(
-                f"the loss is {mean_loss} in epoch {progress.epoch}; lower learning_rate "
-                f"(now {config.learning_rate}), or set max_gradient_norm"
+                f"the loss is {mean_loss:.3g} in epoch {progress.epoch}, it was {first:.3g} in the first; "
+                f"lower learning_rate (now {config.learning_rate}), or set max_gradient_norm"
             )
         validation = self._validate()
         schedule.watch_plateau(config, progress, mean_loss)
@@ -177,8 +183,9 @@ class Run:
         tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
+        for name, optimizer in self.optimizers.items():
+            for i, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"{name}.{i}.{k}": v for k, v in state.items()}
         return tensors
 
     def _save(self) -> None:
@@ -200,12 +207,13 @@ class Run:
         self.network.load_state_dict(_under("model.", tensors))
         self.averaged.load_state_dict(_under("averaged.", tensors))
         self.best = _under("best.", tensors)
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in _under("adam.", tensors).items():
-            index, name = key.split(".", 1)
-            state.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for name, optimizer in self.optimizers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _under(f"{name}.", tensors).items():
+                index, what = key.split(".", 1)
+                state.setdefault(int(index), {})[what] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.progress = Progress(**facts["progress"])
         self.history = [EpochRecord(**record) for record in facts["history"]]
 

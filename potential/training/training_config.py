@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,8 +39,15 @@ class TrainingConfig(Config):
         Literal["forces_rms", "per_type_forces_rms"],
         Field(description="scale of the atomic energies: RMS of all forces, or of each element's"),
     ] = "forces_rms"
+    optimizer: Annotated[
+        Literal["muon", "adam"],
+        Field(
+            description="muon takes a fifth of adam's steps to the same error; a step takes 1.4 times as long"
+        ),
+    ] = "muon"
     learning_rate: Annotated[
-        float, Field(ge=1e-12, le=1, description="of Adam; below 1e-12 nothing moves, above 1 all is lost")
+        float,
+        Field(ge=1e-12, le=1, description="below 1e-12 nothing moves, above 1 all is lost"),
     ] = 0.02
     schedule: Annotated[
         Literal["cosine", "until_flat", "plateau", "constant"],
@@ -111,6 +118,11 @@ class TrainingConfig(Config):
                 "write validation_fraction: 0.1, or schedule: cosine"
             )
         return self
+
+    @classmethod
+    def of_record(cls, record: Any) -> TrainingConfig:
+        """Before there was a choice, Adam moved all weights."""
+        return cls.model_validate({"optimizer": "adam", **record})
 
     @property
     def devices(self) -> tuple[str, ...]:

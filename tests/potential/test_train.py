@@ -49,6 +49,20 @@ def train(folder, training=SHORT, data=None, model=SMALL, **arguments):
     return train_committee(kept, held, model=model, training=training, seed=1, folder=folder, **arguments)
 
 
+def test_muon_learns_in_fewer_steps_than_adam(tmp_path):
+    losses = {}
+    for optimizer in ("muon", "adam"):
+        short = SHORT.model_copy(update={"optimizer": optimizer, "max_epochs": 90, "max_steps": 300})
+        losses[optimizer] = train(tmp_path / optimizer, short, labelled(30)).history[-1].train_loss
+    assert losses["muon"] < 0.7 * losses["adam"]
+
+
+def test_a_training_that_runs_away_is_told(tmp_path):
+    wild = SHORT.model_copy(update={"learning_rate": 1.0, "schedule": "constant", "max_epochs": 200})
+    with pytest.raises(FloatingPointError, match=r"the loss is .* lower learning_rate \(now 1\.0\)"):
+        train(tmp_path, wild)
+
+
 def test_training_learns_the_forces(tmp_path):
     data = labelled(30)
     result = train(tmp_path, SHORT.model_copy(update={"max_epochs": 90, "max_steps": 600}), data)
