@@ -67,6 +67,34 @@ def test_a_changed_training_is_asked_for_and_counts_from_the_next_round_on(finis
     assert [line[18:] for line in changes_of(folder)] == list(said)
 
 
+def test_a_campaign_that_began_with_adam_goes_on_with_it_unless_its_file_says_otherwise(
+    finished: Path,
+) -> None:
+    """Adam was the only optimiser once, and no file named it."""
+    kept = yaml.safe_load((finished / "campaign.yaml").read_text())
+    assert kept["training"].pop("optimizer") == "muon"
+    silent = finished.parent / "campaign.yaml"
+    for file in (finished / "campaign.yaml", silent):
+        file.write_text(yaml.safe_dump(kept | {"folder": str(finished.parent)}))
+    changes = json.loads((finished / "changes.json").read_text())
+    del changes["digest"], changes["now"]["training"]["optimizer"]
+    (finished / "changes.json").write_text(json.dumps(changes))
+
+    for source in (silent, finished):
+        folder = CampaignFolder.open(source)
+        assert folder.config.training.optimizer == "adam"
+        assert settle(folder) == ()
+    folder.write_config()
+    assert CampaignFolder.open(silent).config.training.optimizer == "adam"
+
+    kept["training"]["optimizer"] = "muon"
+    silent.write_text(yaml.safe_dump(kept | {"folder": str(finished.parent)}))
+    with pytest.raises(ChangedMindError, match=r'optimizer: was "adam", is now "muon", from round 4 on'):
+        settle(CampaignFolder.open(silent))
+    settle(folder := CampaignFolder.open(silent), accept=True)
+    assert [folder.at(n).training.optimizer for n in (0, 3, 4)] == ["adam", "adam", "muon"]
+
+
 def test_changes_of_changes_leave_each_round_its_own(finished: Path) -> None:
     settle(changed(finished, training={"learning_rate": 0.003}, rounds=5), accept=True)
     settle(changed(finished, training={"learning_rate": 0.002}), accept=True)  # nothing was trained since
