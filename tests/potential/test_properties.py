@@ -45,7 +45,7 @@ def argon(tmp_path_factory: pytest.TempPathFactory) -> Potential:
         data,
         Dataset.of([]),
         model=ModelConfig(num_layers=1, l_max=0, num_features=8, r_max=8.0, committee_size=3),
-        training=TrainingConfig(max_epochs=80, dtype="float64"),
+        training=TrainingConfig(max_epochs=160, dtype="float64"),
         seed=0,
         folder=tmp_path_factory.mktemp("argon"),
     )
