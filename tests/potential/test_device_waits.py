@@ -15,6 +15,7 @@ from potential.nequip.counts import count
 from potential.nequip.neighbors import neighbor_list
 from potential.training.batches import Loader
 from potential.training.gradient import clip_each_member, losses_and_gradient
+from potential.training.optimizers import optimizers_of
 from potential.training.training_config import TrainingConfig
 from tests.support.systems import batch, crystal, ethanol, labelled, model, water
 
@@ -43,13 +44,14 @@ def test_the_check_finds_what_waits():
 def test_a_training_step(radial):
     network = model([6, 14], radial=radial)
     loader = Loader(labelled(crystal(), crystal(1), stress=True), network)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     weights, config = torch.ones(2, 2), TrainingConfig(stress_weight=1.0)
+    optimizers = optimizers_of(network, config)
     with NoWaiting():
         training_batch = loader.batch([1, 0])
         losses_and_gradient(Reference(network), training_batch, weights, config)
         clip_each_member(network, 1.0)
-        optimizer.step()
+        for optimizer in optimizers.values():
+            optimizer.step()
 
 
 @pytest.mark.parametrize("radial", ["spline", "mlp"])
