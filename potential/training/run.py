@@ -30,7 +30,7 @@ from potential.training.share import Share
 from potential.training.training_config import TrainingConfig
 
 DIVERGED = 1e6
-"""Times the first epoch's loss: no training comes back from there."""
+"""Times the first epoch's loss, and the most that this may be itself: no training comes back from there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,7 +148,7 @@ class Run:
         clock = torch.tensor([time.perf_counter() - started], dtype=torch.float64)
         progress.seconds = float(self.share.gather(clock)[0])  # all follow the first one's
         first = self.history[0].train_loss if self.history else mean_loss
-        if not mean_loss < DIVERGED * max(first, 1.0):  # nor is NaN
+        if not mean_loss < DIVERGED * min(max(first, 1.0), DIVERGED):  # nor is NaN
             raise FloatingPointError(
                 f"the loss is {mean_loss:.3g} in epoch {progress.epoch}, it was {first:.3g} in the first; "
                 f"lower learning_rate (now {config.learning_rate}), or set max_gradient_norm"
