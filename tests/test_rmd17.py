@@ -1,19 +1,20 @@
-"""`benchmarks.rmd17` on water in small: with a teacher and without, resumed, printed as a table."""
+"""`benchmarks.rmd17` on water in small: with a teacher and without, resumed, as a table; and a broad test."""
 
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import rmd17
+from benchmarks import broad_frames, rmd17
 from exploration.settings import SurvivalTest
 from labeling.ase_labeler import compute
 from labeling.ase_level import AseLevel
 from potential.data.dataset import LabelledFrame
-from potential.data.structure_files import molecule, write_frames
+from potential.data.structure_files import molecule, read_frames, write_frames
 
 TEACHER = {"frames": 20, "max_steps": 4, "dynamics": {"temperatures_K": [500], "walkers": 1}}
 MODEL = {"num_layers": 1, "l_max": 0, "num_features": 2, "committee_size": 2, "r_max": 3.0}
@@ -58,3 +59,16 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     assert [float(x) for x in shown.groups()] == pytest.approx([np.mean(forces), *forces], abs=0.051)
     run("--figure", str(data / "curves.svg"), "--steps", "3")
     assert "taught by GFN2-xTB" in (data / "curves.svg").read_text()
+
+
+def test_a_broad_test_is_hot_displaced_and_stretched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    water = molecule("H2O")
+    start = [water.moved(water.positions * scale) for scale in (1.0, 1.01)]
+    write_frames(tmp_path / "water.xyz", start)
+    monkeypatch.setattr(sys, "argv", ["broad_frames", str(tmp_path / "water.xyz"), "--output", "broad.xyz"])
+    monkeypatch.chdir(tmp_path)
+    broad_frames.main()
+    frames = read_frames(tmp_path / "broad.xyz")
+    methods = Counter(frame.origin["method"] for frame in frames)
+    assert methods == {"xtb_md": 20, "displacement": 15, "normal_modes": 15}
+    assert len({frame.id for frame in frames}) == 50
