@@ -4,8 +4,8 @@
     alnico label broad.xyz --xc PBE --basis def2-SVP --output broad_labelled.extxyz
 
 No committee has a say in them: 20 of dynamics with GFN2-xTB at 1000 K, 15 of the file's first frames with
-every coordinate displaced by 0.05 Angstrom, and 15 along normal modes at 1500 K, which stretch a bond by a
-tenth of an Angstrom. `alnico study` takes the labelled file as a second test.
+every coordinate displaced by 0.05 Angstrom, and 15 along normal modes at 800 K, which stretch bonds by up to
+a tenth of an Angstrom. `alnico study` takes the labelled file as a second test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from potential.data.structure_files import read_frames, write_frames
 PARTS: tuple[tuple[int, FramesConfig, int], ...] = (
     (20, XtbMD(temperatures_K=(1000.0,)), 1),
     (15, RandomDisplacement(std_A=0.05), 15),
-    (15, NormalModes(temperatures_K=(1500.0,)), 1),
+    (15, NormalModes(temperatures_K=(800.0,)), 1),
 )
 
 
