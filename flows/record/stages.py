@@ -40,6 +40,19 @@ class Manifest(Config):
     finished_at: str
 
 
+def remedy_in_a_campaign(folder: Path) -> str:
+    """What has to go for the stage to be redone, with all that was built on it."""
+    if folder.parent.name.isdigit():
+        built = f"{folder.parent} and the rounds after it"
+    else:
+        campaign = folder.parent.parent if folder.parent.name == "pretraining" else folder.parent
+        built = f"{folder} and {campaign / 'rounds'}"
+    return (
+        f"Either put the setting back, or start a new campaign under another `name`, or delete {built}\n"
+        "to redo them with the new settings; labels stay in labels.db and are not computed again."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A stage as it is declared, once, in `flows.record.table`.
@@ -56,6 +69,7 @@ class Stage:
         grows: inputs that may change in a finished stage, numbers only upwards. It is then made beside the
             old one, from which `make` takes what it held, and takes its place.
         later: inputs that came with a later version, and what they were before.
+        remedy: what to do about a finished stage whose inputs changed, by its folder.
     """
 
     name: str
@@ -66,6 +80,7 @@ class Stage:
     changed: Literal["refuse", "make anew"] = "refuse"
     grows: tuple[str, ...] = ()
     later: Mapping[str, JsonValue] = field(default_factory=dict)
+    remedy: Callable[[Path], str] = remedy_in_a_campaign
 
     def run(self, folder: Path, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Manifest:
         """Run `make(folder)` unless it has been done from these inputs before.
@@ -89,7 +104,7 @@ class Stage:
         if manifest is not None and not same and self.changed == "refuse":
             then = as_now(before or {}, inputs)
             if not self._grows(then, now):
-                raise StageChangedError(_changed(folder, then, now))
+                raise StageChangedError(_changed(folder, then, now, self.remedy(folder)))
             _intact(folder, manifest)
             beside = folder.with_name(f".{folder.name}.new")
             made = self._made(beside, now, make)
@@ -215,24 +230,8 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _changed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], remedy: str) -> str:
     lines = [f"  {line}" for line in difference(before, now)]
     if len(lines) > MOST_SHOWN:
         lines = [*lines[:MOST_SHOWN], f"  and {len(lines) - MOST_SHOWN} more"]
-    return "\n".join(
-        [
-            f"{folder} is finished, but it was made from other inputs:",
-            *lines,
-            f"Either put the setting back, or start a new campaign under another `name`, or delete "
-            f"{_to_delete(folder)}",
-            "to redo them with the new settings; labels stay in labels.db and are not computed again.",
-        ]
-    )
-
-
-def _to_delete(folder: Path) -> str:
-    """What has to go for the stage to be redone, with all that was built on it."""
-    if folder.parent.name.isdigit():
-        return f"{folder.parent} and the rounds after it"
-    campaign = folder.parent.parent if folder.parent.name == "pretraining" else folder.parent
-    return f"{folder} and {campaign / 'rounds'}"
+    return "\n".join([f"{folder} is finished, but it was made from other inputs:", *lines, remedy])

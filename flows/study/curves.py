@@ -33,6 +33,15 @@ from potential.training.train import train_committee
 from potential.training.training_config import NOT_OF_THE_RESULT
 from potential.training.unteachable import refuse_unteachable_labels
 
+
+def _remedy(point: Path) -> str:
+    curves = point.parent.parent
+    return (
+        f"Either put the setting back, or start a new study under another `name`, or delete {curves}\n"
+        "to draw all curves anew."
+    )
+
+
 POINT = Stage(
     name="point",
     title="a point of a learning curve",
@@ -40,6 +49,7 @@ POINT = Stage(
     outputs=("potential/weights.safetensors", "metrics.json"),
     half_done="go on",  # the training, from its checkpoint
     later={"weights": None},
+    remedy=_remedy,
 )
 
 

@@ -114,6 +114,18 @@ def test_a_second_run_makes_nothing_anew(study: Path, one_mlflow_store: str, mon
     assert [metric.step for metric in history] == [4, 6, 9]
 
 
+def test_what_is_to_go_before_curves_of_other_settings_are_drawn(
+    study: Path, capsys: pytest.CaptureFixture[str]
+):
+    content = yaml.safe_load((study / "study.yaml").read_text())
+    content["training"]["max_epochs"] = 9
+    (study / "longer.yaml").write_text(yaml.safe_dump(content))
+    assert run_command(["study", str(study / "longer.yaml")]) == 1
+    said = capsys.readouterr().err
+    assert "training.max_epochs: was 8, is now 9" in said
+    assert f"a new study under another `name`, or delete {study / 'studies/springs/curves'}\n" in said
+
+
 def test_table_statements_and_figure(study: Path):
     config = load_study(study / "study.yaml")
     points = finished_points(config)
