@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from exploration.diversity import nearest_distances
+from exploration.diversity import nearest_distances, turns
 
 
 def largest_cluster_farthest_points(
@@ -58,12 +58,17 @@ def weighted_kmeans_plus_plus(
     n: int,
     *,
     rng: np.random.Generator,
+    groups: Float[np.ndarray, "candidates"] | None = None,
 ) -> tuple[list[int], list[float]]:
     """Draw points with probability proportional to (w d)^2: weight w, distance d to what is known.
 
     The seeding of k-means++ (Arthur and Vassilvitskii, SODA 2007), weighted as in BADGE, where the length
     of a gradient, hence every distance, grows with the uncertainty (Ash et al., ICLR 2020). Without
     references the first pick is drawn by its weight alone.
+
+    Args:
+        groups: what the candidates belong to, such as a temperature: groups take turns, the highest first;
+            one that has nothing left is passed over. None: all are of one.
 
     Returns:
         As `largest_cluster_farthest_points`.
@@ -74,13 +79,15 @@ def weighted_kmeans_plus_plus(
         return picks, at_pick
     zero = 1e-6 * max(1.0, float(np.abs(candidates).max()))
     distance = nearest_distances(candidates, references)
-    while len(picks) < min(n, len(candidates)):
-        near = np.where(distance > zero, distance, 0.0)
-        chance = weights**2 if np.isinf(near).all() else (weights * near) ** 2
+    for mine in turns(groups, len(candidates)):
+        if len(picks) == n or not (distance > zero).any():
+            break
+        near = np.where(mine & (distance > zero), distance, 0.0)
+        chance = mine * weights**2 if np.isinf(distance).all() else (weights * near) ** 2
         if not chance.sum() > 0:
             chance = (near > 0).astype(np.float64)  # certain of all of them: the weights say nothing
         if not chance.sum() > 0:
-            break
+            continue
         pick = int(rng.choice(len(candidates), p=chance / chance.sum()))
         picks.append(pick)
         at_pick.append(float(distance[pick]))

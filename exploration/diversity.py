@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
 import numpy as np
 from ase.geometry import get_distances
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from potential.data.frame import Frame
 
@@ -80,8 +80,8 @@ def farthest_points(
     references the first pick is the candidate farthest from the candidates' mean.
 
     Args:
-        groups: what the candidates belong to, such as a temperature: groups take turns, the highest first,
-            until one has nothing left. None: all are of one.
+        groups: what the candidates belong to, such as a temperature: groups take turns, the highest first;
+            one that has nothing left is passed over. None: all are of one.
 
     Returns:
         The picks in order (at most `n`; none at distance zero), the distance of each when it was
@@ -98,9 +98,7 @@ def farthest_points(
         distance = np.linalg.norm(candidates - candidates[picks[0]], axis=1)
     # What rounding leaves of the difference between equal descriptors.
     zero = 1e-6 * max(1.0, float(np.abs(candidates).max()))
-    groups = np.zeros(len(candidates)) if groups is None else groups
-    turns = [groups == group for group in np.unique(groups)[::-1]]
-    for mine in islice(cycle(turns), len(picks), None):
+    for mine in islice(turns(groups, len(candidates)), len(picks), None):
         if len(picks) == n or distance.max() <= zero:
             break
         pick = int(np.where(mine, distance, -1.0).argmax())
@@ -110,6 +108,18 @@ def farthest_points(
         at_pick.append(float(distance[pick]))
         distance = np.minimum(distance, np.linalg.norm(candidates - candidates[pick], axis=1))
     return picks, at_pick, distance
+
+
+def turns(
+    groups: Float[np.ndarray, "candidates"] | None, n_candidates: int
+) -> Iterator[Bool[np.ndarray, "candidates"]]:
+    """Whose turn it is, over and over: the candidates of each group, the highest group first.
+
+    Args:
+        groups: what the candidates belong to. None: all are of one.
+    """
+    groups = np.zeros(n_candidates) if groups is None else groups
+    return cycle([groups == group for group in np.unique(groups)[::-1]])
 
 
 def nearest_distances(

@@ -18,6 +18,13 @@ DuplicateTolerance = Annotated[
         "Angstrom",
     ),
 ]
+ByTemperature = Annotated[
+    bool,
+    Field(
+        description="the rungs of the temperature ladder take turns; else nearly all labels are of the "
+        "hottest, which costs accuracy at the others"
+    ),
+]
 QuietShare = Annotated[
     float,
     Field(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, final
-
-from pydantic import Field
+from typing import Literal, final
 
 from exploration.decisions import Decisions
 from exploration.pool import Pool
 from exploration.strategies.among_candidates import AmongCandidates
-from exploration.strategies.fields import considered
+from exploration.strategies.fields import ByTemperature, considered
 from exploration.strategies.steps import candidates, deduplicate, farthest, physical, thin, uncertain_first
 
 
@@ -18,13 +16,7 @@ class UncertainAndDiverse(AmongCandidates):
     """Farthest points among the candidates; too few of them are filled up with accurate frames."""
 
     strategy: Literal["uncertain_and_diverse"] = "uncertain_and_diverse"
-    by_temperature: Annotated[
-        bool,
-        Field(
-            description="the rungs of the temperature ladder take turns; else nearly all labels are of the "
-            "hottest, which costs accuracy at the others"
-        ),
-    ] = True
+    by_temperature: ByTemperature = True
 
     def considered(self, pool: Pool, seed: int) -> tuple[list[int], Decisions]:
         """Thinned in the ledger's order, so that old selections come out again."""

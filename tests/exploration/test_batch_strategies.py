@@ -1,5 +1,7 @@
 """Strategies of the literature choose what they are there to choose."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +98,33 @@ def test_weighted_draws_have_their_probabilities():
     ]
     expected = np.array([1.0, 16.0, 4.0]) / 21
     assert np.bincount(drawn, minlength=3) / 2000 == pytest.approx(expected, abs=0.04)
+
+
+def test_groups_take_turns_in_weighted_draws():
+    """Group 600 has one point of three: it comes first, then only group 300 has any left."""
+    points, weights = np.array([[1.0], [2.0], [-4.0]]), np.array([1.0, 2.0, 0.5])
+    groups = np.array([600.0, 300.0, 300.0])
+    for references in (np.zeros((1, 1)), np.zeros((0, 1))):
+        drawn = [
+            weighted_kmeans_plus_plus(
+                points, references, weights, 3, rng=np.random.default_rng(seed), groups=groups
+            )
+            for seed in range(400)
+        ]
+        assert all(picks[0] == 0 and sorted(picks) == [0, 1, 2] for picks, _ in drawn)
+        # At 2 the nearest is now the pick at 1; at -4 it is 0, or the pick at 1 without a reference.
+        apart = np.array([2 * 1.0, 0.5 * (4.0 if len(references) else 5.0)]) ** 2
+        second = np.mean([picks[1] == 1 for picks, _ in drawn])
+        assert second == pytest.approx(apart[0] / apart.sum(), abs=0.08)
+
+
+def test_rungs_of_the_ladder_take_turns_in_draws():
+    exploration = stretched(1 + 0.1 * np.arange(1, 9))
+    ladder = replace(exploration, records=exploration.records.assign(bath_temperature_K=[300.0, 900.0] * 4))
+    for seed in range(5):
+        assert [row % 2 for row in rows(ladder, WeightedKMeans(frames_per_round=6), seed)] == [1, 0] * 3
+        free = WeightedKMeans(frames_per_round=6, by_temperature=False)
+        assert rows(ladder, free, seed) == rows(exploration, WeightedKMeans(frames_per_round=6), seed)
 
 
 def test_the_most_uncertain_come_first():
