@@ -42,7 +42,8 @@ IRON = Frame.of([26], [[0, 0, 0]], spin=4)
         # Near a degeneracy the last bits, and so the processor, decide which rung converges, and where to.
         (IRON, ["level_shift", "second_order"], (0.05, 0.3), 100),
         (diatomic((7, 8), 2.5, spin=1), ["diis", "level_shift", "second_order"], (0.05, 1.2), 50),
-        (diatomic((28, 9), 1.75, spin=1), ["second_order", "smeared"], (0.05, 0.3), 50),
+        # DIIS takes 49 cycles on one processor and more than 50 on another.
+        (diatomic((28, 9), 1.75, spin=1), ["second_order", "smeared"], (0.05, 0.3), 25),
         (diatomic((6, 8), 3.1), ["second_order", "smeared"], (0.05, 0.3), 50),
     ],
     ids=["OH radical", "stretched CO", "iron atom", "stretched NO", "NiF", "CO stretched further"],
