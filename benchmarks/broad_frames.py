@@ -4,8 +4,9 @@
     alnico label broad.xyz --xc PBE --basis def2-SVP --output broad_labelled.extxyz
 
 No committee has a say in them: 20 of dynamics with GFN2-xTB at 1000 K, 15 of the file's first frames with
-every coordinate displaced by 0.05 Angstrom, and 15 along normal modes at 800 K, which stretch bonds by up to
-a tenth of an Angstrom. `alnico study` takes the labelled file as a second test.
+every coordinate displaced by 0.05 Angstrom, and 15 along normal modes at 800 K, which stretch ethanol's
+bonds by a tenth of an Angstrom as a rule, and a third at most. `alnico study` takes the labelled file as a
+second test.
 """
 
 from __future__ import annotations
