@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +23,20 @@ from potential.bootstrap import Estimate
 from potential.data.atomic_write import write_atomically
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#24292F")
-QUANTITIES = {"force_mae": "force MAE", "worst_force_error": "force error of the worst 1% of the atoms"}
+@dataclass(frozen=True)
+class Quantity:
+    """What is shown of the points, in thousandths of its unit."""
+
+    title: str
+    unit: str
+    digits: int
+
+
+QUANTITIES = {
+    "force_mae": Quantity("force MAE", "meV/Å", 1),
+    "worst_force_error": Quantity("force error of the worst 1% of the atoms", "meV/Å", 1),
+    "energy_mae": Quantity("energy MAE", "meV/atom", 2),
+}
 
 
 def write_study(config: StudyConfig, points: pd.DataFrame) -> None:
@@ -32,10 +47,14 @@ def write_study(config: StudyConfig, points: pd.DataFrame) -> None:
     write_atomically(folder / "points.csv", points.to_csv(index=False))
     parts = [f"# {config.name}", _what(config, points)]
     for test in config.tests:
-        for quantity, title in QUANTITIES.items():
-            column = f"{test}_{quantity}"
-            rows = [row for model in config.models for row in table(config, points, model, column)]
-            parts += [f"## {title}, {test}", markdown_table(rows)]
+        for name, quantity in QUANTITIES.items():
+            column = f"{test}_{name}"
+            rows = [
+                row
+                for model in config.models
+                for row in table(config, points, model, column, quantity.digits)
+            ]
+            parts += [f"## {quantity.title}, {test} ({quantity.unit})", markdown_table(rows)]
             said = [line for model in config.models for line in statements(config, points, model, column)]
             parts += ["\n".join(f"- {line}" for line in said)] if said else []
     write_atomically(folder / "study.md", "\n\n".join(parts) + "\n")
@@ -47,21 +66,23 @@ def _what(config: StudyConfig, points: pd.DataFrame) -> str:
     whole = int((done == len(config.sizes)).sum())
     wanted = len(config.models) * len(config.strategies) * config.seeds
     return (
-        f"{whole} of {wanted} curves are finished, only these count. Errors in meV/Å; intervals of 95 % by "
-        "bootstrap over the seeds, which share their first frames between strategies."
+        f"{whole} of {wanted} curves are finished, only these count. Intervals of 95 % by bootstrap over the "
+        "seeds, which share their first frames between strategies."
     )
 
 
 def curve_errors(
     config: StudyConfig, points: pd.DataFrame, model: str, strategy: str, column: str
 ) -> dict[int, np.ndarray]:
-    """meV/Angstrom at all sizes by seed, of the finished curves."""
+    """Thousandths of the unit (meV/Angstrom, meV/atom) at all sizes by seed, of the finished curves."""
     mine = points[(points["model"] == model) & (points["strategy"] == strategy)]
     found = {int(seed): rows.sort_values("size")[column].to_numpy() for seed, rows in mine.groupby("seed")}
     return {seed: 1000 * errors for seed, errors in found.items() if len(errors) == len(config.sizes)}
 
 
-def table(config: StudyConfig, points: pd.DataFrame, model: str, column: str) -> list[dict[str, str]]:
+def table(
+    config: StudyConfig, points: pd.DataFrame, model: str, column: str, digits: int = 1
+) -> list[dict[str, str]]:
     """One row per strategy: mean errors at each size, the slope, and the error relative to the control's."""
     sizes, rows = np.array(config.sizes, dtype=np.float64), []
     control = curve_errors(config, points, model, CONTROL, column) if CONTROL in config.strategies else {}
@@ -70,7 +91,7 @@ def table(config: StudyConfig, points: pd.DataFrame, model: str, column: str) ->
         if not curves:
             continue
         errors = np.stack([curves[seed] for seed in sorted(curves)])
-        at = {f"{size}": f"{errors[:, i].mean():.1f}" for i, size in enumerate(config.sizes)}
+        at = {f"{size}": f"{errors[:, i].mean():.{digits}f}" for i, size in enumerate(config.sizes)}
         both = sorted(set(curves) & set(control)) if strategy != CONTROL else []
         relative = None
         if both and len(sizes) > 1:
@@ -113,12 +134,11 @@ def learning_curves(config: StudyConfig, points: pd.DataFrame) -> Figure:
     tests = list(config.tests)
     figure = Figure(figsize=(5.2 * len(tests), 3.6 * len(QUANTITIES)), dpi=150, layout="constrained")
     panels = figure.subplots(len(QUANTITIES), len(tests), squeeze=False, sharex=True)
-    for (quantity, title), row in zip(QUANTITIES.items(), panels, strict=True):
+    for (name, quantity), row in zip(QUANTITIES.items(), panels, strict=True):
         for test, axes in zip(tests, row, strict=True):
-            _draw_curves(axes, config, points, f"{test}_{quantity}")
-            axes.set_title(f"{title}, {test} test", fontsize=9)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("meV/Å")
+            _draw_curves(axes, config, points, f"{test}_{name}")
+            axes.set_title(f"{quantity.title}, {test} test", fontsize=9)
+        row[0].set_ylabel(quantity.unit)
     for axes in panels[-1]:
         axes.set_xlabel("labels")
     panels[0, 0].legend(frameon=False, fontsize=8)

@@ -133,17 +133,27 @@ def test_table_statements_and_figure(study: Path):
     mean = points[(points["strategy"] == "unsure") & (points["size"] == 9)]["thermal_force_mae"].mean()
     assert rows[1]["9"] == f"{1000 * mean:.1f}"
     assert rows[0]["error against random"] == "–"
+    mean = points[(points["strategy"] == "unsure") & (points["size"] == 9)]["thermal_energy_mae"].mean()
+    energies = table(config, points, "small", "thermal_energy_mae", digits=2)
+    assert energies[1]["9"] == f"{1000 * mean:.2f}"
     (said,) = statements(config, points, "small", "thermal_force_mae")
     assert said.startswith("small, unsure: 1e+06 meV/Å:")  # met by the start, which both share
     assert "no difference from random seen" in said
     figure = learning_curves(config, points)
     assert figure.axes[0].get_legend_handles_labels()[1] == ["random", "unsure"]
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["force MAE, thermal test", "force error of the worst 1% of the atoms, thermal test"]
+    assert titles == [
+        "force MAE, thermal test",
+        "force error of the worst 1% of the atoms, thermal test",
+        "energy MAE, thermal test",
+    ]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["meV/Å", "meV/Å", "meV/atom"]
     # a curve that is not finished does not count
     cut = points.drop(points[(points["strategy"] == "unsure") & (points["seed"] == 1)].index[-1:])
     assert [row["seeds"] for row in table(config, cut, "small", "thermal_force_mae")] == ["2", "1"]
-    assert "finished" in (study / "studies/springs/study.md").read_text()
+    text = (study / "studies/springs/study.md").read_text()
+    assert "finished" in text
+    assert "## energy MAE, thermal (meV/atom)" in text
 
 
 def test_what_a_study_refuses(study: Path, tmp_path: Path):
