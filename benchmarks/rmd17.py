@@ -4,7 +4,7 @@
     python -m benchmarks.rmd17 FOLDER --frames 10 50 200 --teacher '{"frames": 11500, "max_steps": 26000}'
     python -m benchmarks.rmd17 FOLDER --frames 20 --survival      and how long dynamics last
     python -m benchmarks.rmd17 FOLDER --table       what is there so far, beside published figures
-    python -m benchmarks.rmd17 FOLDER --figure curves.svg --steps 3000
+    python -m benchmarks.rmd17 FOLDER --figure curves.svg
 
 Trains a committee on the first frames of the official training split 01 and scores it on the whole test
 split. With `--teacher` (settings of `pretraining:` in a campaign) it is first taught by GFN2-xTB, once for
@@ -62,7 +62,7 @@ def main() -> None:
         return
     if arguments.figure is not None:
         mine = [r for r in read_results(results) if r["molecule"] == arguments.molecule]
-        curves([r for r in mine if r["training"]["max_steps"] == arguments.steps]).savefig(arguments.figure)
+        curves(mine).savefig(arguments.figure)
         return
     source = None if arguments.teacher is None else FromTeacher(**json.loads(arguments.teacher))
     model = ModelConfig(**json.loads(arguments.model))
@@ -113,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="{}", help="changes to the model, as JSON")
     parser.add_argument("--training", default="{}", help="changes to the training, as JSON")
     parser.add_argument("--survival", action="store_true", help="dynamics with each committee, too")
-    parser.add_argument("--figure", type=Path, help="only draw the results of so many steps, into this file")
+    parser.add_argument("--figure", type=Path, help="only draw what is there so far, into this file")
     parser.add_argument("--table", action="store_true", help="only print the results so far")
     return parser.parse_args()
 
@@ -226,18 +226,14 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def curves(results: list[dict[str, Any]]) -> Figure:
-    """Force MAE against labels, taught and not, with the published points."""
+    """Force MAE against labels, taught and not, of the longest trainings; with the published points."""
     figure, (axes,) = panels(5.6, 4.0)
     for taught, colour in ((False, "#D55E00"), (True, "#0072B2")):
-        errors: dict[int, list[float]] = {}
-        for found in results:
-            if (found["teacher"] is not None) == taught:
-                errors.setdefault(found["frames"], []).append(1000 * found["force_mae"])
-        sizes = sorted(errors)
-        means = [statistics.fmean(errors[n]) for n in sizes]
-        axes.plot(
-            sizes, means, "o-", color=colour, label="taught by GFN2-xTB" if taught else "from random weights"
-        )
+        mine = [r for r in results if (r["teacher"] is not None) == taught]
+        sizes = sorted({r["frames"] for r in mine})
+        label = "taught by GFN2-xTB" if taught else "from random weights"
+        means = [_of_the_longest([r for r in mine if r["frames"] == n]) for n in sizes]
+        axes.plot(sizes, means, "o-", color=colour, label=label)
     for (molecule, n), figures in PUBLISHED.items():
         for marker, (name, (force, _)) in zip("s^", figures.items(), strict=True):
             if any(r["molecule"] == molecule for r in results):
@@ -250,6 +246,12 @@ def curves(results: list[dict[str, Any]]) -> Figure:
         axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _of_the_longest(results: list[dict[str, Any]]) -> float:
+    """The mean force MAE of those with the most steps, meV/Angstrom."""
+    steps = max(r["steps"] for r in results)
+    return statistics.fmean(1000 * r["force_mae"] for r in results if r["steps"] == steps)
 
 
 def _lasting(found: list[dict[str, Any]]) -> str:

@@ -57,8 +57,14 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     shown = re.search(r"\| ([\d.]+) \(([\d.]+), ([\d.]+)\) \|", rows[2])
     assert shown is not None
     assert [float(x) for x in shown.groups()] == pytest.approx([np.mean(forces), *forces], abs=0.051)
-    run("--figure", str(data / "curves.svg"), "--steps", "3")
+    run("--figure", str(data / "curves.svg"))
     assert "taught by GFN2-xTB" in (data / "curves.svg").read_text()
+    shorter = [r | {"steps": 2, "force_mae": 1e3} for r in results]
+    (drawn,) = (
+        line for line in rmd17.curves(results + shorter).axes[0].lines if "taught" in line.get_label()
+    )
+    assert list(drawn.get_xdata()) == [3, 5]
+    assert drawn.get_ydata()[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone
 
 
 def test_a_broad_test_is_hot_displaced_and_stretched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
