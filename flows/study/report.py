@@ -23,6 +23,8 @@ from potential.bootstrap import Estimate
 from potential.data.atomic_write import write_atomically
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#24292F")
+
+
 @dataclass(frozen=True)
 class Quantity:
     """What is shown of the points, in thousandths of its unit."""
