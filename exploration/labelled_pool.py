@@ -23,7 +23,7 @@ def scored_pool(committee: Evaluator, frames: Sequence[Frame], *, candidate_shar
     """The frames with the committee's disagreement, the most uncertain share of them as candidates.
 
     A pool has no bounds of its own in eV/Angstrom that would fit every committee, hence a share. All are
-    physical.
+    physical. Frames whose origin has a temperature are of that rung of a ladder.
 
     Args:
         candidate_share: from 0 (none) to 1 (all).
@@ -41,7 +41,7 @@ def scored_pool(committee: Evaluator, frames: Sequence[Frame], *, candidate_shar
             "frame_id": [frame.id for frame in frames],
             "replica": 0,
             "step": range(len(frames)),
-            "bath_temperature_K": 0.0,
+            "bath_temperature_K": [_rung(frame) for frame in frames],
             "max_force_disagreement": disagreement,
             "verdict": [str(verdict) for verdict in verdicts],
             "reason": [
@@ -53,6 +53,12 @@ def scored_pool(committee: Evaluator, frames: Sequence[Frame], *, candidate_shar
         }
     )
     return Exploration(records=records, frames=tuple(frames), replicas=pd.DataFrame())
+
+
+def _rung(frame: Frame) -> float:
+    """The temperature of the bath in which a frame was met, as its origin says; of others 0."""
+    met = frame.origin.get("bath_temperature_K", frame.origin.get("temperature_K"))
+    return float(met) if isinstance(met, int | float) and np.isfinite(met) else 0.0
 
 
 def select_from_pool(

@@ -10,6 +10,7 @@ import yaml
 from mlflow import MlflowClient
 
 from exploration.labelled_pool import scored_pool, select_from_pool
+from exploration.strategies.kmeans_pp import WeightedKMeans
 from exploration.strategies.uncertain import Uncertain
 from flows.cli.app import run_command
 from flows.deployments.study import study_step
@@ -92,6 +93,14 @@ def test_the_most_uncertain_of_the_pool_were_picked(study: Path):
     found = select_from_pool(committee, pool, learned, Uncertain(), 2, candidate_share=1.0, seed=0)
     left = sorted((by_id[f.id] for f in pool if f not in learned), reverse=True)
     assert [by_id[frame.id] for frame in found.frames] == left[:2]
+
+    met = [{"temperature_K": 300.0}, {"bath_temperature_K": 600.0}, {"temperature_K": "hot"}, {}]
+    ladder = [frame.moved(frame.positions, origin=met[i % 4]) for i, frame in enumerate(pool)]
+    rungs = scored_pool(committee, ladder, candidate_share=1.0).records["bath_temperature_K"]
+    assert rungs.tolist() == [300.0, 600.0, 0.0, 0.0] * 3
+    drawn = select_from_pool(committee, ladder, learned, WeightedKMeans(), 2, candidate_share=1.0, seed=0)
+    by_rung = {frame.id: rung for frame, rung in zip(ladder, rungs, strict=True)}
+    assert [by_rung[frame.id] for frame in drawn.frames] == [600.0, 300.0]  # in turn, the hottest first
 
 
 def test_a_second_run_makes_nothing_anew(study: Path, one_mlflow_store: str, monkeypatch: pytest.MonkeyPatch):
