@@ -7,9 +7,10 @@ Those that choose among the candidates say only how they pick (`AmongCandidates`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, TypeAdapter, WrapValidator
 
 from exploration.strategies.diverse import Diverse
 from exploration.strategies.kmeans_pp import WeightedKMeans
@@ -20,11 +21,13 @@ from exploration.strategies.uncertain import Uncertain
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 
 
-def _named(settings: Any) -> Any:
-    """Settings that do not say which strategy they are for are those of the first one there was."""
-    if isinstance(settings, dict) and "strategy" not in settings:
-        return {"strategy": UncertainAndDiverse().strategy} | settings
-    return settings
+def _named(settings: Any, read: Callable[[Any], Any]) -> Any:
+    """Settings that do not say which strategy they are for are those of the default."""
+    if not isinstance(settings, dict) or "strategy" in settings:
+        return read(settings)
+    strategy = read({"strategy": WeightedKMeans().strategy} | settings)
+    strategy.model_fields_set.discard("strategy")  # so it can be told from one that was chosen
+    return strategy
 
 
 def _any_of(schema: dict[str, Any]) -> None:
@@ -36,5 +39,15 @@ def _any_of(schema: dict[str, Any]) -> None:
 Strategy = Annotated[
     UncertainAndDiverse | Uncertain | LargestCluster | WeightedKMeans | PointOfFailure | Diverse | RandomDraw,
     Field(discriminator="strategy", json_schema_extra=_any_of),
-    BeforeValidator(_named),
+    WrapValidator(_named),
 ]
+
+
+def strategy_of_record(record: Any) -> Strategy:
+    """What an older version wrote: there was one strategy once, and records did not name it.
+
+    Raises:
+        ValueError: if it is no strategy's settings.
+    """
+    first = {"strategy": UncertainAndDiverse().strategy}
+    return TypeAdapter[Strategy](Strategy).validate_python(first | record)

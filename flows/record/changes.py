@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from exploration.settings import ExplorationConfig
-from exploration.strategies import Strategy
+from exploration.strategies import Strategy, strategy_of_record
 from flows.errors import DamagedFileError
 from flows.record.stage_inputs import Settings
 from flows.settings.campaign_config import CampaignConfig
@@ -28,7 +28,7 @@ CHANGES_FILE = "changes.json"
 BY_ROUND: dict[str, Callable[[Any], Any]] = {
     "training": TrainingConfig.of_record,
     "exploration": ExplorationConfig.of_record,
-    "selection": TypeAdapter(Strategy).validate_python,
+    "selection": strategy_of_record,
     "arms": TypeAdapter(dict[str, Strategy]).validate_python,
 }
 """Sections that each round may have its own values of, and what reads a kept one."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from exploration.frame_sources import FramesConfig
 from exploration.settings import ExplorationConfig, SurvivalTest
 from exploration.strategies import Strategy
-from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
+from exploration.strategies.kmeans_pp import WeightedKMeans
 from flows.engines import AnyEngine, Threads
 from flows.settings.pretraining import AutomaticPretraining, Pretraining
 from flows.settings.review_config import Review
@@ -155,7 +155,7 @@ class CampaignConfig(Config):
         Field(description="dynamics by which each round's survival is measured, e.g. {replicas: 4}"),
     ] = None
     selection: Annotated[Strategy, Field(description="which of the explored frames are labelled")] = (
-        UncertainAndDiverse()
+        WeightedKMeans()
     )
     review: Annotated[
         Review,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
-from pydantic import TypeAdapter
 
 from exploration.dynamics.scheme import Scheme
 from exploration.initial import make_frames
@@ -15,7 +14,7 @@ from exploration.ledger import Exploration
 from exploration.restarts import survivable
 from exploration.selection import Selection, select
 from exploration.settings import ExplorationConfig
-from exploration.strategies import Strategy
+from exploration.strategies import Strategy, strategy_of_record
 from flows.errors import CampaignError
 from flows.jobs.exploration import RoundExploration
 from flows.jobs.job import compute
@@ -169,7 +168,7 @@ def select_frames(
     explored = read_manifest(here.explore)
     assert explored is not None, "exploration comes before selection"
     inputs = {
-        "selection": Settings(strategy, read=TypeAdapter(Strategy).validate_python),
+        "selection": Settings(strategy, read=strategy_of_record),
         "explored": explored.outputs["ledger.csv"],
         "learned": frames_digest(learned),
         "seed": campaign.config.seed,

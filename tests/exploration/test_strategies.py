@@ -14,8 +14,9 @@ from exploration.diversity import duplicates, internal_distances
 from exploration.ledger import Exploration
 from exploration.pool import Pool
 from exploration.selection import Selection, select
-from exploration.strategies import Strategy
+from exploration.strategies import Strategy, strategy_of_record
 from exploration.strategies.diverse import Diverse
+from exploration.strategies.kmeans_pp import WeightedKMeans
 from exploration.strategies.random_draw import RandomDraw
 from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from potential.data.frame import Frame
@@ -168,15 +169,22 @@ def test_its_settings_read_back_to_the_same(kind):
     assert all(field.description for name, field in kind.model_fields.items() if name != "strategy")
 
 
-def test_settings_without_a_name_are_those_of_the_first_strategy():
+def test_settings_without_a_name_are_those_of_the_default_and_in_old_records_of_the_first_strategy():
     old = {
         "frames_per_round": 4,
         "duplicate_tolerance_A": 0.1,
         "max_considered": 50,
         "fill_with_accurate": False,
     }
-    assert TypeAdapter(Strategy).validate_python(old) == UncertainAndDiverse(**old)
-    assert TypeAdapter(Strategy).validate_python({}) == UncertainAndDiverse()
+    union = TypeAdapter(Strategy)
+    assert union.validate_python(old).model_dump() == WeightedKMeans(**old).model_dump()
+    assert isinstance(union.validate_python({}), WeightedKMeans)
+    assert strategy_of_record(old) == UncertainAndDiverse(**old)
+    assert strategy_of_record(old | {"strategy": "kmeans_pp"}) == union.validate_python(
+        old | {"strategy": "kmeans_pp"}
+    )
+    assert "strategy" in union.validate_python({"strategy": "kmeans_pp"}).model_fields_set
+    assert "strategy" not in union.validate_python(old).model_fields_set
 
 
 def spread(outcomes, disagreement=None, physical=None) -> Exploration:

@@ -51,7 +51,7 @@ def test_a_selection_is_replayed_from_disk(
 ):
     assert run_command(["select", str(finished.path), "--replay"]) == 0
     n = finished.results()[0].selection.n_selected
-    assert f"round 0: {n} frames by uncertain_and_diverse, the same again" in capsys.readouterr().out
+    assert f"round 0: {n} frames by kmeans_pp, the same again" in capsys.readouterr().out
     shutil.copytree(finished.path, tmp_path / "lj")
     first, *rest = read_frames(tmp_path / "lj/rounds/00/select/selected.extxyz", check=False)
     write_frames(tmp_path / "lj/rounds/00/select/selected.extxyz", [*rest, first])

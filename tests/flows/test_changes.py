@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
+from exploration.strategies.kmeans_pp import WeightedKMeans
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.campaign.settle import pending, settle
 from flows.errors import ChangedMindError
 from flows.record.begin_anew import finish_moving, keep_for_anew
@@ -93,6 +95,35 @@ def test_a_campaign_that_began_with_adam_goes_on_with_it_unless_its_file_says_ot
         settle(CampaignFolder.open(silent))
     settle(folder := CampaignFolder.open(silent), accept=True)
     assert [folder.at(n).training.optimizer for n in (0, 3, 4)] == ["adam", "adam", "muon"]
+
+
+def test_a_campaign_that_began_with_farthest_points_goes_on_with_them_unless_its_file_says_otherwise(
+    finished: Path,
+) -> None:
+    """They were the default once, and the campaign's own file named no strategy."""
+    old = {"strategy": "uncertain_and_diverse", "frames_per_round": 2}
+    here, own = finished / "campaign.yaml", finished.parent / "campaign.yaml"
+    kept = yaml.safe_load(here.read_text()) | {"folder": str(finished.parent)}
+    begun = kept | {"selection": old, "arms": {"few": old, "other": old | {"strategy": "random"}}}
+    silent = kept | {"selection": {"frames_per_round": 2}, "arms": {"few": {}, "other": {}, "new": {}}}
+    here.write_text(yaml.safe_dump(begun))
+    own.write_text(yaml.safe_dump(silent))
+    config = CampaignFolder.open(own).config
+    assert config.selection == UncertainAndDiverse(frames_per_round=2)
+    arms = {name: arm.strategy for name, arm in config.arms.items()}
+    assert arms == {"few": "uncertain_and_diverse", "other": "kmeans_pp", "new": "kmeans_pp"}
+
+    here.write_text(yaml.safe_dump({**begun, "selection": {"frames_per_round": 2}}))  # before strategies
+    assert CampaignFolder.open(own).config.selection == UncertainAndDiverse(frames_per_round=2)
+    assert CampaignFolder.open(finished).config.selection == UncertainAndDiverse(frames_per_round=2)
+
+    own.write_text(yaml.safe_dump({**silent, "selection": old | {"strategy": "kmeans_pp"}}))
+    assert CampaignFolder.open(own).config.selection == WeightedKMeans(frames_per_round=2)
+    here.write_text(yaml.safe_dump({"selection": old}))  # a user's own, which says only what matters
+    own.write_text(yaml.safe_dump(silent))
+    assert CampaignFolder.open(own).config.selection.strategy == "kmeans_pp"
+    here.write_text("selection: [")  # damaged: said where the file itself is read
+    assert CampaignFolder.open(own).config.selection.strategy == "kmeans_pp"
 
 
 def test_changes_of_changes_leave_each_round_its_own(finished: Path) -> None:

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import Artifact
 from exploration.ledger import Exploration
 from exploration.strategies import Strategy
 from exploration.strategies.random_draw import RandomDraw
+from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.errors import StageChangedError
 from flows.record.folder import CampaignFolder
 from flows.record.stages import read_manifest
@@ -89,11 +90,12 @@ def test_warnings_reach_the_terminal_and_prefect(
     text = str(artifact.data)
     assert text.startswith("# lj, round 0: selection")
     assert all(f"**Warning:** {warning}" in text for warning in warnings)
-    assert "far from all labelled frames and from each other | 2 |" in text
+    assert "drawn by its uncertainty and its distance from what is known | 2 |" in text
 
 
 def test_a_selection_from_before_the_strategies_is_kept(explored: CampaignFolder):
-    """Its manifest names no strategy, which was the only one, and has no digest."""
+    """Its manifest names no strategy, since there was one only, and has no digest."""
+    explored = with_strategy(explored, UncertainAndDiverse(frames_per_round=3))
     selecting(explored)
     path = explored.round(0).select / "manifest.json"
     manifest = json.loads(path.read_text())

@@ -8,8 +8,8 @@ import yaml
 
 from exploration.strategies import Strategy
 from exploration.strategies.diverse import Diverse
+from exploration.strategies.kmeans_pp import WeightedKMeans
 from exploration.strategies.random_draw import RandomDraw
-from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig, campaign_schema
 from flows.settings.template import commented_yaml
@@ -151,9 +151,9 @@ def test_any_strategy_is_written_and_read_back(tmp_path: Path, selection: Strate
     assert load_config(written(tmp_path, commented_yaml(config))) == config
 
 
-def test_a_selection_without_a_strategy_is_the_first_one(tmp_path: Path):
+def test_a_selection_without_a_strategy_is_the_default_one(tmp_path: Path):
     text = VALID + "selection: {frames_per_round: 4, fill_with_accurate: false}\n"
-    expected = UncertainAndDiverse(frames_per_round=4, fill_with_accurate=False)
+    expected = WeightedKMeans(frames_per_round=4, fill_with_accurate=False)
     assert load_config(written(tmp_path, text)).selection == expected
 
 
