@@ -60,11 +60,11 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     run("--figure", str(data / "curves.svg"))
     assert "taught by GFN2-xTB" in (data / "curves.svg").read_text()
     shorter = [r | {"steps": 2, "force_mae": 1e3} for r in results]
-    (drawn,) = (
-        line for line in rmd17.curves(results + shorter).axes[0].lines if "taught" in line.get_label()
-    )
-    assert list(drawn.get_xdata()) == [3, 5]
-    assert drawn.get_ydata()[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone
+    lines = rmd17.curves(results + shorter).axes[0].lines
+    (drawn,) = (line for line in lines if "taught" in str(line.get_label()))
+    at, errors = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
+    assert at.tolist() == [3, 5]
+    assert errors[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone
 
 
 def test_a_broad_test_is_hot_displaced_and_stretched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A small study, from its YAML file to table, figure and MLflow, and what a second run does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,8 @@ def test_the_most_uncertain_of_the_pool_were_picked(study: Path):
     left = sorted((by_id[f.id] for f in pool if f not in learned), reverse=True)
     assert [by_id[frame.id] for frame in found.frames] == left[:2]
 
-    met = [{"temperature_K": 300.0}, {"bath_temperature_K": 600.0}, {"temperature_K": "hot"}, {}]
+    hot: dict[str, Any] = {"temperature_K": "hot"}
+    met: list[dict[str, Any]] = [{"temperature_K": 300.0}, {"bath_temperature_K": 600.0}, hot, {}]
     ladder = [frame.moved(frame.positions, origin=met[i % 4]) for i, frame in enumerate(pool)]
     rungs = scored_pool(committee, ladder, candidate_share=1.0).records["bath_temperature_K"]
     assert rungs.tolist() == [300.0, 600.0, 0.0, 0.0] * 3
