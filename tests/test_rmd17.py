@@ -1,4 +1,4 @@
-"""`benchmarks.rmd17` on water in small: with a teacher and without, resumed, as a table; and a broad test."""
+"""`benchmarks.rmd17` on water in small: taught and not, resumed, as a table; and frames for studies."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import broad_frames, rmd17
+from benchmarks import broad_frames, ladder_pool, rmd17
 from exploration.settings import SurvivalTest
 from labeling.ase_labeler import compute
 from labeling.ase_level import AseLevel
@@ -78,3 +78,25 @@ def test_a_broad_test_is_hot_displaced_and_stretched(tmp_path: Path, monkeypatch
     methods = Counter(frame.origin["method"] for frame in frames)
     assert methods == {"xtb_md": 20, "displacement": 15, "normal_modes": 15}
     assert len({frame.id for frame in frames}) == 50
+
+
+def test_a_ladder_of_a_teacher_keeps_its_last_walks_for_the_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    water, level = molecule("H2O"), AseLevel(calculator="ase.calculators.emt.EMT")
+    labelled = []
+    for n in range(24):
+        origin = {"temperature_K": (400.0, 1000.0)[n % 2], "walk": n % 6}
+        frame = water.moved(water.positions * (1 + n / 1000), origin=origin)
+        labelled.append(LabelledFrame(frame=frame, label=compute(frame, level)))
+    write_frames(tmp_path / "labelled.extxyz", labelled)
+    monkeypatch.setattr(ladder_pool, "POOL_FRAMES", 7)
+    monkeypatch.setattr(sys, "argv", ["ladder_pool", "labelled.extxyz", "--tests", "1000"])
+    monkeypatch.chdir(tmp_path)
+    ladder_pool.main()
+    origins = [frame.origin for frame in read_frames(tmp_path / "ladder/pool.extxyz")]
+    assert Counter(o["temperature_K"] for o in origins) == {400.0: 7, 1000.0: 7}
+    assert {o["walk"] for o in origins} <= {0, 1, 2, 3}  # 4 is the last walk at 400 K, 5 at 1000 K
+    tested = read_frames(tmp_path / "ladder/test1000.extxyz")
+    assert [frame.origin["walk"] for frame in tested] == [5] * 4
+    assert sorted(p.name for p in (tmp_path / "ladder").iterdir()) == ["pool.extxyz", "test1000.extxyz"]
