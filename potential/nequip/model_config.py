@@ -30,8 +30,13 @@ class ModelConfig(Config):
         int, Field(ge=1, le=256, description="radial basis functions; at most 256: no finer detail is real")
     ] = 8
     polynomial_cutoff_p: Annotated[
-        int, Field(ge=2, le=100, description="exponent of the smooth cutoff; beyond 100 it is a step")
-    ] = 6
+        int,
+        Field(
+            ge=2,
+            le=100,
+            description="exponent of the smooth cutoff; 2 favours near neighbours, beyond 100 it is a step",
+        ),
+    ] = 2
     radial_mlp_depth: Annotated[
         int, Field(ge=1, le=16, description="hidden layers of the radial network; at most 16: it must train")
     ] = 1
