@@ -10,25 +10,22 @@ from exploration.strategies.uncertain_and_diverse import UncertainAndDiverse
 from flows.errors import ConfigError
 from flows.settings.campaign_config import CampaignConfig
 from flows.yaml_text import read_yaml
-from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import TrainingConfig
 
 FORMER = UncertainAndDiverse().strategy
-CUTOFF_P, FORMER_CUTOFF_P = "polynomial_cutoff_p", 6
 
 
 def as_begun(config: CampaignConfig, kept: Path) -> CampaignConfig:
-    """The configuration with the optimiser, the cutoff and the strategies with which the campaign began.
+    """The configuration with the optimiser and the strategies with which the campaign began.
 
     A campaign is not asked to change its mind because a default changed: Adam was the only optimiser once,
-    farthest points were the default selection, 6 the exponent of the cutoff.
+    farthest points were the default selection.
 
     Args:
         kept: the configuration that the campaign's folder keeps, with every default spelled out.
     """
     chosen = [strategy.model_fields_set for strategy in (config.selection, *config.arms.values())]
-    said = "optimizer" in config.training.model_fields_set, CUTOFF_P in config.model.model_fields_set
-    if all(said) and all("strategy" in fields for fields in chosen):
+    if "optimizer" in config.training.model_fields_set and all("strategy" in fields for fields in chosen):
         return config
     begun = _spelled_out(kept)
     if begun is None:
@@ -36,7 +33,6 @@ def as_begun(config: CampaignConfig, kept: Path) -> CampaignConfig:
     arms = _section(begun, "arms")
     return config.model_copy(
         update={
-            "model": _model(config.model, _section(begun, "model")),
             "training": _training(config.training, _section(begun, "training")),
             "selection": _strategy(config.selection, begun.get("selection")),
             "arms": {name: _strategy(arm, arms.get(name)) for name, arm in config.arms.items()},
@@ -56,12 +52,6 @@ def _spelled_out(kept: Path) -> dict[Any, Any] | None:
 def _section(begun: dict[Any, Any], name: str) -> dict[Any, Any]:
     found = begun.get(name)
     return found if isinstance(found, dict) else {}
-
-
-def _model(model: ModelConfig, begun: dict[Any, Any]) -> ModelConfig:
-    if CUTOFF_P in model.model_fields_set or begun.get(CUTOFF_P, FORMER_CUTOFF_P) != FORMER_CUTOFF_P:
-        return model
-    return model.model_copy(update={CUTOFF_P: FORMER_CUTOFF_P})
 
 
 def _training(training: TrainingConfig, begun: dict[Any, Any]) -> TrainingConfig:

@@ -34,9 +34,10 @@ class ModelConfig(Config):
         Field(
             ge=2,
             le=100,
-            description="exponent of the smooth cutoff; 2 favours near neighbours, beyond 100 it is a step",
+            description="exponent of the smooth cutoff; 2 favours near neighbours, which helps molecules with "
+            "few labels; beyond 100 it is a step",
         ),
-    ] = 2
+    ] = 6
     radial_mlp_depth: Annotated[
         int, Field(ge=1, le=16, description="hidden layers of the radial network; at most 16: it must train")
     ] = 1

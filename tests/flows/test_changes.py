@@ -126,26 +126,6 @@ def test_a_campaign_that_began_with_farthest_points_goes_on_with_them_unless_its
     assert CampaignFolder.open(own).config.selection.strategy == "kmeans_pp"
 
 
-def test_a_campaign_that_began_with_a_steep_cutoff_goes_on_with_it_unless_its_file_says_otherwise(
-    finished: Path,
-) -> None:
-    """Its exponent was 6 by default once."""
-    here, own = finished / "campaign.yaml", finished.parent / "campaign.yaml"
-    kept = yaml.safe_load(here.read_text()) | {"folder": str(finished.parent)}
-    model = {key: value for key, value in kept["model"].items() if key != "polynomial_cutoff_p"}
-    own.write_text(yaml.safe_dump(kept | {"model": model}))
-    assert CampaignFolder.open(own).config.model.polynomial_cutoff_p == 2  # it began with today's default
-
-    for began in (model | {"polynomial_cutoff_p": 6}, model):
-        here.write_text(yaml.safe_dump(kept | {"model": began}))
-        for source in (own, finished):
-            folder = CampaignFolder.open(source)
-            assert folder.config.model.polynomial_cutoff_p == 6
-            assert settle(folder) == ()
-    own.write_text(yaml.safe_dump(kept | {"model": model | {"polynomial_cutoff_p": 2}}))
-    assert CampaignFolder.open(own).config.model.polynomial_cutoff_p == 2
-
-
 def test_changes_of_changes_leave_each_round_its_own(finished: Path) -> None:
     settle(changed(finished, training={"learning_rate": 0.003}, rounds=5), accept=True)
     settle(changed(finished, training={"learning_rate": 0.002}), accept=True)  # nothing was trained since
