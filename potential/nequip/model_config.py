@@ -34,8 +34,8 @@ class ModelConfig(Config):
         Field(
             ge=2,
             le=100,
-            description="exponent of the smooth cutoff; 2 favours near neighbours, which helps molecules with "
-            "few labels; beyond 100 it is a step",
+            description="exponent of the smooth cutoff; 2 favours near neighbours, which helps molecules "
+            "with few labels; beyond 100 it is a step",
         ),
     ] = 6
     radial_mlp_depth: Annotated[
