@@ -94,6 +94,7 @@ def _try_label(config: CampaignConfig, frame: Frame, folder: Path) -> tuple[floa
     if isinstance(config.level, ForeignLevel):
         print("labels                are made elsewhere, and imported")
         return 0.0, 1
+    print(f"computing one label   {frame.formula}; it may take minutes, Ctrl-C ends it", flush=True)
     outcome = label_once(config, frame, folder)
     seconds = float(outcome.label.provenance.get("seconds", outcome.seconds))
     print(f"one label             {duration(seconds)} of computing ({frame.formula})", flush=True)
