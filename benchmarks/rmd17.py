@@ -2,17 +2,16 @@
 
     python -m benchmarks.rmd17 FOLDER --molecule ethanol --frames 50 --steps 6000 --seeds 0 1
     python -m benchmarks.rmd17 FOLDER --frames 10 50 200 --teacher '{"frames": 11500, "max_steps": 26000}'
-    python -m benchmarks.rmd17 FOLDER --teacher '{"from": "shared/pretrain/potential"}'     these weights
     python -m benchmarks.rmd17 FOLDER --frames 20 --survival      and how long dynamics last
     python -m benchmarks.rmd17 FOLDER --table       what is there so far, beside published figures
     python -m benchmarks.rmd17 FOLDER --figure curves.svg
 
 Trains a committee on the first frames of the official training split 01 and scores it on the whole test
 split. With `--teacher` (settings of `pretraining:` in a campaign) it is first taught by GFN2-xTB, once for
-a molecule and seed, or takes the weights of a potential. Every result is a line in OUTPUT/results.jsonl the
-moment it is there; what is there is not done again, and a run that was killed goes on. FOLDER holds
-`ethanol_train_01.xyz` and `ethanol_test_01.xyz` (Christensen and von Lilienfeld, Mach. Learn.: Sci. Technol.
-1, 045018 (2020); eV and Angstrom).
+a molecule and seed. Every result is a line in OUTPUT/results.jsonl the moment it is there; what is there is
+not done again, and a run that was killed goes on. FOLDER holds `ethanol_train_01.xyz` and
+`ethanol_test_01.xyz` (Christensen and von Lilienfeld, Mach. Learn.: Sci. Technol. 1, 045018 (2020); eV and
+Angstrom).
 """
 
 from __future__ import annotations
@@ -26,14 +25,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-from pydantic import TypeAdapter
 
 from exploration.explore import explore
 from exploration.settings import ExplorationConfig, SurvivalTest
 from flows.cli.pretrain import taught_potential
 from flows.record.pretraining_results import PretrainSummary, TeachSummary
 from flows.record.results import SUMMARY_FILE
-from flows.settings.pretraining import FromPotential, FromTeacher, Pretraining
+from flows.settings.pretraining import FromTeacher
 from flows.views.plotting import panels
 from potential.data.dataset import Dataset
 from potential.data.structure_files import read_dataset
@@ -66,7 +64,7 @@ def main() -> None:
         mine = [r for r in read_results(results) if r["molecule"] == arguments.molecule]
         curves(mine).savefig(arguments.figure)
         return
-    source = None if arguments.teacher is None else _source(arguments.teacher)
+    source = None if arguments.teacher is None else FromTeacher(**json.loads(arguments.teacher))
     model = ModelConfig(**json.loads(arguments.model))
     training = TrainingConfig(
         **(
@@ -93,9 +91,7 @@ def main() -> None:
                 continue
             taught: NequIP | None = None
             facts: dict[str, Any] = {}
-            if isinstance(source, FromPotential):
-                taught = load_potential(source.path)
-            elif source is not None:
+            if source is not None:
                 taught, facts = _taught(arguments, source, model, training, train, seed)
             found = _trained(
                 arguments.output, what, Dataset.of(train.items[:n]), test, taught, survival=arguments.survival
@@ -120,14 +116,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--figure", type=Path, help="only draw what is there so far, into this file")
     parser.add_argument("--table", action="store_true", help="only print the results so far")
     return parser.parse_args()
-
-
-def _source(text: str) -> FromTeacher | FromPotential:
-    """What `pretraining:` in a campaign says, of which only what teaches is meant here."""
-    found = TypeAdapter(Pretraining).validate_python(json.loads(text))
-    if not isinstance(found, FromTeacher | FromPotential):
-        raise SystemExit(f"--teacher {text} teaches nothing; leave it out for random weights")
-    return found
 
 
 def _taught(
@@ -216,9 +204,7 @@ def table(results: list[dict[str, Any]]) -> str:
     for found in groups.values():
         first, seeds = found[0], " ".join(str(r["seed"]) for r in found)
         taught = "no"
-        if first["teacher"] and "path" in first["teacher"]:
-            taught = f"weights of {first['teacher']['path']}"
-        elif first["teacher"]:
+        if first["teacher"]:
             held_out = 1000 * _mean(found, "teacher_force_mae")
             steps = first["teacher"]["max_steps"]
             taught = f"{first['teacher_frames']} frames, {steps} steps, {held_out:.1f} meV/Å"
@@ -243,7 +229,7 @@ def curves(results: list[dict[str, Any]]) -> Figure:
     """Force MAE against labels, taught and not, of the longest trainings; with the published points."""
     figure, (axes,) = panels(5.6, 4.0)
     for taught, colour in ((False, "#D55E00"), (True, "#0072B2")):
-        mine = [r for r in results if _is_taught(r) == taught]
+        mine = [r for r in results if (r["teacher"] is not None) == taught]
         sizes = sorted({r["frames"] for r in mine})
         label = "taught by GFN2-xTB" if taught else "from random weights"
         means = [_of_the_longest([r for r in mine if r["frames"] == n]) for n in sizes]
@@ -260,12 +246,6 @@ def curves(results: list[dict[str, Any]]) -> Figure:
         axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=9)
     return figure
-
-
-def _is_taught(result: dict[str, Any]) -> bool | None:
-    """By a teacher of the molecule itself; None for weights from elsewhere, which the figure leaves out."""
-    teacher = result["teacher"]
-    return None if teacher and "path" in teacher else teacher is not None
 
 
 def _of_the_longest(results: list[dict[str, Any]]) -> float:

@@ -65,16 +65,6 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     at, errors = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
     assert at.tolist() == [3, 5]
     assert errors[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone
-    weights = next((data / "out").glob("water-taught-*")) / "pretrain" / "potential"
-    run(*small, "--teacher", json.dumps({"from": str(weights)}))
-    results = rmd17.read_results(data / "out" / "results.jsonl")
-    assert f"weights of {weights}" in run("--table")
-    assert len(results) == 8
-    assert "teacher_force_mae" not in results[-1]
-    (drawn,) = (line for line in rmd17.curves(results).axes[0].lines if "taught" in str(line.get_label()))
-    assert np.asarray(drawn.get_ydata())[0] == pytest.approx(np.mean(forces))  # not of weights from elsewhere
-    with pytest.raises(SystemExit, match="teaches nothing"):
-        run(*small, "--teacher", '"off"')
 
 
 def test_a_broad_test_is_hot_displaced_and_stretched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
