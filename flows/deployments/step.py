@@ -26,7 +26,9 @@ WAITING_FOR_LABELS = "Waiting for labels"
 
 
 @flow(name="campaign-step", flow_run_name="{campaign}", persist_result=False)
-def campaign_step(campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000)] = 1) -> State:
+def campaign_step(
+    campaign: str, rounds_per_run: Annotated[int, Field(ge=1, le=10_000, strict=True)] = 1
+) -> State:
     """Go on with a campaign of active learning for some rounds, from where it stands.
 
     Ends as **Nothing to do** once the campaign has ended, as **Waiting for review** while nobody has decided

@@ -201,6 +201,17 @@ def test_a_path_out_of_the_working_folder_is_refused(
     assert not (tmp_path / "campaigns").exists()
 
 
+@pytest.mark.parametrize("rounds", [True, 0, -3, 1.5, "2"])
+def test_a_number_of_rounds_that_is_none_is_refused_by_name(
+    rounds: Any, tmp_path: Path, write_lj_campaign: Writer
+) -> None:
+    write_lj_campaign(tmp_path)
+    state = step_in(tmp_path, rounds)
+    assert state.is_failed()
+    assert "rounds_per_run" in str(state.message)
+    assert not (tmp_path / "campaigns").exists()
+
+
 @pytest.mark.parametrize("campaign", ["\ud800.yaml", "a\udc80", "a\0b", "x" * 256, "a/" * 1500])
 def test_what_no_file_can_be_called_is_refused_in_words_that_can_be_sent(campaign: str) -> None:
     with pytest.raises(ConfigError, match="is no name of a file") as refused:
