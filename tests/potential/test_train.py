@@ -73,6 +73,15 @@ def test_training_learns_the_forces(tmp_path):
     assert found.energy_mae_per_atom < 0.05
 
 
+def test_training_ends_at_its_last_step_in_the_middle_of_an_epoch(tmp_path):
+    short = SHORT.model_copy(update={"max_epochs": 90, "max_steps": 7})
+    found = train(tmp_path, short)  # 8 frames in batches of 4
+    assert [record.step for record in found.history] == [2, 4, 6, 7]
+    assert found.history[-1].fraction == 1.0
+    assert found.history[-1].validation_force_mae is not None
+    train(tmp_path, short, on_epoch=lambda record: pytest.fail("trained again"))
+
+
 class KilledError(Exception):
     pass
 
