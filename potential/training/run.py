@@ -142,7 +142,7 @@ class Run:
             references.append(batch.forces)
             progress.step += 1
             if progress.step == config.max_steps:
-                break  # no need to end the epoch, at a rate of 0
+                break
         mean_loss = float(self.share.gather(torch.stack(losses, dim=1)).mean())
         mean_forces = self.share.gather(torch.cat(forces, dim=1)).mean(0)
         force_mae = float((mean_forces - torch.cat(references).to(mean_forces.device)).abs().double().mean())
