@@ -64,6 +64,7 @@ class _Kept(NamedTuple):
     """What a block's forward pass leaves for its backward pass."""
 
     features: Tensor
+    factors: Tensor
     before_gate: Tensor
 
 
@@ -89,12 +90,20 @@ class CompiledBlocks:
         slope = features.new_zeros(members, edges, 3)
         cotangent = scale.view(1, -1, 1, 1) * readout[:, None, None, :]
         for layer in reversed(range(len(kept))):
-            block, (h, before) = self.weights.blocks[layer], kept[layer]
+            block, (h, factors, before) = self.weights.blocks[layer], kept[layer]
             atoms = h.shape[1]
             into = torch.empty_like(h) if layer > 0 else None
             messages = h.new_empty(members, atoms, block.layout.rows, block.layout.channels)
             self._passes[layer].backward(
-                packed, block.arguments, dout=cotangent, pre=before, h=h, g=messages, dx=into, dd=slope
+                packed,
+                block.arguments,
+                dout=cotangent,
+                factors=factors,
+                pre=before,
+                h=h,
+                g=messages,
+                dx=into,
+                dd=slope,
             )
             if into is not None:
                 cotangent = into
@@ -109,11 +118,16 @@ class CompiledBlocks:
         for block, passes in zip(self.weights.blocks, self._passes, strict=True):
             members, atoms = x.shape[:2]
             layout = block.layout
-            h, before, out = (
+            h, factors, before, out = (
                 x.new_empty(members, atoms, rows, layout.channels)
-                for rows in (layout.components_in, layout.rows_before_gate, layout.components_out)
+                for rows in (
+                    layout.components_in,
+                    layout.factors,
+                    layout.rows_before_gate,
+                    layout.components_out,
+                )
             )
-            passes.forward(graph, block.arguments, x=x, h=h, pre=before, out=out)
-            kept.append(_Kept(h, before))
+            passes.forward(graph, block.arguments, x=x, h=h, factors=factors, pre=before, out=out)
+            kept.append(_Kept(h, factors, before))
             x = out
         return x.squeeze(2), kept

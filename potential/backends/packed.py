@@ -13,7 +13,7 @@ from torch import Tensor
 from potential.kernels.arguments import Packed
 from potential.kernels.block import weights_packer
 from potential.kernels.layout import BlockLayout, Matrices
-from potential.nequip.interaction import Interaction
+from potential.nequip.interaction import Interaction, Update
 from potential.nequip.model import NequIP
 
 
@@ -37,7 +37,8 @@ class PackedBlock:
     @classmethod
     def of(cls, block: Interaction, layout: BlockLayout) -> PackedBlock:
         linear = _placed([block.linear.weight * block.linear.scale], [layout.linear])
-        update = _placed(block.update.scaled_weights(), layout.update)
+        groups = [group for update in layout.updates for group in update.groups]
+        update = _placed([w for part in _updates(block) for w in part.scaled_weights()], groups)
         return cls(
             layout=layout,
             linear=_flat(linear),
@@ -87,7 +88,19 @@ class PackedWeights:
 def layouts_of(model: NequIP) -> tuple[BlockLayout, ...]:
     """Of its interaction blocks."""
     n_species = len(model.numbers)
-    return tuple(BlockLayout(block.table, block.channels, n_species) for block in model.interactions())
+    return tuple(
+        BlockLayout(block.table, block.channels, n_species, block.products and block.products.correlation)
+        for block in model.interactions()
+    )
+
+
+def _updates(block: Interaction) -> list[Update]:
+    """In the order of `BlockLayout.updates`."""
+    products = block.products
+    if products is None:
+        return [block.update]
+    inner = [products.mix] if products.mix_square is None else [products.mix, products.mix_square]
+    return [*inner, block.update]
 
 
 def _placed(

@@ -99,44 +99,60 @@ static void linear(const T* from, T* to, int64_t atoms, const T* weights) {
   }
 }
 
-// The update of n atoms: pre += its matrices times [messages of each path | own features, by species].
-static void update(const T* messages, const T* x, T* pre, int64_t n, const int64_t* species,
-                   const T* weights) {
-  for (const Target& t : TARGETS) {
-    const T* w = weights + t.weights;
-    for (int64_t path = 0; path < t.paths; ++path, w += U * t.width) {
-      Rows rows;
-      for (int64_t i = 0; i < n; ++i)
-        rows.add(messages + (i * ROWS + t.row + path * t.dim) * U, pre + (i * PRE + t.pre) * U, t.dim);
-      product(rows.n, rows.a, rows.c, w, U, t.width);
+// to += the matrices of a table times the rows of n atoms, or where they belong to a species times x, the own
+// features, of its atoms. `to` has `stride` rows for each atom.
+template <class Matrices>
+static void update(const Matrices& table, const T* rows, const T* x, T* to, int64_t stride, int64_t n,
+                   const int64_t* species, const T* weights) {
+  for (const Matrix& q : table) {
+    Rows r;
+    for (int64_t i = 0; i < n; ++i) {
+      T* c = to + (i * stride + q.target) * U;
+      if (q.species == NONE)
+        r.add(rows + (i * ROWS + q.source) * U, c, q.dim);
+      else if (species[i] == q.species)
+        r.add(x + (i * M + q.source) * U, c, q.dim);
     }
-    for (int64_t s = 0; s < SPECIES && t.own >= 0; ++s, w += U * t.width) {
-      Rows rows;
-      for (int64_t i = 0; i < n; ++i)
-        if (species[i] == s) rows.add(x + (i * M + t.own) * U, pre + (i * PRE + t.pre) * U, t.dim);
-      product(rows.n, rows.a, rows.c, w, U, t.width);
-    }
+    product(r.n, r.a, r.c, weights + q.weights, U, q.width);
   }
 }
 
-// Its transpose, of transposed matrices: g and dx (if there is one) += from the cotangent of pre.
-static void update_transposed(const T* dpre, T* g, T* dx, int64_t n, const int64_t* species,
-                              const T* weights) {
-  for (const Target& t : TARGETS) {
-    const T* w = weights + t.weights;
-    for (int64_t path = 0; path < t.paths; ++path, w += U * t.width) {
-      Rows rows;
-      for (int64_t i = 0; i < n; ++i)
-        rows.add(dpre + (i * PRE + t.pre) * U, g + (i * ROWS + t.row + path * t.dim) * U, t.dim);
-      product(rows.n, rows.a, rows.c, w, t.width, U);
+// Its transpose, of transposed matrices: g and dx (if there is one) += from the cotangent d of `to`.
+template <class Matrices>
+static void update_transposed(const Matrices& table, const T* d, int64_t stride, T* g, T* dx, int64_t n,
+                              const int64_t* species, const T* weights) {
+  for (const Matrix& q : table) {
+    if (q.species != NONE && !dx) continue;
+    Rows r;
+    for (int64_t i = 0; i < n; ++i) {
+      const T* a = d + (i * stride + q.target) * U;
+      if (q.species == NONE)
+        r.add(a, g + (i * ROWS + q.source) * U, q.dim);
+      else if (species[i] == q.species)
+        r.add(a, dx + (i * M + q.source) * U, q.dim);
     }
-    for (int64_t s = 0; s < SPECIES && t.own >= 0 && dx; ++s, w += U * t.width) {
-      Rows rows;
-      for (int64_t i = 0; i < n; ++i)
-        if (species[i] == s) rows.add(dpre + (i * PRE + t.pre) * U, dx + (i * M + t.own) * U, t.dim);
-      product(rows.n, rows.a, rows.c, w, t.width, U);
-    }
+    product(r.n, r.a, r.c, weights + q.weights, q.width, U);
   }
+}
+
+// out += the product of two features of an atom, channel by channel.
+template <class Terms>
+static void multiply(const Terms& terms, const T* left, const T* right, T* out) {
+  for (int64_t u = 0; u < U; u += LANES)
+    for (const Term& t : terms)
+      at(out + t.row * U + u) += t.coefficient * load(left + t.left * U + u) * load(right + t.right * U + u);
+}
+
+// dleft and dright, which may be one, += from the cotangent g of the product.
+template <class Terms>
+static void multiply_backward(const Terms& terms, const T* left, const T* right, const T* g, T* dleft,
+                              T* dright) {
+  for (int64_t u = 0; u < U; u += LANES)
+    for (const Term& t : terms) {
+      const V cg = t.coefficient * load(g + t.row * U + u);
+      at(dleft + t.left * U + u) += cg * load(right + t.right * U + u);
+      at(dright + t.right * U + u) += cg * load(left + t.left * U + u);
+    }
 }
 
 static inline void zero(T* x, int64_t n) { std::memset(x, 0, n * sizeof(T)); }

@@ -16,13 +16,16 @@ from potential.kernels.arguments import Array, Entry, Function, Group, Packed, P
 from potential.kernels.block_paths import dual_paths, evaluate_paths
 from potential.kernels.build import load
 from potential.kernels.couplings import path_codes
-from potential.kernels.layout import NONE, SILU, TANH, BlockLayout
+from potential.kernels.layout import NONE, SILU, TANH, BlockLayout, Gate, Matrix, Source
 from potential.nequip.graph import Graph
 from potential.nequip.linear import SILU_SCALE, TANH_SCALE
+from potential.nequip.products import Term
 
 Part = Literal["evaluate", "dual"]
 
-_FEATURES, _ROWS, _PRE, _OUT = (f"members atoms {rows} U" for rows in ("M", "ROWS", "PRE", "OUT"))
+_FEATURES, _ROWS, _FACTORS, _PRE, _OUT = (
+    f"members atoms {rows} U" for rows in ("M", "ROWS", "FACTORS", "PRE", "OUT")
+)
 _GRAPH = Group(
     "graph",
     ("atoms", "edges"),
@@ -67,6 +70,7 @@ _ENTRIES = {
             (
                 Array("x", _FEATURES),
                 Array("h", _FEATURES, "write"),
+                Array("factors", _FACTORS, "write"),
                 Array("pre", _PRE, "write"),
                 Array("out", _OUT, "write"),
             ),
@@ -76,6 +80,7 @@ _ENTRIES = {
             "block_backward",
             (
                 Array("dout", _OUT),
+                Array("factors", _FACTORS),
                 Array("pre", _PRE, "write"),
                 Array("h", _FEATURES),
                 Array("g", _ROWS, "write"),
@@ -178,13 +183,19 @@ def block_source(part: Part, layout: BlockLayout, dtype: torch.dtype) -> str:
     constants = {**layout.constants, "NONE": NONE, "SILU": SILU, "TANH": TANH}
     generated = {"evaluate": evaluate_paths, "dual": dual_paths}[part](codes, constants["Q"])
     generated |= {entry.name: entry.locals() for entry in _ENTRIES[part]}
+    (mix, mix_square, update), (squares, cubes) = layout.updates, layout.products
     return "\n".join(
         [
             cpp.prelude(dtype, constants, codes, _ENTRIES[part]),
             f"constexpr T SILU_SCALE = {SILU_SCALE!r}, TANH_SCALE = {TANH_SCALE!r};",
-            cpp.table("SOURCES", layout.sources),
-            cpp.table("TARGETS", layout.targets),
-            cpp.table("GATES", layout.gates),
+            *map(cpp.struct, (Source, Matrix, Gate, Term)),
+            cpp.table("SOURCES", Source, layout.sources),
+            cpp.table("MIX", Matrix, mix.matrices),
+            cpp.table("MIX_SQUARE", Matrix, mix_square.matrices),
+            cpp.table("UPDATE", Matrix, update.matrices),
+            cpp.table("SQUARES", Term, squares),
+            cpp.table("CUBES", Term, cubes),
+            cpp.table("GATES", Gate, layout.gates),
             cpp.template("vector.h"),
             cpp.rotation(codes, constants["Q"]),
             cpp.template("block.h"),

@@ -10,8 +10,10 @@ import torch
 
 from potential.kernels.arguments import Entry
 from potential.kernels.couplings import PathCode, entry_count
-from potential.kernels.layout import Gate, Source, Target
+from potential.kernels.layout import Gate, Matrix, Source
+from potential.nequip.products import Term
 
+Row = Source | Matrix | Gate | Term
 NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -22,6 +24,7 @@ def prelude(
     sizes = {**constants, "N_R": entry_count(codes)}
     return "\n".join(
         [
+            "#include <array>",
             "#include <cstdint>",
             f"typedef {NAMES[dtype]} T;",
             *(f"constexpr int64_t {name} = {value};" for name, value in sizes.items()),
@@ -31,14 +34,16 @@ def prelude(
     )
 
 
-def table(name: str, rows: Sequence[Source] | Sequence[Target] | Sequence[Gate]) -> str:
-    """The struct of the rows, and the array `name` of them."""
-    row = type(rows[0])
-    numbers = ", ".join(f"{{{', '.join(map(str, astuple(row)))}}}" for row in rows)
-    members = ", ".join(field.name for field in fields(row))
-    return (
-        f"struct {row.__name__} {{ int64_t {members}; }};\nconstexpr {row.__name__} {name}[] = {{{numbers}}};"
-    )
+def struct(row: type[Row]) -> str:
+    """The struct of the rows of a table; a number with a fraction is a T."""
+    kinds = {"int": "int64_t", "float": "T"}
+    return f"struct {row.__name__} {{ {' '.join(f'{kinds[str(f.type)]} {f.name};' for f in fields(row))} }};"
+
+
+def table(name: str, row: type[Row], rows: Sequence[Row]) -> str:
+    """The array `name` of rows; it may be empty."""
+    numbers = ", ".join(f"{{{', '.join(f'{x:.17g}' for x in astuple(r))}}}" for r in rows)
+    return f"constexpr std::array<{row.__name__}, {len(rows)}> {name} = {{{{{numbers}}}}};"
 
 
 def template(name: str, **generated: Sequence[str]) -> str:

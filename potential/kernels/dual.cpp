@@ -138,10 +138,73 @@ static void outer(const Pairs& rows, T* c, int64_t width) {
   for (; first < width; first += LANES) outer_columns<1>(rows, first, c, width);
 }
 
-constexpr int64_t n_matrices() {
-  int64_t n = sizeof(SOURCES) / sizeof(Source);
-  for (const Target& t : TARGETS) n += t.paths + (t.own >= 0 ? SPECIES : 0);
-  return n;
+constexpr int64_t N_INNER = MIX.size() + MIX_SQUARE.size();
+constexpr int64_t N_MATRICES = SOURCES.size() + N_INNER + UPDATE.size();
+
+constexpr const Matrix& matrix(int64_t index) {
+  if (index < int64_t(MIX.size())) return MIX[index];
+  return index < N_INNER ? MIX_SQUARE[index - MIX.size()] : UPDATE[index - N_INNER];
+}
+
+// ---- the products of an atom ----
+
+template <class Terms>
+static void dual_multiply(const Terms& terms, const T* l, const T* ld, const T* r, const T* rd, T* out,
+                          T* outd) {
+  for (int64_t u = 0; u < U; u += LANES)
+    for (const Term& t : terms) {
+      const int64_t i = t.left * U + u, j = t.right * U + u, o = t.row * U + u;
+      const V cl = t.coefficient * load(l + i), x = load(r + j);
+      at(out + o) += cl * x;
+      at(outd + o) += cl * load(rd + j) + t.coefficient * load(ld + i) * x;
+    }
+}
+
+// The cotangents of both sides, which may be one array, from g and gd of the product.
+template <class Terms>
+static void dual_multiply_backward(const Terms& terms, const T* l, const T* ld, const T* r, const T* rd,
+                                   const T* g, const T* gd, T* dl, T* dld, T* dr, T* drd) {
+  for (int64_t u = 0; u < U; u += LANES)
+    for (const Term& t : terms) {
+      const int64_t i = t.left * U + u, j = t.right * U + u, o = t.row * U + u;
+      const V c = t.coefficient * load(g + o), cd = t.coefficient * load(gd + o);
+      at(dl + i) += c * load(r + j) + cd * load(rd + j);
+      at(dld + i) += cd * load(r + j);
+      at(dr + j) += c * load(l + i) + cd * load(ld + i);
+      at(drd + j) += cd * load(l + i);
+    }
+}
+
+// From the messages of n atoms their products.
+static void products(T* rows, T* rowsd, int64_t n, const T* weights) {
+  for (T* x : {rows, rowsd}) update(MIX, x, nullptr, x, ROWS, n, nullptr, weights);
+  for (int64_t i = 0; i < n * ROWS * U; i += ROWS * U) {
+    T *x = rows + i, *xd = rowsd + i;
+    dual_multiply(SQUARES, x + A * U, xd + A * U, x + A * U, xd + A * U, x + SQUARE * U, xd + SQUARE * U);
+  }
+  for (T* x : {rows, rowsd}) update(MIX_SQUARE, x, nullptr, x, ROWS, n, nullptr, weights);
+  for (int64_t i = 0; i < n * ROWS * U; i += ROWS * U) {
+    T *x = rows + i, *xd = rowsd + i;
+    dual_multiply(CUBES, x + MIXED * U, xd + MIXED * U, x + A * U, xd + A * U, x + CUBE * U, xd + CUBE * U);
+  }
+}
+
+// From the cotangents of the products those of the messages.
+static void products_backward(const T* rows, const T* rowsd, T* g, T* gd, int64_t n, const T* matrices) {
+  for (int64_t i = 0; i < n * ROWS * U; i += ROWS * U) {
+    const T *x = rows + i, *xd = rowsd + i;
+    T *d = g + i, *dd = gd + i;
+    dual_multiply_backward(CUBES, x + MIXED * U, xd + MIXED * U, x + A * U, xd + A * U, d + CUBE * U,
+                           dd + CUBE * U, d + MIXED * U, dd + MIXED * U, d + A * U, dd + A * U);
+  }
+  for (T* d : {g, gd}) update_transposed(MIX_SQUARE, d, ROWS, d, nullptr, n, nullptr, matrices);
+  for (int64_t i = 0; i < n * ROWS * U; i += ROWS * U) {
+    const T *x = rows + i, *xd = rowsd + i;
+    T *d = g + i, *dd = gd + i;
+    dual_multiply_backward(SQUARES, x + A * U, xd + A * U, x + A * U, xd + A * U, d + SQUARE * U,
+                           dd + SQUARE * U, d + A * U, dd + A * U, d + A * U, dd + A * U);
+  }
+  for (T* d : {g, gd}) update_transposed(MIX, d, ROWS, d, nullptr, n, nullptr, matrices);
 }
 
 // ---- the block ----
@@ -171,8 +234,10 @@ extern "C" void dual_forward(const Arguments_dual_forward& a) {
           gather(E, e, h + sender, hd + sender, messages + at, messagesd + at);
         }
       const T* w = update_weights + m * UPDATE_WEIGHTS;
-      update(messages + first * ROWS * U, x + first * M * U, pre + first * PRE * U, n, species + from, w);
-      update(messagesd + first * ROWS * U, xd + first * M * U, pred + first * PRE * U, n, species + from, w);
+      T *rows = messages + first * ROWS * U, *rowsd = messagesd + first * ROWS * U;
+      if constexpr (FACTORS > 0) products(rows, rowsd, n, w);
+      update(UPDATE, rows, x + first * M * U, pre + first * PRE * U, PRE, n, species + from, w);
+      update(UPDATE, rowsd, xd + first * M * U, pred + first * PRE * U, PRE, n, species + from, w);
       for (int64_t i = first; i < first + n; ++i)
         gate(pre + i * PRE * U, pred + i * PRE * U, out + i * OUT * U, outd + i * OUT * U);
     });
@@ -194,10 +259,11 @@ extern "C" void dual_backward(const Arguments_dual_backward& a) {
       zero(dx + first * M * U, n * M * U);
       zero(dxd + first * M * U, n * M * U);
       const T* w = update_matrices + m * UPDATE_WEIGHTS;
-      update_transposed(dpre + first * PRE * U, g + first * ROWS * U, dx + first * M * U, n, species + from,
-                        w);
-      update_transposed(dpred + first * PRE * U, gd + first * ROWS * U, dxd + first * M * U, n,
-                        species + from, w);
+      T *d = g + first * ROWS * U, *dd = gd + first * ROWS * U;
+      update_transposed(UPDATE, dpre + first * PRE * U, PRE, d, dx + first * M * U, n, species + from, w);
+      update_transposed(UPDATE, dpred + first * PRE * U, PRE, dd, dxd + first * M * U, n, species + from, w);
+      if constexpr (FACTORS > 0)
+        products_backward(messages + first * ROWS * U, messagesd + first * ROWS * U, d, dd, n, w);
     });
 
 #pragma omp for schedule(static, 1)
@@ -225,41 +291,37 @@ extern "C" void dual_backward(const Arguments_dual_backward& a) {
     });
 
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t task = 0; task < members * n_matrices(); ++task) {
-      const int64_t m = task / n_matrices(), start = m * atoms;
-      int64_t index = task % n_matrices();
+    for (int64_t task = 0; task < members * N_MATRICES; ++task) {
+      const int64_t m = task / N_MATRICES, start = m * atoms, n_linear = SOURCES.size();
+      const int64_t index = task % N_MATRICES;
       Pairs pairs;
-      for (const Source& s : SOURCES)
-        if (index-- == 0) {
-          for (int64_t i = start; i < start + atoms; ++i) {
-            const int64_t at = (i * M + s.row) * U;
-            pairs.add(x + at, dh + at, s.dim);
-            pairs.add(xd + at, dhd + at, s.dim);
-          }
-          outer(pairs, dlinear + m * LINEAR_WEIGHTS + s.weights, U);
+      if (index < n_linear) {
+        const Source& q = SOURCES[index];
+        for (int64_t i = start; i < start + atoms; ++i) {
+          const int64_t from = (i * M + q.row) * U;
+          pairs.add(x + from, dh + from, q.dim);
+          pairs.add(xd + from, dhd + from, q.dim);
         }
-      for (const Target& t : TARGETS) {
-        T* w = dupdate + m * UPDATE_WEIGHTS + t.weights;
-        for (int64_t path = 0; path < t.paths; ++path, w += U * t.width)
-          if (index-- == 0) {
-            for (int64_t i = start; i < start + atoms; ++i) {
-              const int64_t from = (i * ROWS + t.row + path * t.dim) * U, to = (i * PRE + t.pre) * U;
-              pairs.add(messages + from, dpre + to, t.dim);
-              pairs.add(messagesd + from, dpred + to, t.dim);
-            }
-            outer(pairs, w, t.width);
-          }
-        for (int64_t s = 0; s < SPECIES && t.own >= 0; ++s, w += U * t.width)
-          if (index-- == 0) {
-            for (int64_t i = start; i < start + atoms; ++i) {
-              if (species[i - start] != s) continue;
-              const int64_t from = (i * M + t.own) * U, to = (i * PRE + t.pre) * U;
-              pairs.add(x + from, dpre + to, t.dim);
-              pairs.add(xd + from, dpred + to, t.dim);
-            }
-            outer(pairs, w, t.width);
-          }
+        outer(pairs, dlinear + m * LINEAR_WEIGHTS + q.weights, U);
+        continue;
       }
+      // Into an atom's other rows, or into what is before the gate.
+      const Matrix& q = matrix(index - n_linear);
+      const bool inner = index - n_linear < N_INNER;
+      const T *d = inner ? g : dpre, *dd = inner ? gd : dpred;
+      for (int64_t i = start; i < start + atoms; ++i) {
+        const int64_t to = (i * (inner ? ROWS : PRE) + q.target) * U;
+        if (q.species == NONE) {
+          const int64_t from = (i * ROWS + q.source) * U;
+          pairs.add(messages + from, d + to, q.dim);
+          pairs.add(messagesd + from, dd + to, q.dim);
+        } else if (species[i - start] == q.species) {
+          const int64_t from = (i * M + q.source) * U;
+          pairs.add(x + from, d + to, q.dim);
+          pairs.add(xd + from, dd + to, q.dim);
+        }
+      }
+      outer(pairs, dupdate + m * UPDATE_WEIGHTS + q.weights, q.width);
     }
   }
 }

@@ -58,7 +58,38 @@ static void gate_backward(T* a, const T* d) {
     }
 }
 
-// From x the output; h and pre are kept for the backward pass.
+// The products of n atoms from their messages; the factors are kept.
+static void products(T* rows, int64_t n, const T* weights, T* factors) {
+  update(MIX, rows, nullptr, rows, ROWS, n, nullptr, weights);
+  for (int64_t i = 0; i < n; ++i) {
+    T* r = rows + i * ROWS * U;
+    multiply(SQUARES, r + A * U, r + A * U, r + SQUARE * U);
+  }
+  update(MIX_SQUARE, rows, nullptr, rows, ROWS, n, nullptr, weights);
+  for (int64_t i = 0; i < n; ++i) {
+    T* r = rows + i * ROWS * U;
+    multiply(CUBES, r + MIXED * U, r + A * U, r + CUBE * U);
+    std::memcpy(factors + i * FACTORS * U, r + A * U, FACTORS * U * sizeof(T));
+  }
+}
+
+// The cotangent of the messages, g, from those of factors and products in its other rows.
+static void products_backward(T* g, int64_t n, const T* matrices, const T* factors) {
+  for (int64_t i = 0; i < n; ++i) {
+    T* d = g + i * ROWS * U;
+    const T *a = factors + i * FACTORS * U, *mixed = a + (MIXED - A) * U;
+    multiply_backward(CUBES, mixed, a, d + CUBE * U, d + MIXED * U, d + A * U);
+  }
+  update_transposed(MIX_SQUARE, g, ROWS, g, nullptr, n, nullptr, matrices);
+  for (int64_t i = 0; i < n; ++i) {
+    T* d = g + i * ROWS * U;
+    const T* a = factors + i * FACTORS * U;
+    multiply_backward(SQUARES, a, a, d + SQUARE * U, d + A * U, d + A * U);
+  }
+  update_transposed(MIX, g, ROWS, g, nullptr, n, nullptr, matrices);
+}
+
+// From x the output; h, factors and pre are kept for the backward pass.
 extern "C" void block_forward(const Arguments_block_forward& a) {
 // generated: block_forward
 #pragma omp parallel num_threads(threads)
@@ -76,9 +107,12 @@ extern "C" void block_forward(const Arguments_block_forward& a) {
         for (int64_t e = row[from + i]; e < row[from + i + 1]; ++e)
           gather(E, e, h + (m * atoms + send[e]) * M * U, messages + i * ROWS * U);
 
+      const T* w = update_weights + m * UPDATE_WEIGHTS;
+      if constexpr (FACTORS > 0) products(messages, n, w, factors + first * FACTORS * U);
+
       T* p = pre + first * PRE * U;
       zero(p, n * PRE * U);
-      update(messages, x + first * M * U, p, n, species + from, update_weights + m * UPDATE_WEIGHTS);
+      update(UPDATE, messages, x + first * M * U, p, PRE, n, species + from, w);
       for (int64_t i = 0; i < n; ++i) gate(p + i * PRE * U, out + (first + i) * OUT * U);
     });
   }
@@ -96,8 +130,10 @@ extern "C" void block_backward(const Arguments_block_backward& a) {
       for (int64_t i = 0; i < n; ++i) gate_backward(p + i * PRE * U, dout + (first + i) * OUT * U);
       zero(g + first * ROWS * U, n * ROWS * U);
       if (dx) zero(dx + first * M * U, n * M * U);
-      update_transposed(p, g + first * ROWS * U, dx ? dx + first * M * U : nullptr, n, species + from,
-                        update_matrices + m * UPDATE_WEIGHTS);
+      const T* w = update_matrices + m * UPDATE_WEIGHTS;
+      update_transposed(UPDATE, p, PRE, g + first * ROWS * U, dx ? dx + first * M * U : nullptr, n,
+                        species + from, w);
+      if constexpr (FACTORS > 0) products_backward(g + first * ROWS * U, n, w, factors + first * FACTORS * U);
     });
     for_chunks(members, atoms, threads, [&](int64_t m, int64_t from, int64_t n, int64_t first) {
       const Edges E = {Y, b, interval, Y_slope, b_slope, unit, coefficients + m * knots * P * U};

@@ -1,7 +1,6 @@
 // Vectors of channels. T, U and the other sizes stand before this file: potential/kernels/cpp.py writes them.
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <type_traits>

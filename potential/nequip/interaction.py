@@ -8,9 +8,10 @@ from torch import Tensor
 
 from potential.nequip.convolution import Convolution
 from potential.nequip.graph import EdgeTensors
-from potential.nequip.irreps import SCALAR, Irrep, PathTable
+from potential.nequip.irreps import SCALAR, Irrep, PathTable, dimension, feature_irreps
 from potential.nequip.linear import Generators, normal, silu, tanh
 from potential.nequip.model_config import ModelConfig
+from potential.nequip.products import Correlation, Product
 from potential.nequip.radial import RadialNetwork
 
 
@@ -41,30 +42,37 @@ class IrrepsLinear(torch.nn.Module):
 
 
 class Update(torch.nn.Module):
-    """Mix the aggregated messages of all paths and add the species-dependent self-connection.
+    """Mix the rows of all paths and add the species-dependent self-connection.
 
-    For each target irrep, one matrix acts on [messages of each path | features of this atom, in the
+    For each target irrep, one matrix acts on [rows of each path | features of this atom, in the
     slot of its species], so both are a single matrix product.
+
+    Args:
+        paths: for each target, how many paths end in it.
+        own: irreps of the atom's features that a target takes over; empty without a self-connection.
+        terms: how many summands of unit variance are in a row: its variance.
     """
 
     def __init__(
         self,
         generators: Generators,
-        table: PathTable,
+        paths: dict[Irrep, int],
         widths: dict[Irrep, int],
         channels: int,
-        n_species: int,
-        avg_num_neighbors: float,
+        *,
+        terms: float,
+        own: tuple[Irrep, ...] = (),
+        n_species: int = 0,
     ) -> None:
         super().__init__()
-        self.table = table
-        self.targets = table.irreps_out
+        self.targets = tuple(paths)
+        self._sizes = [n * ir.dim for ir, n in paths.items()]
+        self._own = {ir: dimension(own[:i]) for i, ir in enumerate(own)}
         self.weights = torch.nn.ParameterList()
-        for i, target in enumerate(self.targets):
-            n_paths = len(table.paths_into(target))
-            n_self = n_species if target in table.irreps_in else 0
+        for i, (target, n_paths) in enumerate(paths.items()):
+            n_self = n_species if target in own else 0
             rows = [normal(generators, n_paths * channels, widths[target])]
-            scale = [_column(n_paths * channels, (n_paths * channels * avg_num_neighbors) ** -0.5)]
+            scale = [_column(n_paths * channels, (n_paths * channels * terms) ** -0.5)]
             if n_self:
                 rows.append(normal(generators, n_self * channels, widths[target]))
                 scale.append(_column(n_self * channels, channels**-0.5))
@@ -77,29 +85,63 @@ class Update(torch.nn.Module):
 
     def forward(
         self,
-        aggregated: Float[Tensor, "members atoms rows channels"],
+        rows: Float[Tensor, "members atoms rows channels"],
         features: Float[Tensor, "members atoms components channels"],
         species: Float[Tensor, "atoms species"],
     ) -> list[Float[Tensor, "members atoms k width"]]:
-        members, atoms, _, channels = features.shape
-        own = dict(
-            zip(
-                self.table.irreps_in,
-                features.split([ir.dim for ir in self.table.irreps_in], dim=2),
-                strict=True,
-            )
-        )
-        sizes = [len(self.table.paths_into(ir)) * ir.dim for ir in self.targets]
+        """The rows run over the targets, then over the paths into each, then over the components k."""
+        members, atoms, _, channels = rows.shape
         out = []
-        split = aggregated.split(sizes, dim=2)
-        for target, messages, weight in zip(self.targets, split, self.scaled_weights(), strict=True):
+        split = rows.split(self._sizes, dim=2)
+        for target, mine, weight in zip(self.targets, split, self.scaled_weights(), strict=True):
             k = target.dim
-            x = messages.view(members, atoms, -1, k, channels).transpose(2, 3).flatten(3)
-            if target in own:
-                slots = own[target].unsqueeze(3) * species.view(1, atoms, 1, -1, 1)
+            x = mine.view(members, atoms, -1, k, channels).transpose(2, 3).flatten(3)
+            if target in self._own:
+                own = features.narrow(2, self._own[target], k)
+                slots = own.unsqueeze(3) * species.view(1, atoms, 1, -1, 1)
                 x = torch.cat([x, slots.flatten(3)], dim=3)
             out.append(torch.bmm(x.flatten(1, 2), weight).view(members, atoms, k, -1))
         return out
+
+
+class Products(torch.nn.Module):
+    """Rows of an atom's messages a, of a * a and of mix(a * a) * a (`potential.nequip.products`)."""
+
+    def __init__(
+        self,
+        generators: Generators,
+        correlation: Correlation,
+        paths: dict[Irrep, int],
+        channels: int,
+        avg_num_neighbors: float,
+    ) -> None:
+        super().__init__()
+        self.correlation = correlation
+        widths = dict.fromkeys(correlation.inner, channels)
+        self.mix = Update(generators, paths, widths, channels, terms=avg_num_neighbors)
+        self.square = Product(correlation.square)
+        self.mix_square: Update | None = None
+        self.cube: Product | None = None
+        if correlation.cube is not None:
+            squares = {ir: correlation.square.count(ir) for ir in correlation.inner}
+            self.mix_square = Update(generators, squares, widths, channels, terms=1.0)
+            self.cube = Product(correlation.cube)
+
+    def forward(
+        self,
+        aggregated: Float[Tensor, "members atoms rows channels"],
+        features: Float[Tensor, "members atoms components channels"],
+        species: Float[Tensor, "atoms species"],
+    ) -> Float[Tensor, "members atoms rows_out channels"]:
+        """Sorted by target, then a, a * a, a * a * a."""
+        a = self.mix(aggregated, features, species)
+        first = torch.cat(a, 2)
+        square = self.square(first, first)
+        orders = [dict(zip(self.correlation.inner, a, strict=True)), square]
+        if self.mix_square is not None and self.cube is not None:
+            mixed = self.mix_square(torch.cat([*square.values()], 2), features, species)
+            orders.append(self.cube(torch.cat(mixed, 2), first))
+        return torch.cat([order[ir] for ir in self.correlation.irreps_out for order in orders if ir in order], 2)
 
 
 class Interaction(torch.nn.Module):
@@ -107,7 +149,8 @@ class Interaction(torch.nn.Module):
 
     features -> linear -> convolution -> (linear + self-connection) -> gate. The gate passes even
     scalars through SiLU, odd scalars through tanh, and multiplies every other irrep by SiLU of a
-    scalar of its own (Weiler et al. 2018).
+    scalar of its own (Weiler et al. 2018). With a correlation beyond 1 the messages are multiplied with
+    themselves after the convolution, as MACE does.
     """
 
     def __init__(
@@ -121,17 +164,27 @@ class Interaction(torch.nn.Module):
         config: ModelConfig,
     ) -> None:
         super().__init__()
-        self.table = PathTable.of(irreps_in, config.l_max, wanted)
-        self.irreps_out = self.table.irreps_out
-        self.channels = channels = config.num_features
+        order, self.channels = config.correlation, config.num_features
+        inner = wanted if order == 1 else feature_irreps(config.l_max, config.parity)
+        self.table = PathTable.of(irreps_in, config.l_max, inner)
+        paths = {ir: len(self.table.paths_into(ir)) for ir in self.table.irreps_out}
+        correlation = None if order == 1 else Correlation.of(order, self.table.irreps_out, wanted)
+        self.irreps_out = self.table.irreps_out if correlation is None else correlation.irreps_out
         self.gated = tuple(ir for ir in self.irreps_out if ir.l > 0)
+        channels = self.channels
         widths = dict.fromkeys(self.irreps_out, channels)
         widths[SCALAR] = channels * (1 + len(self.gated))
-        n_paths = len(self.table.paths)
         self.linear = IrrepsLinear(generators, irreps_in, channels)
-        self.radial = RadialNetwork(generators, config, n_paths * channels)
+        self.radial = RadialNetwork(generators, config, len(self.table.paths) * channels)
         self.convolution: torch.nn.Module = Convolution(self.table)
-        self.update = Update(generators, self.table, widths, channels, n_species, avg_num_neighbors)
+        self.products: Products | None = None
+        terms = avg_num_neighbors
+        if correlation is not None:
+            self.products = Products(generators, correlation, paths, channels, avg_num_neighbors)
+            paths, terms = {ir: sum(correlation.paths(ir)) for ir in self.irreps_out}, 1.0
+        self.update = Update(
+            generators, paths, widths, channels, terms=terms, own=irreps_in, n_species=n_species
+        )
 
     def forward(
         self,
@@ -141,6 +194,8 @@ class Interaction(torch.nn.Module):
     ) -> Float[Tensor, "members atoms components_out channels"]:
         weights = self.radial(edges.basis, edges.interval).unflatten(2, (-1, self.channels))
         aggregated = self.convolution(self.linear(features), edges.harmonics, weights, edges.topology)
+        if self.products is not None:
+            aggregated = self.products(aggregated, features, species)
         return self._gate(self.update(aggregated, features, species))
 
     def _gate(self, parts: list[Tensor]) -> Float[Tensor, "members atoms components channels"]:

@@ -20,6 +20,15 @@ class ModelConfig(Config):
         int, Field(ge=1, le=20, description="interaction blocks; at most 20: each reaches r_max further")
     ] = 3
     l_max: Annotated[int, Field(ge=0, le=3, description="highest degree of the features")] = 2
+    correlation: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=3,
+            description="order of the products of an atom's messages with themselves; 1: none (NequIP); 3, with "
+            "two layers, as MACE",
+        ),
+    ] = 1
     parity: Annotated[
         bool, Field(description="carry features of both parities for each l, not only (-1)^l")
     ] = False
