@@ -33,6 +33,7 @@ from flows.views.references import (
     FARNESS,
     MODES,
     MUON,
+    PRODUCTS,
     XTB,
     References,
     cite,
@@ -125,10 +126,13 @@ def _reference(config: CampaignConfig) -> str:
 
 def _model(config: CampaignConfig) -> str:
     model, keys = config.model, (*ALWAYS[:1], "geiger2022e3nn", "paszke2019pytorch")
+    products = ""
+    if model.correlation > 1:
+        products = f", products of up to {model.correlation} messages {cite(*PRODUCTS)}"
     network = (
         f"NequIP model{'s' if model.committee_size > 1 else ''} {cite(*keys)} ({model.num_layers} "
-        f"interaction blocks, features up to l = {model.l_max} with {model.num_features} channels, cutoff "
-        f"{model.r_max:g} Å)"
+        f"interaction blocks, features up to l = {model.l_max} with {model.num_features} channels{products}, "
+        f"cutoff {model.r_max:g} Å)"
     )
     if model.committee_size == 1:
         return f"The potential was one {network}."

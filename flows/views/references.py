@@ -27,6 +27,7 @@ ALWAYS = ("batzner2022nequip", "kingma2015adam", "geiger2022e3nn", "paszke2019py
 COMMITTEE = ("seung1992query", "schran2020committee")
 CALIBRATION = ("imbalzano2021uncertainty", "lei2018distribution")
 BOOTSTRAP = ("efron1993introduction",)
+PRODUCTS = ("batatia2022mace",)
 MUON = ("jordan2024muon", "liu2025muon")
 BAND = ("zhang2019active",)
 FARNESS = ("janet2019quantitative",)
@@ -169,6 +170,7 @@ def references(config: CampaignConfig, *, pretrained: AseLevel | None) -> Refere
         of_level(config.level),
         CALIBRATION if committee else (),
         BOOTSTRAP,
+        PRODUCTS if config.model.correlation > 1 else (),
         MUON if config.training.optimizer == "muon" else (),
         ALWAYS[1:],
     )

@@ -89,7 +89,7 @@ def layouts_of(model: NequIP) -> tuple[BlockLayout, ...]:
     """Of its interaction blocks."""
     n_species = len(model.numbers)
     return tuple(
-        BlockLayout(block.table, block.channels, n_species, block.products and block.products.correlation)
+        BlockLayout(block.table, block.channels, n_species, block.correlation)
         for block in model.interactions()
     )
 

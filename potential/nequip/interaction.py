@@ -141,7 +141,9 @@ class Products(torch.nn.Module):
         if self.mix_square is not None and self.cube is not None:
             mixed = self.mix_square(torch.cat([*square.values()], 2), features, species)
             orders.append(self.cube(torch.cat(mixed, 2), first))
-        return torch.cat([order[ir] for ir in self.correlation.irreps_out for order in orders if ir in order], 2)
+        return torch.cat(
+            [order[ir] for ir in self.correlation.irreps_out for order in orders if ir in order], 2
+        )
 
 
 class Interaction(torch.nn.Module):
@@ -168,8 +170,8 @@ class Interaction(torch.nn.Module):
         inner = wanted if order == 1 else feature_irreps(config.l_max, config.parity)
         self.table = PathTable.of(irreps_in, config.l_max, inner)
         paths = {ir: len(self.table.paths_into(ir)) for ir in self.table.irreps_out}
-        correlation = None if order == 1 else Correlation.of(order, self.table.irreps_out, wanted)
-        self.irreps_out = self.table.irreps_out if correlation is None else correlation.irreps_out
+        self.correlation = None if order == 1 else Correlation.of(order, self.table.irreps_out, wanted)
+        self.irreps_out = (self.correlation or self.table).irreps_out
         self.gated = tuple(ir for ir in self.irreps_out if ir.l > 0)
         channels = self.channels
         widths = dict.fromkeys(self.irreps_out, channels)
@@ -179,9 +181,9 @@ class Interaction(torch.nn.Module):
         self.convolution: torch.nn.Module = Convolution(self.table)
         self.products: Products | None = None
         terms = avg_num_neighbors
-        if correlation is not None:
-            self.products = Products(generators, correlation, paths, channels, avg_num_neighbors)
-            paths, terms = {ir: sum(correlation.paths(ir)) for ir in self.irreps_out}, 1.0
+        if self.correlation is not None:
+            self.products = Products(generators, self.correlation, paths, channels, avg_num_neighbors)
+            paths, terms = {ir: sum(self.correlation.paths(ir)) for ir in self.irreps_out}, 1.0
         self.update = Update(
             generators, paths, widths, channels, terms=terms, own=irreps_in, n_species=n_species
         )

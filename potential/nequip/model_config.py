@@ -25,8 +25,8 @@ class ModelConfig(Config):
         Field(
             ge=1,
             le=3,
-            description="order of the products of an atom's messages with themselves; 1: none (NequIP); 3, with "
-            "two layers, as MACE",
+            description="order of the products of an atom's messages with themselves; 1: none (NequIP), "
+            "3: as in MACE, for which two layers are enough",
         ),
     ] = 1
     parity: Annotated[

@@ -121,7 +121,8 @@ def _identity(
         train.fingerprint,
         validation.fingerprint,
         list(numbers),
-        model.model_dump(),
+        # Trainings that an older version began know of no correlation, and go on.
+        model.model_dump(exclude={"correlation"} if model.correlation == 1 else None),
         settings,
         seed,
         None if warm_start is None else [float(p.detach().double().sum()) for p in warm_start.parameters()],

@@ -97,6 +97,12 @@ def test_only_what_was_used_is_cited(campaign_config: CampaignConfig):
     other = CampaignConfig.model_validate(
         other.model_dump(mode="json") | {"initial": displaced, "test": displaced}
     )
+    assert "batatia2022mace" not in mine
+    products = campaign_config.model.model_copy(update={"correlation": 3})
+    assert (
+        "batatia2022mace"
+        in references(campaign_config.model_copy(update={"model": products}), pretrained=None).keys
+    )
     theirs = set(references(other, pretrained=None).keys)
     assert "holzmueller2023framework" in theirs
     assert not theirs & {"bannwarth2019gfn2", "sun2020recent", "arthur2007kmeans"}

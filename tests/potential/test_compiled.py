@@ -26,6 +26,13 @@ def test_equals_the_model(l_max, parity):
     compare(committee, batch(ethanol(), water(1), ethanol(2)))
 
 
+@pytest.mark.parametrize("correlation", [2, 3])
+@pytest.mark.parametrize(("l_max", "parity"), [(0, False), (1, True), (2, False)])
+def test_equals_the_model_with_products_of_messages(l_max, parity, correlation):
+    committee = model([1, 6, 8], l_max=l_max, parity=parity, correlation=correlation)
+    compare(committee, batch(ethanol(), water(1), ethanol(2)))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 24, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 32))])
 def test_every_channel_count(channels):
     compare(model([1, 8], num_features=channels, parity=True), batch(water(), water(1)))

@@ -41,6 +41,13 @@ def test_equals_double_backward(l_max, parity):
     compare(network, labelled(ethanol(), water(), water(1)))
 
 
+@pytest.mark.parametrize("correlation", [2, 3])
+@pytest.mark.parametrize(("l_max", "parity"), [(0, False), (1, True), (2, False)])
+def test_equals_double_backward_with_products_of_messages(l_max, parity, correlation):
+    network = model([1, 6, 8], l_max=l_max, parity=parity, correlation=correlation)
+    compare(network, labelled(ethanol(), water(), water(1)))
+
+
 @pytest.mark.parametrize("channels", [1, 3, 24])
 def test_every_channel_count(channels):
     compare(model([1, 8], num_features=channels), labelled(water(), water(1)))

@@ -28,6 +28,14 @@ ARCHITECTURES = [
         (3, False, 2),
         (3, True, 2),
     ]
+] + [
+    {"l_max": l_max, "parity": parity, "num_layers": layers, "correlation": correlation}
+    for l_max, parity, layers, correlation in [
+        (0, True, 1, 3),
+        (2, False, 2, 2),
+        (2, True, 2, 3),
+        (3, False, 2, 3),
+    ]
 ]
 
 

@@ -20,7 +20,12 @@ STRUCTURES = {
 }
 seeds = st.integers(0, 2**16)
 settings_of_models = st.fixed_dictionaries(
-    {"l_max": st.integers(0, 2), "parity": st.booleans(), "num_layers": st.integers(1, 2)}
+    {
+        "l_max": st.integers(0, 2),
+        "parity": st.booleans(),
+        "num_layers": st.integers(1, 2),
+        "correlation": st.integers(1, 3),
+    }
 )
 
 
