@@ -13,7 +13,8 @@ from torch import Tensor
 from potential.kernels.arguments import Packed
 from potential.kernels.block import weights_packer
 from potential.kernels.layout import BlockLayout, Matrices
-from potential.nequip.interaction import Interaction, Update
+from potential.nequip.interaction import Interaction
+from potential.nequip.mixing import Update
 from potential.nequip.model import NequIP
 
 

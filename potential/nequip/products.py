@@ -24,6 +24,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from potential.nequip.irreps import Irrep, dimension
+from potential.nequip.linear import Generators
+from potential.nequip.mixing import Update
 
 
 @dataclass(frozen=True)
@@ -166,3 +168,45 @@ class Product(torch.nn.Module):
         sizes = [self.table.count(ir) * ir.dim for ir in targets]
         rows = torch.matmul(self.coupling, outer).split(sizes, dim=2)
         return dict(zip(targets, rows, strict=True))
+
+
+class Products(torch.nn.Module):
+    """Rows of an atom's mixed messages a, of a * a and of mix(a * a) * a."""
+
+    def __init__(
+        self,
+        generators: Generators,
+        correlation: Correlation,
+        paths: dict[Irrep, int],
+        channels: int,
+        avg_num_neighbors: float,
+    ) -> None:
+        super().__init__()
+        self.correlation = correlation
+        widths = dict.fromkeys(correlation.inner, channels)
+        self.mix = Update(generators, paths, widths, channels, terms=avg_num_neighbors)
+        self.square = Product(correlation.square)
+        self.mix_square: Update | None = None
+        self.cube: Product | None = None
+        if correlation.cube is not None:
+            squares = {ir: correlation.square.count(ir) for ir in correlation.inner}
+            self.mix_square = Update(generators, squares, widths, channels, terms=1.0)
+            self.cube = Product(correlation.cube)
+
+    def forward(
+        self,
+        aggregated: Float[Tensor, "members atoms rows channels"],
+        features: Float[Tensor, "members atoms components channels"],
+        species: Float[Tensor, "atoms species"],
+    ) -> Float[Tensor, "members atoms rows_out channels"]:
+        """Sorted by target, then a, a * a, a * a * a."""
+        a = self.mix(aggregated, features, species)
+        first = torch.cat(a, 2)
+        square = self.square(first, first)
+        orders = [dict(zip(self.correlation.inner, a, strict=True)), square]
+        if self.mix_square is not None and self.cube is not None:
+            mixed = self.mix_square(torch.cat([*square.values()], 2), features, species)
+            orders.append(self.cube(torch.cat(mixed, 2), first))
+        return torch.cat(
+            [order[ir] for ir in self.correlation.irreps_out for order in orders if ir in order], 2
+        )
