@@ -49,9 +49,11 @@ def gradients(backend, loader, weights):
 
 
 @backends
-@pytest.mark.parametrize(("l_max", "parity"), [(0, True), (1, False), (2, True)])
-def test_says_what_the_reference_says(make, l_max, parity):
-    network = model([1, 6, 8], l_max=l_max, parity=parity)
+@pytest.mark.parametrize(
+    ("l_max", "parity", "correlation"), [(0, True, 1), (1, False, 1), (2, True, 1), (1, True, 2), (2, False, 3)]
+)
+def test_says_what_the_reference_says(make, l_max, parity, correlation):
+    network = model([1, 6, 8], l_max=l_max, parity=parity, correlation=correlation)
     structures = batch(ethanol(), water(1))
     expected = predict(network, structures, stress=True)
     found = energy_and_forces(make(network), structures, stress=True)
@@ -65,8 +67,9 @@ def test_says_what_the_reference_says(make, l_max, parity):
 
 
 @backends
-def test_the_gradient_of_the_weights_is_the_references(make):
-    network = model([6, 14], members=3)
+@pytest.mark.parametrize("correlation", [1, 3])
+def test_the_gradient_of_the_weights_is_the_references(make, correlation):
+    network = model([6, 14], members=3, correlation=correlation)
     loader, weights = Loader(labelled(crystal(), crystal(1), stress=True), network), torch.rand(3, 2)
     expected_losses, expected = gradients(Reference(network), loader, weights)
     losses, found = gradients(make(network), loader, weights)

@@ -113,10 +113,10 @@ class OnlyOnTheDevice(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("radial", ["spline", "mlp"])
-def test_what_is_recorded_needs_nothing_from_the_host(radial):
+@pytest.mark.parametrize(("radial", "correlation"), [("spline", 1), ("mlp", 1), ("spline", 3)])
+def test_what_is_recorded_needs_nothing_from_the_host(radial, correlation):
     """On meta tensors, which have no numbers: what would read one fails."""
-    network = model([1, 6, 8], radial=radial, num_layers=3)
+    network = model([1, 6, 8], radial=radial, num_layers=3, correlation=correlation)
     graph = few_atoms(network)
     expected = Reference(network).energy_and_slope(graph)
     topology = {k: v.to("meta") for k, v in vars(graph.topology).items()}
