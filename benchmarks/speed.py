@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,19 +60,21 @@ def our_model(
     *,
     layers: int = 4,
     device: str = "cpu",
+    model: Mapping[str, Any] | None = None,
 ) -> tuple[NequIP, Structures]:
-    """A model with random weights, and the structures to run it on."""
-    config = ModelConfig(
-        num_layers=layers,
-        l_max=l_max,
-        parity=True,
-        num_features=features,
-        radial_mlp_width=128,
-        radial=radial,
-        committee_size=members,
-    )
-    model = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0).to(device)
-    return model, Structures.of([Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()], device=device)
+    """A model with random weights, and the structures to run it on; `model` has other settings of it."""
+    peers = {
+        "num_layers": layers,
+        "l_max": l_max,
+        "parity": True,
+        "num_features": features,
+        "radial_mlp_width": 128,
+        "radial": radial,
+        "committee_size": members,
+    }
+    config = ModelConfig(**{**peers, **(model or {})})
+    network = NequIP(config, [1, 6, 8], avg_num_neighbors=16.0).to(device)
+    return network, Structures.of([Frame.from_atoms(atoms) for atoms in SYSTEMS[system]()], device=device)
 
 
 def our_case(
@@ -90,7 +92,14 @@ def our_case(
     """
     layers, device = case.get("layers", 4), case.get("device", "cpu")
     model, structures = our_model(
-        case["system"], case["l_max"], case["features"], members, radial, layers=layers, device=device
+        case["system"],
+        case["l_max"],
+        case["features"],
+        members,
+        radial,
+        layers=layers,
+        device=device,
+        model=case.get("model"),
     )
     if case["task"] == "energy and forces":
         model.requires_grad_(False)

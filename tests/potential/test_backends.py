@@ -50,7 +50,8 @@ def gradients(backend, loader, weights):
 
 @backends
 @pytest.mark.parametrize(
-    ("l_max", "parity", "correlation"), [(0, True, 1), (1, False, 1), (2, True, 1), (1, True, 2), (2, False, 3)]
+    ("l_max", "parity", "correlation"),
+    [(0, True, 1), (1, False, 1), (2, True, 1), (1, True, 2), (2, False, 3)],
 )
 def test_says_what_the_reference_says(make, l_max, parity, correlation):
     network = model([1, 6, 8], l_max=l_max, parity=parity, correlation=correlation)
