@@ -2,8 +2,8 @@
 
     python -m benchmarks.architectures '{"l_max": 3}' '{"l_max": 3, "correlation": 3, "num_layers": 2}'
 
-Times energies with forces, and training steps, of committees with these settings (those of a campaign's `model:`,
-as JSON). The runs are interleaved; the medians are in milliseconds, with the time over that of the first.
+Times energies with forces, and training steps, of committees with these settings of a campaign's `model:`.
+The runs are interleaved; the medians are in milliseconds, with the time over that of the first.
 """
 
 from __future__ import annotations
