@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from ase.calculators.morse import MorsePotential
+from safetensors import safe_open
 
 from potential.backends.choose import choose_backend
 from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.frame import Frame
 from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.training.batches import Loader
@@ -109,6 +112,18 @@ def test_a_finished_training_is_not_repeated(tmp_path):
     again = train(tmp_path, on_epoch=lambda record: pytest.fail("trained again"))
     for a, b in zip(first.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_training_that_an_older_version_began_goes_on(tmp_path):
+    """What tells trainings apart, as the version before products of messages wrote it."""
+    items = []
+    for angle in (0.0, 0.25, 0.5, 0.75):
+        frame = Frame.of([8, 1, 1], [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [angle, 1.0, 0.0]])
+        label = Label(frame_id=frame.id, level_key="by hand", energy=-1.0 - angle, forces=np.eye(3))
+        items.append(LabelledFrame(frame=frame, label=label))
+    train(tmp_path, SHORT.model_copy(update={"max_epochs": 1}), Dataset.of(items))
+    with safe_open(tmp_path / "checkpoint.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["facts"])["identity"] == "038ab9d0ec941330"
 
 
 def test_other_data_start_a_new_training(tmp_path):
