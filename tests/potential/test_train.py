@@ -117,9 +117,9 @@ def test_a_finished_training_is_not_repeated(tmp_path):
 def test_a_training_that_an_older_version_began_goes_on(tmp_path):
     """What tells trainings apart, as the version before products of messages wrote it."""
     items = []
-    for angle in (0.0, 0.25, 0.5, 0.75):
-        frame = Frame.of([8, 1, 1], [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [angle, 1.0, 0.0]])
-        label = Label(frame_id=frame.id, level_key="by hand", energy=-1.0 - angle, forces=np.eye(3))
+    for x in (0.0, 0.25, 0.5, 0.75):
+        frame = Frame.of([8, 1, 1], [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [x, 1.0, 0.0]])
+        label = Label(frame_id=frame.id, level_key="by hand", energy=-1.0 - x, forces=np.eye(3))
         items.append(LabelledFrame(frame=frame, label=label))
     train(tmp_path, SHORT.model_copy(update={"max_epochs": 1}), Dataset.of(items))
     with safe_open(tmp_path / "checkpoint.safetensors", "pt") as file:
