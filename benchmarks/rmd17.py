@@ -52,6 +52,13 @@ PUBLISHED = {
     ("ethanol", 950): {"NequIP": (2.8, 0.4), "MACE": (2.1, 0.4)},
 }
 
+COLOURS = {
+    "from random weights": "#D55E00",
+    "from random weights, products": "#CC79A7",
+    "taught by GFN2-xTB": "#0072B2",
+    "taught by GFN2-xTB, products": "#009E73",
+}
+
 
 def main() -> None:
     arguments = _arguments()
@@ -226,14 +233,14 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def curves(results: list[dict[str, Any]]) -> Figure:
-    """Force MAE against labels, taught and not, of the longest trainings; with the published points."""
+    """Force MAE against labels of the longest trainings, a curve for each kind, with the published points."""
     figure, (axes,) = panels(5.6, 4.0)
-    for taught, colour in ((False, "#D55E00"), (True, "#0072B2")):
-        mine = [r for r in results if (r["teacher"] is not None) == taught]
+    for label, colour in COLOURS.items():
+        mine = [r for r in results if _kind(r) == label]
         sizes = sorted({r["frames"] for r in mine})
-        label = "taught by GFN2-xTB" if taught else "from random weights"
         means = [_of_the_longest([r for r in mine if r["frames"] == n]) for n in sizes]
-        axes.plot(sizes, means, "o-", color=colour, label=label)
+        if sizes:
+            axes.plot(sizes, means, "o-", color=colour, label=label)
     for (molecule, n), figures in PUBLISHED.items():
         for marker, (name, (force, _)) in zip("s^", figures.items(), strict=True):
             if any(r["molecule"] == molecule for r in results):
@@ -246,6 +253,12 @@ def curves(results: list[dict[str, Any]]) -> Figure:
         axis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _kind(result: dict[str, Any]) -> str:
+    """The curve to which a result belongs; one of an older version has no products of messages."""
+    taught = "from random weights" if result["teacher"] is None else "taught by GFN2-xTB"
+    return taught + (", products" if result["model"].get("correlation", 1) > 1 else "")
 
 
 def _of_the_longest(results: list[dict[str, Any]]) -> float:

@@ -65,6 +65,10 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     at, errors = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
     assert at.tolist() == [3, 5]
     assert errors[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone
+    products = [r | {"model": r["model"] | {"correlation": 3}} for r in results]
+    labels = [str(line.get_label()) for line in rmd17.curves(results + products).axes[0].lines]
+    ways = ["from random weights", "taught by GFN2-xTB"]
+    assert labels == [way + more for way in ways for more in ("", ", products")]  # a curve for each kind
 
 
 def test_a_broad_test_is_hot_displaced_and_stretched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
