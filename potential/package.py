@@ -35,8 +35,9 @@ LONG = 200
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None:
+def save_potential(folder: str | Path, model: NequIP, card: Mapping[str, Any]) -> None:
     """Write `model` and its card into `folder`; the configuration, written last, completes it."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     content = save(weights)
@@ -54,7 +55,7 @@ def save_potential(folder: Path, model: NequIP, card: Mapping[str, Any]) -> None
     write_atomically(folder / "config.json", sealed(config) + "\n")
 
 
-def load_potential(folder: Path, *, device: str = "cpu") -> NequIP:
+def load_potential(folder: str | Path, *, device: str = "cpu") -> NequIP:
     """Read a committee written by `save_potential`.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 import alnico
+from labeling.lennard_jones import compute
+from tests.support.argon import LEVEL
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("alnico", "flows", "potential", "exploration", "labeling")
@@ -69,6 +72,27 @@ def test_names_load_when_they_are_used() -> None:
         "print('torch' in sys.modules, 'prefect' in sys.modules)"
     )
     assert python("-c", code).stdout == "[]\nFalse False\n"
+
+
+def test_every_path_may_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in alnico.__all__:
+        said = getattr(alnico, name)
+        for function in (said, *(getattr(said, part, None) for part in ("load", "open", "save"))):
+            if inspect.isroutine(function):
+                kinds = [str(p.annotation) for p in inspect.signature(function).parameters.values()]
+                assert not [k for k in kinds if "Path" in k and "str" not in k], name
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "examples" / "lj_cluster.yaml", "campaign.yaml")
+    assert alnico.load_config("campaign.yaml").name == alnico.CampaignFolder.open("campaign.yaml").config.name
+    pairs = [alnico.Frame.of([18, 18], [[0, 0, 0], [0, 0, 3.5 + n / 10]]) for n in range(4)]
+    data = alnico.Dataset.of([alnico.LabelledFrame(frame=p, label=compute(p, LEVEL)) for p in pairs])
+    small = alnico.ModelConfig(num_layers=1, l_max=0, num_features=2, committee_size=1)
+    training = alnico.TrainingConfig(max_epochs=1)
+    trained = alnico.train_committee(
+        data, alnico.Dataset.of([]), model=small, training=training, seed=0, folder="training"
+    )
+    alnico.save_potential("potential", trained.model, {})
+    assert alnico.load_potential("potential").numbers.tolist() == [18]
 
 
 def test_the_version_is_the_one_in_pyproject() -> None:

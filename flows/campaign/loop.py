@@ -55,7 +55,7 @@ from potential.data.frame import Frame
 STOPPED = "Stopped by Ctrl-C or a signal; the same command goes on from here."
 
 
-def run_campaign(source: Path, *, rounds_per_run: int | None = None) -> CampaignFolder:
+def run_campaign(source: str | Path, *, rounds_per_run: int | None = None) -> CampaignFolder:
     """Run or resume the campaign of a YAML file (or campaign folder) in this process.
 
     Where `review` asks for it, it returns while a selection waits for a decision; call it again then.

@@ -63,12 +63,13 @@ class CampaignFolder:
         return cls(path, as_begun(config, path / CONFIG_FILE))
 
     @classmethod
-    def open(cls, source: Path) -> CampaignFolder:
+    def open(cls, source: str | Path) -> CampaignFolder:
         """From a campaign's YAML file, or from the folder of a campaign that has been started.
 
         Raises:
             ConfigError: if there is no campaign, or its configuration is wrong.
         """
+        source = Path(source)
         if not source.is_dir():
             return cls.of(load_config(source))
         if not (source / CONFIG_FILE).exists():

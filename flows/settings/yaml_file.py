@@ -30,12 +30,13 @@ LONGEST = 100
 LONGEST_NAME = 255
 
 
-def load_config(path: Path) -> CampaignConfig:
+def load_config(path: str | Path) -> CampaignConfig:
     """Read and check a campaign's YAML file; paths in it become absolute, `~` the home folder.
 
     Raises:
         ConfigError: with every problem, each with its line, its key and what to write instead.
     """
+    path = Path(path)
     tree, content, problems = read_yaml(path)
     try:
         config = CampaignConfig.model_validate(content)

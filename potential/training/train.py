@@ -28,7 +28,7 @@ def train_committee(
     model: ModelConfig,
     training: TrainingConfig,
     seed: int,
-    folder: Path,
+    folder: str | Path,
     numbers: Sequence[int] | None = None,
     warm_start: NequIP | None = None,
     isolated_atom_energies: Mapping[int, float] | None = None,
@@ -83,7 +83,9 @@ def train_committee(
     if warm_start is not None:
         copy_weights(warm_start, whole)
     identity = _identity(train, validation, known, model, training, seed, warm_start, isolated_atom_energies)
-    run = Run(whole, train, validation, training, seed, folder / "checkpoint", identity, share or Share())
+    run = Run(
+        whole, train, validation, training, seed, Path(folder) / "checkpoint", identity, share or Share()
+    )
     return run.until_done(on_epoch, description)
 
 
