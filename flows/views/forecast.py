@@ -117,8 +117,9 @@ def time_left(folder: CampaignFolder) -> str | None:
 
 
 def steps_taken(training: TrainingConfig, made: TrainingSummary) -> int:
-    """Gradient steps of a training that is finished."""
-    return made.epochs * math.ceil(made.n_train / training.batch_size)
+    """Gradient steps of a training that is finished; `max_steps` may have ended its last epoch early."""
+    steps = made.epochs * math.ceil(made.n_train / training.batch_size)
+    return steps if training.max_steps is None else min(steps, training.max_steps)
 
 
 def saved_by_ending_early(training: TrainingConfig, made: TrainingSummary) -> str:

@@ -16,6 +16,7 @@ from flows.views.forecast import (
     left,
     pace_of,
     saved_by_ending_early,
+    steps_taken,
     time_left,
 )
 from potential.training.training_config import TrainingConfig
@@ -42,6 +43,13 @@ def test_what_ending_early_saved():
     out_of_time = training.model_copy(update={"max_seconds": 36.0})
     assert saved_by_ending_early(out_of_time, early) == ""
     assert saved_by_ending_early(out_of_time.model_copy(update={"schedule": "cosine"}), early) == ""
+
+
+@pytest.mark.parametrize(("max_steps", "steps"), [(None, 40 * 9), (1000, 40 * 9), (355, 355)])
+def test_steps_that_a_training_took(max_steps: int | None, steps: int):
+    """40 epochs of 45 frames; the last may be cut short."""
+    made = TrainingSummary(epochs=40, seconds=36.0, n_train=45, n_validation=5, fingerprint=None)
+    assert steps_taken(TrainingConfig(batch_size=5, max_steps=max_steps), made) == steps
 
 
 def test_all_that_is_left_of_a_campaign_that_has_not_begun(tmp_path: Path, write_lj_campaign):
