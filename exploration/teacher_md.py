@@ -110,7 +110,8 @@ def walk(
 ) -> Walked:
     """Run one walk; the same arguments give the same frames.
 
-    A walk that breaks (atoms too near, an SCF that does not converge) ends there and keeps what it has.
+    A walk that breaks (atoms too near, an SCF that does not converge) ends there and keeps what it has,
+    which is nothing where the teacher cannot even relax the structure.
 
     Args:
         begin: the structure, of which it is first relaxed.
@@ -119,16 +120,16 @@ def walk(
     """
     taught: list[Taught] = []
     broken = None
-    frames = visited(
-        relaxed(begin, calculator(begin)),
-        calculator(begin),
-        here.n_frames,
-        config,
-        temperature_K=here.temperature_K,
-        rng=np.random.default_rng([seed, here.number]),
-        origin={"method": "teacher_md", "temperature_K": here.temperature_K, "walk": here.number},
-    )
     try:
+        frames = visited(
+            relaxed(begin, calculator(begin)),
+            calculator(begin),
+            here.n_frames,
+            config,
+            temperature_K=here.temperature_K,
+            rng=np.random.default_rng([seed, here.number]),
+            origin={"method": "teacher_md", "temperature_K": here.temperature_K, "walk": here.number},
+        )
         for frame, atoms in frames:
             taught.append(_taught(frame, atoms))
             if not np.isfinite(taught[-1].energy):

@@ -35,6 +35,8 @@ from potential.nequip.model_config import ModelConfig
 from potential.training.training_config import NOT_OF_THE_RESULT, TrainingConfig
 
 STORE = "teacher.db"
+ENDED = "walk ended early"
+"""In a label's provenance: why its walk broke; None where it did not."""
 HELD_OUT = 20
 """The last of so many frames, in the order of the walks, is held out."""
 
@@ -86,25 +88,38 @@ def _gather(
 ) -> None:
     packages = dict.fromkeys(("ase", source.teacher.entry.distribution))
     provenance = {"level": source.teacher.model_dump(mode="json"), **where_and_with(*packages)}
-    every, seconds, broken = walks(source.frames, len(structures), source.dynamics), 0.0, []
+    every = walks(source.frames, len(structures), source.dynamics)
+    seconds, broken = 0.0, dict[int, str]()  # of walks that came to nothing, which the store cannot keep
     with LabelStore(into / STORE) as store:
         done = {frame.origin["walk"] for frame in store.frames(source.teacher.key)}
         left = [here for here in every if here.number not in done]
         made = source.frames - sum(here.n_frames for here in left)
         for here, walked, took in _side_by_side(partial(_run, structures, source, seed), left):
-            store.add_all(_labelled(item, source.teacher, provenance) for item in walked.taught)
-            made, seconds = made + here.n_frames, seconds + took
-            broken += [] if walked.broken is None else [walked.broken]
+            told = provenance | {"seconds": took / max(1, len(walked.taught)), ENDED: walked.broken}
+            store.add_all(_labelled(item, source.teacher, told) for item in walked.taught)
+            if not walked.taught:
+                seconds += took
+                broken[here.number] = walked.broken or "it made no frame"
+            made += here.n_frames
             count(made)
+        for item in store:
+            seconds += item.label.provenance.get("seconds", 0.0)
+            if ended := item.label.provenance.get(ENDED):
+                broken[item.frame.origin["walk"]] = ended
     data, n_alike = taught(into)
     if len(data) + n_alike < source.frames / 2:
+        why = next((f"; {broken[number]}" for number in sorted(broken)), "")
         raise CampaignError(
-            f"pretraining: {source.teacher.name} made {len(data) + n_alike} of {source.frames} frames; "
-            f"{broken[0]}. Lower temperatures_K or timestep_fs in `pretraining.dynamics`, or write "
+            f"pretraining: {source.teacher.name} made {len(data) + n_alike} of {source.frames} frames{why}. "
+            "Check charge and spin, lower temperatures_K or timestep_fs in `pretraining.dynamics`, or write "
             "`pretraining: off`."
         )
     summary = TeachSummary(
-        n_frames=len(data), n_alike=n_alike, n_walks=len(every), broken=tuple(broken), seconds=seconds
+        n_frames=len(data),
+        n_alike=n_alike,
+        n_walks=len(every),
+        broken=tuple(broken[number] for number in sorted(broken)),
+        seconds=seconds,
     )
     write_atomically(into / SUMMARY_FILE, summary.model_dump_json(indent=2))
 

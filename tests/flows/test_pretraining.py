@@ -145,6 +145,12 @@ def test_walks_that_are_in_the_store_are_not_walked_again(
     monkeypatch.setattr(teacher, "walk", noted)
     assert teach() == complete.fingerprint
     assert walked == [0, 1, 2, 3]
+    summary = TeachSummary.model_validate_json((folder.teach / "summary.json").read_text())
+    with LabelStore(folder.teach / "teacher.db") as store:
+        seconds = [item.label.provenance["seconds"] for item in store]
+    assert len(seconds) == 80
+    assert min(seconds) > 0
+    assert summary.seconds == pytest.approx(sum(seconds))  # what was spent before the kill counts, too
 
 
 @pytest.mark.slow
