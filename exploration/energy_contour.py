@@ -62,7 +62,10 @@ class _Walk:
         self.atoms = minimum.to_atoms()
         self.atoms.calc = _WithFreeEnergy(gfn2_xtb(minimum))
         height = modes(minimum) / 2 * units.kB * temperature_K
-        target = self.atoms.get_potential_energy() + height
+        try:
+            target = self.atoms.get_potential_energy() + height
+        except FAILURES as error:
+            raise xtb_error(minimum, error) from error
         self.atoms.positions += rng.normal(0.0, FIRST_PUSH_A, self.atoms.positions.shape)
         self.walk = ContourExploration(self.atoms, maxstep=config.max_step_A, energy_target=target, rng=rng)
         self._advance(CLIMB_STEPS)

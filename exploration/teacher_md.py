@@ -23,6 +23,8 @@ from potential.data.config import Config
 from potential.data.frame import Frame
 from potential.data.stress import full_stress
 
+FAILURES = (ArithmeticError, RuntimeError)
+"""What a teacher raises that cannot treat a structure: tblite and ASE raise RuntimeError."""
 NEAR_DUPLICATE_A = 0.003
 """Root mean square difference of the sorted distances below which two frames teach the same."""
 
@@ -134,7 +136,7 @@ def walk(
             taught.append(_taught(frame, atoms))
             if not np.isfinite(taught[-1].energy):
                 raise BrokenError(f"the teacher's energy is {taught.pop().energy}")
-    except (BrokenError, ArithmeticError, RuntimeError) as error:  # tblite and ASE raise RuntimeError
+    except (BrokenError, *FAILURES) as error:
         broken = f"{type(error).__name__}: {str(error).strip()}"
     return Walked(taught=tuple(taught), broken=broken)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.cli.engine import label_once
 from flows.cli.open_store import open_location
-from flows.errors import ConfigError
+from flows.errors import CampaignError, ConfigError
 from flows.record.folder import CampaignFolder
 from flows.record.stages import is_finished
 from flows.record.subject import subject_line
@@ -50,7 +50,7 @@ def check_campaign(source: Path) -> None:
 
     Raises:
         ConfigError: for whatever `alnico run` would refuse.
-        CampaignError: if there is no label.
+        CampaignError: if there is no label, or the pretraining's teacher cannot treat the structure.
     """
     folder = CampaignFolder.open(source)
     config = folder.config
@@ -175,15 +175,23 @@ def _teaching(folder: CampaignFolder, frames: Sequence[Frame], trial: Trial) -> 
     config, source = folder.config, source_of(folder, frames)
     if not isinstance(source, FromTeacher) or is_finished(folder.pretrain):
         return None
+    from exploration.teacher_md import FAILURES
     from labeling.ase_labeler import calculator_for
 
     atoms = frames[0].to_atoms()
     atoms.calc = calculator_for(frames[0], source.teacher)
-    atoms.get_forces()  # loads its library
-    atoms.rattle(0.01, seed=0)
-    began = time.perf_counter()
-    atoms.get_forces()
-    call_s = time.perf_counter() - began
+    try:
+        atoms.get_forces()  # loads its library
+        atoms.rattle(0.01, seed=0)
+        began = time.perf_counter()
+        atoms.get_forces()
+        call_s = time.perf_counter() - began
+    except FAILURES as error:
+        raise CampaignError(
+            f"pretraining: {source.teacher.name} cannot treat {frames[0].formula} (charge "
+            f"{frames[0].charge:+d}, spin {frames[0].spin}): {str(error).strip()}; check charge and spin, or "
+            "write `pretraining: off`"
+        ) from error
     dynamics = source.dynamics
     calls = source.frames * dynamics.spacing_fs / dynamics.timestep_fs
     dilated = source.batch_size / config.training.batch_size

@@ -9,6 +9,7 @@ from ase.cluster import Octahedron
 from exploration.teacher_md import TeacherMD, Walk, distinct, walk, walks
 from exploration.xtb import gfn2_xtb
 from potential.data.frame import Frame
+from tests.support.systems import iron
 
 SHORT = TeacherMD(temperatures_K=(300.0, 900.0), walkers=2, timestep_fs=5.0, equilibration_fs=200.0)
 COPPER = Frame.from_atoms(Octahedron("Cu", 2))
@@ -66,17 +67,8 @@ def test_a_walk_that_breaks_keeps_what_it_has():
 
 
 def test_a_structure_that_the_teacher_cannot_relax_is_a_walk_that_breaks():
-    """Six iron atoms as a singlet, whose SCF does not converge."""
-    positions = [
-        [2.78, 1.18, 0.18],
-        [0.07, 3.55, 3.98],
-        [2.65, 3.18, 2.37],
-        [4.08, 3.56, 0.01],
-        [3.74, 0.15, 3.18],
-        [2.68, 1.67, 4.35],
-    ]
     here = Walk(number=0, start=0, temperature_K=400.0, n_frames=5)
-    walked = walk(Frame.of([26] * 6, positions), here, SHORT, gfn2_xtb, seed=0)
+    walked = walk(iron(), here, SHORT, gfn2_xtb, seed=0)
     assert walked.taught == ()
     assert walked.broken is not None
     assert "SCF not converged" in walked.broken

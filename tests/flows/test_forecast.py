@@ -19,7 +19,10 @@ from flows.views.forecast import (
     steps_taken,
     time_left,
 )
+from potential.data.structure_files import write_frames
 from potential.training.training_config import TrainingConfig
+from tests.support.lj_campaign import EXAMPLE
+from tests.support.systems import iron
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,20 @@ def test_check_refuses_what_run_refuses(
     campaign = write_lj_campaign(tmp_path, training={"stress_weight": 1.0})
     assert run_command(["check", str(campaign)]) == 2
     assert "stress" in capsys.readouterr().err
+
+
+def test_check_says_that_the_teacher_cannot_treat_the_structure(
+    tmp_path: Path, write_lj_campaign: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+):
+    write_frames(tmp_path / "iron.xyz", [iron()])
+    made = {"frames": 4, "source": {"method": "displacement"}}
+    taught = {"frames": 20, "max_steps": 4}
+    campaign = write_lj_campaign(tmp_path, initial=made, test=made, pretraining=taught)
+    campaign.write_text(campaign.read_text().replace(str(EXAMPLE.parent / "argon7.xyz"), "iron.xyz"))
+    assert run_command(["check", str(campaign)]) != 0
+    said = capsys.readouterr().err
+    assert "cannot treat Fe6 (charge +0, spin 0): SCF not converged" in said
+    assert "pretraining: off" in said
 
 
 def _finish(stage: Path) -> None:

@@ -30,6 +30,19 @@ def water(seed: int = 0) -> Frame:
     return rattled(molecule("H2O"), seed)
 
 
+def iron() -> Frame:
+    """Six atoms as a singlet, for which GFN2-xTB's SCF does not converge in 250 cycles."""
+    positions = [
+        [2.78, 1.18, 0.18],
+        [0.07, 3.55, 3.98],
+        [2.65, 3.18, 2.37],
+        [4.08, 3.56, 0.01],
+        [3.74, 0.15, 3.18],
+        [2.68, 1.67, 4.35],
+    ]
+    return Frame.of([26] * 6, positions)
+
+
 def crystal(seed: int = 0) -> Frame:
     """SiC, a cell smaller than the cutoff, sheared."""
     atoms = bulk("SiC", "zincblende", a=4.36, cubic=True)
