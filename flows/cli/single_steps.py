@@ -43,7 +43,7 @@ def train_on_file(
 
     Args:
         pretrain: teach it first, as the campaign says or with GFN2-xTB, on dynamics from one frame of each
-            composition.
+            composition that is not of a frozen test.
         names: the file's names of energy, forces and stress, as `read_dataset` takes them.
 
     Raises:
@@ -71,8 +71,10 @@ def train_on_file(
         warm_start = None
         if pretrain:
             source = teacher_of(None if config is None else config.pretraining)
+            tested = {frame.id for frame in tests.frames}
+            usable = [frame for frame in dataset.frames if frame.id not in tested]
             # One frame of each composition, the first.
-            starts = list({frame.formula: frame for frame in reversed(dataset.frames)}.values())[::-1]
+            starts = list({frame.formula: frame for frame in reversed(usable)}.values())[::-1]
             taught = taught_potential(
                 starts, source, model=model, training=training, seed=seed, folder=output / "pretraining"
             )

@@ -10,7 +10,8 @@ from flows.cli.app import run_command
 from labeling.ase_labeler import compute
 from labeling.ase_level import AseLevel
 from potential.data.dataset import LabelledFrame
-from potential.data.structure_files import molecule, write_frames
+from potential.data.role import tagged
+from potential.data.structure_files import molecule, read_dataset, write_frames
 from potential.package import load_card, load_potential
 
 TINY = """
@@ -65,6 +66,19 @@ def test_training_begins_from_what_the_teacher_taught(
     tuned = load_potential(folder / "potential")
     moved = [(a - b).abs().max().item() for a, b in zip(taught.parameters(), tuned.parameters(), strict=True)]
     assert 0 < max(moved) < 0.05  # two steps of at most 0.005 away
+
+
+def test_nothing_is_taught_of_a_frozen_test(folder: Path) -> None:
+    """Its molecule has an element that the training has not."""
+    level = AseLevel(calculator="tblite.ase.TBLite", parameters={"method": "GFN1-xTB"})
+    sulfide = molecule("SH2")
+    learned = read_dataset(folder / "labelled.extxyz", level.key).items
+    tested = LabelledFrame(frame=sulfide, label=compute(sulfide, level))
+    write_frames(folder / "both.extxyz", tagged([tested, *learned], {sulfide.id: "test"}))
+    train = ["train", "both.extxyz", "--campaign", "tiny.yaml", "--output", "potential", "--pretrain"]
+    assert run_command(train) == 0
+    for made in ("potential", "potential/pretraining/pretrain/potential"):
+        assert load_potential(folder / made).numbers.tolist() == [1, 8]
 
 
 def test_impossible_settings_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
