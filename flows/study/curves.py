@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -83,8 +83,8 @@ class Data:
 
         Raises:
             ValueError, FileNotFoundError: for a file that cannot be read, a pool that is smaller than the
-                study's largest size, a test frame that is in the pool, labels that no training of these
-                settings can learn, or weights of another model.
+                study's largest size, a test frame that is in the pool or has an element that it lacks, labels
+                that no training of these settings can learn, or weights of another model.
         """
         pool = _read(config.pool, to_learn_from)
         if len(pool) < config.sizes[-1]:
@@ -96,6 +96,8 @@ class Data:
         for name, test in tests.items():
             if shared := known & {frame.id for frame in test.frames}:
                 raise ValueError(f"tests.{name}: {len(shared)} of its frames are in the pool, too")
+            if unseen := set(_elements(test.frames)) - set(_elements(pool.frames)):
+                raise ValueError(f"tests.{name}: no frame of the pool has {_symbols(unseen)}")
         tested = [frame for test in tests.values() for frame in test.frames]
         for model in config.models.values():
             refuse_unteachable_labels(pool, model, config.training, seen_with=tested)
@@ -118,11 +120,18 @@ def _weights(config: StudyConfig, name: str, pool: Dataset) -> NequIP:
     model = load_potential(path, device=config.training.device)
     if model.config != wanted:
         raise ValueError(f"weights.{name}: {path} is {model.config}, and models.{name} is {wanted}")
-    unseen = {int(z) for frame in pool.frames for z in frame.numbers} - set(model.numbers.tolist())
-    if unseen:
-        symbols = ", ".join(chemical_symbols[z] for z in sorted(unseen))
-        raise ValueError(f"weights.{name}: {path} has never seen {symbols}; pretrain on it too")
+    if unseen := set(_elements(pool.frames)) - set(model.numbers.tolist()):
+        raise ValueError(f"weights.{name}: {path} has never seen {_symbols(unseen)}; pretrain on it too")
     return model
+
+
+def _elements(frames: Sequence[Frame]) -> list[int]:
+    """Atomic numbers of all frames: what a model of the first few must know to judge the rest."""
+    return sorted({int(z) for frame in frames for z in frame.numbers})
+
+
+def _symbols(numbers: Collection[int]) -> str:
+    return ", ".join(chemical_symbols[z] for z in sorted(numbers))
 
 
 def curves_of(config: StudyConfig) -> list[Curve]:
@@ -186,7 +195,7 @@ def _make_point(config: StudyConfig, curve: Curve, learned: Dataset, data: Data,
             training=training,
             seed=seed_for(curve.seed, "train", len(learned)),
             folder=into,
-            numbers=None if weights is None else weights.numbers.tolist(),
+            numbers=_elements(data.pool.frames) if weights is None else weights.numbers.tolist(),
             warm_start=weights,
             description=f"  {curve}, {len(learned)} labels",
         )

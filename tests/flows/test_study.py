@@ -20,6 +20,7 @@ from flows.settings.study_config import load_study
 from flows.study.curves import Data, curves_of, draw_curve, finished_points, folder_of
 from flows.study.report import learning_curves, statements, table
 from potential.data.dataset import Dataset, Label, LabelledFrame
+from potential.data.frame import Frame
 from potential.data.structure_files import molecule, read_frames, write_frames
 from potential.evaluator import Evaluator
 from potential.nequip.batch import Structures
@@ -27,14 +28,14 @@ from potential.nequip.model import NequIP
 from potential.nequip.model_config import ModelConfig
 from potential.package import load_potential, save_potential
 
-WATER = molecule("H2O")
+WATER, SULFIDE = molecule("H2O"), molecule("SH2")
 
 
-def labelled(n: int, seed: int) -> Dataset:
-    """Water on springs of 20 eV/Å^2 to its rest."""
+def labelled(n: int, seed: int, rest: Frame = WATER) -> Dataset:
+    """Three atoms on springs of 20 eV/Å^2 to their rest."""
     rng = np.random.default_rng(seed)
-    frames = [WATER.moved(WATER.positions + 0.1 * rng.normal(size=(3, 3))) for _ in range(n)]
-    moves = [frame.positions - WATER.positions for frame in frames]
+    frames = [rest.moved(rest.positions + 0.1 * rng.normal(size=(3, 3))) for _ in range(n)]
+    moves = [frame.positions - rest.positions for frame in frames]
     return Dataset.of(
         LabelledFrame(
             frame=f,
@@ -184,6 +185,24 @@ def test_what_a_study_refuses(study: Path, tmp_path: Path):
     leak = content | {"tests": {"same": {"path": "pool.extxyz"}}, "name": "leak"}
     (study / "leak.yaml").write_text(yaml.safe_dump(leak))
     assert run_command(["study", str(study / "leak.yaml")]) == 2
+
+
+def test_a_model_of_the_first_few_knows_every_element_of_the_pool(study: Path):
+    """With this seed the first four are all water."""
+    write_frames(study / "mixed.extxyz", [*labelled(12, 0), *labelled(1, 2, SULFIDE)])
+    write_frames(study / "both.extxyz", [*labelled(2, 1), *labelled(1, 3, SULFIDE)])
+    content = yaml.safe_load((study / "study.yaml").read_text())
+    content |= {"name": "mixed", "sizes": [4, 6], "seeds": 1, "tests": {"both": {"path": "both.extxyz"}}}
+    (study / "mixed.yaml").write_text(yaml.safe_dump(content | {"pool": {"path": "mixed.extxyz"}}))
+    config = load_study(study / "mixed.yaml")
+    data = Data.of(config)
+    rows = [row for curve in curves_of(config) for row in draw_curve(config, curve, data)]
+    assert [row["n_labels"] for row in rows] == [4, 6] * 2
+    first = load_potential(folder_of(config) / "curves/small-start-0/00004/potential")
+    assert first.numbers.tolist() == [1, 8, 16]
+    (study / "water.yaml").write_text(yaml.safe_dump(content | {"name": "water"}))
+    with pytest.raises(ValueError, match=r"tests.both: no frame of the pool has S"):
+        Data.of(load_study(study / "water.yaml"))
 
 
 def test_what_no_training_can_learn_is_said_before_the_first(study: Path):
