@@ -17,12 +17,13 @@ from exploration.frame_sources import (
     XtbMD,
 )
 from flows.record.folder import CampaignFolder
+from flows.record.pretraining_results import GuardSummary
 from flows.record.results import RoundResult
 from flows.record.subject import subject_of
 from flows.settings.campaign_config import CampaignConfig, FrameSetConfig
 from flows.settings.pretraining import GFN2_XTB, FromTeacher
 from flows.version import version
-from flows.views.pretraining import read_pretrain, read_teach
+from flows.views.pretraining import read_guard, read_pretrain, read_teach
 from flows.views.references import (
     ALWAYS,
     BAND,
@@ -91,15 +92,17 @@ def methods(folder: CampaignFolder, results: Sequence[RoundResult]) -> str:
         return ""
     champion = champion_round(results).round
     config, trained = folder.at(champion), folder.trained_with(folder.round(champion))
+    guard = read_guard(folder)
+    begun_with_weights = read_pretrain(folder) is not None and (guard is None or guard.keep)
     sentences = [
         f"Interatomic potentials for {_tex(in_words(subject_of(folder)))} were trained by active learning "
         f"with alnico {version()}.",
         _reference(config),
         _model(config),
-        *_pretraining(folder),
+        *_pretraining(folder, guard),
         _start(config),
         _exploration(config, results),
-        _training(trained, pretrained=bool(_pretraining(folder)), seed=config.seed),
+        _training(trained, pretrained=begun_with_weights, seed=config.seed),
         *_changes(folder),
         _outcome(results),
     ]
@@ -145,15 +148,22 @@ def _model(config: CampaignConfig) -> str:
     )
 
 
-def _pretraining(folder: CampaignFolder) -> list[str]:
+def _pretraining(folder: CampaignFolder, guard: GuardSummary | None) -> list[str]:
     learned, made, teacher = read_pretrain(folder), read_teach(folder), teacher_of(folder)
     if learned is None:
         return []
     if made is None or teacher is None:
-        return [f"Training began from the weights of an earlier potential ({_tex(learned.source)})."]
+        taught = f"from the weights of an earlier potential ({_tex(learned.source)})"
+    else:
+        taught = (
+            f"from weights trained on {made.n_frames} frames that {_tex(teacher.name)} "
+            f"{of_level(teacher).cite()} labelled, from dynamics with the same method"
+        )
+    if guard is None or guard.keep:
+        return [f"Training began {taught}."]
     return [
-        f"It was first trained on {made.n_frames} frames labelled with {_tex(teacher.name)} "
-        f"{of_level(teacher).cite()}, from dynamics with the same method."
+        f"Training began from random weights: on {guard.n_held_out} held-out labels they led to "
+        f"{1000 * guard.scratch:.3g} meV/Å, a training {taught} to {1000 * guard.pretrained:.3g} meV/Å."
     ]
 
 

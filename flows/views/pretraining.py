@@ -22,6 +22,11 @@ def read_pretrain(folder: CampaignFolder) -> PretrainSummary | None:
     return PretrainSummary.model_validate_json(_summary(folder.pretrain)) if done else None
 
 
+def read_guard(folder: CampaignFolder) -> GuardSummary | None:
+    """None where no comparison was asked for, or it has not finished."""
+    return GuardSummary.model_validate_json(_summary(folder.guard)) if is_finished(folder.guard) else None
+
+
 def pretraining_facts(folder: CampaignFolder) -> dict[str, str]:
     """Title and value of each; empty without pretraining."""
     learned, made = read_pretrain(folder), read_teach(folder)
@@ -35,8 +40,7 @@ def pretraining_facts(folder: CampaignFolder) -> dict[str, str]:
         facts[f"errors on {learned.n_held_out} held out"] = (
             f"{1000 * learned.force_mae:.1f} meV/Å, {1000 * learned.energy_mae:.2f} meV/atom"
         )
-    if is_finished(folder.guard):
-        found = GuardSummary.model_validate_json(_summary(folder.guard))
+    if (found := read_guard(folder)) is not None:
         facts[f"compared on {found.n_held_out} labels"] = (
             f"{1000 * found.pretrained:.1f} meV/Å with it, {1000 * found.scratch:.1f} without: "
             + ("kept" if found.keep else "left out")

@@ -24,7 +24,7 @@ from flows.views.duration import duration
 from flows.views.elements import element_table
 from flows.views.label_costs import cost_table, label_costs, label_outcomes
 from flows.views.methods import citations, methods
-from flows.views.pretraining import pretraining_facts, read_pretrain, read_teach
+from flows.views.pretraining import pretraining_facts, read_guard, read_pretrain, read_teach
 from flows.views.selection import selection_table
 from flows.views.structures import (
     error_rows,
@@ -142,8 +142,9 @@ def _largest_errors(folder: CampaignFolder, results: list[RoundResult]) -> pd.Da
 def _totals(folder: CampaignFolder, results: list[RoundResult], costs: pd.DataFrame) -> dict[str, str]:
     if not results:
         return {}
-    last, learned, made = results[-1], read_pretrain(folder), read_teach(folder)
-    before = sum(stage.seconds for stage in (learned, made) if stage is not None)
+    last, learned = results[-1], read_pretrain(folder)
+    stages = (read_teach(folder), learned, read_guard(folder))
+    before = sum(stage.seconds for stage in stages if stage is not None)
     taught = {"time in pretraining": duration(before)} if learned is not None else {}
     return {
         "labels to learn from": f"{last.n_labels}",

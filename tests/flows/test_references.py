@@ -10,12 +10,14 @@ from pydantic import TypeAdapter
 from exploration.dynamics.scheme import Ensemble
 from exploration.strategies import Strategy
 from flows.record.folder import CampaignFolder
+from flows.record.pretraining_results import GuardSummary, PretrainSummary, TeachSummary
 from flows.record.stage_inputs import Settings
 from flows.record.stages import MANIFEST, Manifest
 from flows.settings.campaign_config import CampaignConfig
 from flows.settings.pretraining import GFN2_XTB
 from flows.views import references as table
 from flows.views.methods import SCHEDULES, SELECTED, citations, methods
+from flows.views.pretraining import pretraining_facts
 from flows.views.references import entries, of_basis, of_functional, of_level, references
 from flows.views.summary import champion_round
 from labeling.ase_calculators import CALCULATORS
@@ -149,3 +151,30 @@ def test_the_methods_say_how_the_champion_was_trained_not_what_is_set_now(report
     manifest = Manifest(inputs=inputs, outputs={}, seconds=1.0, finished_at="2026-01-01")
     (here.train / MANIFEST).write_text(manifest.model_dump_json())
     assert "learning rate 0.00321," in methods(folder, results)
+
+
+@pytest.mark.parametrize("scratch", [0.030, 0.010])
+def test_the_methods_say_whether_pretraining_was_kept(reported_campaign, tmp_path, scratch):
+    shutil.copytree(reported_campaign, tmp_path / "campaign")
+    folder = CampaignFolder.open(tmp_path / "campaign")
+    taught = {"n_train": 1900, "n_held_out": 100, "steps": 500, "force_mae": 0.004, "energy_mae": 0.001}
+    for place, summary in (
+        (folder.teach, TeachSummary(n_frames=2000, n_alike=0, n_walks=16, broken=(), seconds=60.0)),
+        (folder.pretrain, PretrainSummary(source="GFN2-xTB", seconds=120.0, **taught)),
+        (
+            folder.guard,
+            GuardSummary(n_train=30, n_held_out=10, pretrained=0.02, scratch=scratch, seconds=30.0),
+        ),
+    ):
+        place.mkdir(parents=True)
+        (place / "summary.json").write_text(summary.model_dump_json())
+        (place / MANIFEST).write_text("{}")
+    said = methods(folder, folder.results())
+    weights = "from weights trained on 2000 frames that TBLite(method=GFN2-xTB) "
+    assert ("Training began " + weights in said) == (scratch == 0.030)
+    assert ("in each round from the pretrained weights" in said) == (scratch == 0.030)
+    left_out = "Training began from random weights: on 10 held-out labels they led to 10 meV/"
+    assert (left_out in said) == (scratch == 0.010)
+    assert pretraining_facts(folder)["compared on 10 labels"].endswith(
+        "kept" if scratch == 0.030 else "left out"
+    )
