@@ -38,7 +38,7 @@ STORE = "teacher.db"
 ENDED = "walk ended early"
 """In a label's provenance: why its walk broke; None where it did not."""
 HELD_OUT = 20
-"""The last of so many frames, in the order of the walks, is held out."""
+"""The last of so many frames, in the order of the walks, is held out; of fewer the last."""
 
 
 Counting = Callable[[], AbstractContextManager[Callable[[int], None]]]
@@ -161,8 +161,16 @@ def learn(
         seed: the campaign's.
         counting: per cent.
         how: computes the training; in this process where nothing is said.
+
+    Raises:
+        CampaignError: for fewer than two frames.
     """
-    training = source.training(rounds)
+    if len(data) < 2:
+        raise CampaignError(
+            f"pretraining: {source.teacher.name} made {len(data)} frame that differs from the others, "
+            "which is nothing to learn from; raise `frames`, or write `pretraining: off`"
+        )
+    training, every = source.training(rounds), min(HELD_OUT, len(data))
     inputs = {
         "source": data.fingerprint,
         "model": Settings(model),
@@ -172,8 +180,8 @@ def learn(
     }
 
     work = TeachersTraining(
-        learned=Dataset.of(item for i, item in enumerate(data.items, start=1) if i % HELD_OUT),
-        held_out=Dataset.of(data.items[HELD_OUT - 1 :: HELD_OUT]),
+        learned=Dataset.of(item for i, item in enumerate(data.items, start=1) if i % every),
+        held_out=Dataset.of(data.items[every - 1 :: every]),
         model=model,
         training=training,
         elements=tuple(elements),

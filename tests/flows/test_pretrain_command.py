@@ -68,6 +68,14 @@ def test_training_begins_from_what_the_teacher_taught(
     assert 0 < max(moved) < 0.05  # two steps of at most 0.005 away
 
 
+def test_a_few_frames_that_differ_are_enough(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two atoms have one distance, so many frames are alike; fewer than twenty are left."""
+    write_frames(folder / "h2.xyz", [molecule("H2")])
+    command = ["pretrain", "h2.xyz", "--campaign", "tiny.yaml", "--output", "shared", "--frames", "20"]
+    assert run_command(command) == 0
+    assert "on 1 that were held out" in capsys.readouterr().out
+
+
 def test_nothing_is_taught_of_a_frozen_test(folder: Path) -> None:
     """Its molecule has an element that the training has not."""
     level = AseLevel(calculator="tblite.ase.TBLite", parameters={"method": "GFN1-xTB"})
