@@ -124,7 +124,13 @@ def learn_from_teacher(
 
 @step("guard", "compare with and without pretraining")
 def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Dataset) -> bool:
-    """Whether the pretrained committee, trained on part of the labels, predicts the others better."""
+    """Whether the pretrained committee, trained on part of the labels, predicts the others better.
+
+    With fewer than two labels nothing can be compared, and it is.
+    """
+    if len(labels) < 2:
+        say(f"  pretraining is kept: {len(labels)} label is too few to compare it on (pretraining.guard)")
+        return True
     config = campaign.config
     learned, held_out = labels.split(max(1, len(labels) // 4), seed=seed_for(config.seed, "guard"))
     training = campaign.at(0).training.model_copy(update={"validation_fraction": 0.0})

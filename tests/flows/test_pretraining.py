@@ -20,10 +20,14 @@ from flows.settings.pretraining import FromPotential, FromTeacher, NoPretraining
 from flows.settings.yaml_file import load_config
 from flows.steps import pretrain as step
 from flows.steps import teacher
+from flows.steps.train import Pretrained
+from labeling.lennard_jones import compute
 from labeling.store import LabelStore
+from potential.data.dataset import Dataset, LabelledFrame
 from potential.data.frame import Frame
 from potential.nequip.model import NequIP
 from potential.package import load_potential, save_potential
+from tests.support.argon import LEVEL
 
 Writer = Callable[..., Path]
 
@@ -169,6 +173,18 @@ def test_another_campaign_begins_from_its_weights(
     assert folder.results()[0].test.force_mae == pytest.approx(theirs.results()[0].test.force_mae, rel=1e-6)
     ours = folder.pretrain / "potential" / "weights.safetensors"  # a copy, for theirs may go away
     assert ours.read_bytes() == (theirs.pretrain / "potential" / "weights.safetensors").read_bytes()
+
+
+def test_one_label_is_too_few_to_compare_on(
+    tmp_path: Path, write_lj_campaign: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = CampaignFolder.of(load_config(write_lj_campaign(tmp_path)))
+    begun = Pretrained(potential=tmp_path, elements=(18,), fine_tuning_rate=0.005)
+    frame = folder.config.structure.frames()[0]
+    one = Dataset.of([LabelledFrame(frame=frame, label=compute(frame, LEVEL))])
+    assert unwrap(step.is_worth_it)(folder, begun, one)
+    assert "1 label is too few to compare it on" in capsys.readouterr().out
+    assert not folder.guard.exists()
 
 
 def test_the_potential_it_began_from_may_go(tmp_path: Path, write_lj_campaign: Writer) -> None:
