@@ -25,7 +25,8 @@ ADVICE: dict[FailureKind, str] = {
     "invalid_frame": "This level of theory cannot label this frame; correct the charge, spin or elements, or "
     "choose another level.",
     "not_converged": "The SCF did not converge on any rung of the ladder. Often the geometry is far from any "
-    "minimum or the spin is wrong; such a frame is best left out. Otherwise raise max_scf_cycles.",
+    "minimum or the spin is wrong; such a frame is best left out. Otherwise raise max_scf_cycles (of xTB "
+    "max_iterations, in `parameters`).",
     "rejected_by_check": "The numbers are not those of a sound label; look at the frame before you trust its "
     "neighbours, and release it by hand if it is sound (`alnico quarantine`). Lower the temperature of the "
     "exploration if many frames end here. "
