@@ -142,6 +142,13 @@ def curves_of(config: StudyConfig) -> list[Curve]:
     ]
 
 
+def points_left(config: StudyConfig) -> tuple[int, int]:
+    """Points that are not finished, and all of them; the first ones are shared by the strategies."""
+    sizes = list(enumerate(config.sizes))
+    places = {_place(config, curve, i, size) for curve in curves_of(config) for i, size in sizes}
+    return sum(not is_finished(place) for place in places), len(places)
+
+
 def folder_of(config: StudyConfig) -> Path:
     return config.folder / config.name
 

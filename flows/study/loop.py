@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -14,10 +15,11 @@ from flows.interrupts import interrupts
 from flows.record.lock import campaign_lock
 from flows.settings.study_config import StudyConfig, load_study
 from flows.steps.step import step_task
-from flows.study.curves import Curve, Data, curves_of, draw_curve, finished_points, folder_of
+from flows.study.curves import Curve, Data, curves_of, draw_curve, finished_points, folder_of, points_left
 from flows.study.report import write_study
 from flows.tracking.study_runs import log_curve
 from flows.views.console import say
+from flows.views.duration import duration
 
 
 def run_study(source: Path) -> StudyConfig:
@@ -51,13 +53,27 @@ def study(source: str) -> str:
     curves = curves_of(config)
     say(f"study {config.name}: {len(curves)} curves of {len(config.sizes)} sizes, {len(data.pool)} frames")
     # Functions, so that Prefect does not look for futures in a thousand frames.
-    starts = {(curve.model, curve.seed): curve for curve in curves}
+    starts, left = {(curve.model, curve.seed): curve for curve in curves}, time_left(config)
     for started in [make_start.submit(config, curve, lambda: data) for curve in starts.values()]:
         started.result()
-    for finished in [make_curve.submit(config, curve, lambda: data) for curve in curves]:
+    for finished in [make_curve.submit(config, curve, lambda: data, left) for curve in curves]:
         finished.result()
         write_study(config, finished_points(config))
     return str(folder_of(config))
+
+
+def time_left(config: StudyConfig) -> Callable[[], str]:
+    """Says, whenever it is called, how many points are left, and how long they take at the pace since now."""
+    began, (at_first, _) = time.monotonic(), points_left(config)
+
+    def said() -> str:
+        left, points = points_left(config)
+        if not left or left == at_first:
+            return ""
+        seconds = (time.monotonic() - began) * left / (at_first - left)
+        return f"; {left} of {points} points are left, about {duration(seconds)}"
+
+    return said
 
 
 @step_task("start", "start of {curve.model}, seed {curve.seed}")
@@ -67,13 +83,13 @@ def make_start(config: StudyConfig, curve: Curve, data: Callable[[], Data]) -> N
 
 
 @step_task("curve", "curve {curve}")
-def make_curve(config: StudyConfig, curve: Curve, data: Callable[[], Data]) -> None:
+def make_curve(config: StudyConfig, curve: Curve, data: Callable[[], Data], left: Callable[[], str]) -> None:
     """All points of one curve."""
     test = next(iter(config.tests))
     rows = []
     for row in draw_curve(config, curve, data()):
         rows.append(row)
         error = 1000 * float(str(row[f"{test}_force_mae"]))
-        say(f"  {curve}: {row['n_labels']} labels, {test} force MAE {error:.1f} meV/Å")
+        say(f"  {curve}: {row['n_labels']} labels, {test} force MAE {error:.1f} meV/Å{left()}")
     names = {"model": curve.model, "strategy": curve.strategy, "seed": str(curve.seed)}
     log_curve(config, names, rows)

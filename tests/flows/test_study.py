@@ -1,5 +1,7 @@
 """A small study, from its YAML file to table, figure and MLflow, and what a second run does."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from flows.cli.app import run_command
 from flows.deployments.study import study_step
 from flows.errors import ConfigError
 from flows.settings.study_config import load_study
-from flows.study.curves import Data, curves_of, draw_curve, finished_points, folder_of
+from flows.study.curves import Data, curves_of, draw_curve, finished_points, folder_of, points_left
+from flows.study.loop import time_left
 from flows.study.report import learning_curves, statements, table
 from potential.data.dataset import Dataset, Label, LabelledFrame
 from potential.data.frame import Frame
@@ -136,6 +139,18 @@ def test_what_is_to_go_before_curves_of_other_settings_are_drawn(
     said = capsys.readouterr().err
     assert "training.max_epochs: was 8, is now 9" in said
     assert f"a new study under another `name`, or delete {study / 'studies/springs/curves'}\n" in said
+
+
+def test_what_is_left_is_said_with_the_time(study: Path, tmp_path: Path):
+    shutil.copytree(study, tmp_path / "study")
+    config = load_study(tmp_path / "study" / "study.yaml")
+    manifests = sorted(folder_of(config).rglob("manifest.json"))
+    assert points_left(config) == (0, len(manifests)) == (0, 2 + 2 * 2 * 2)
+    kept = [path.rename(path.with_name("kept.json")) for path in manifests[:3]]
+    said = time_left(config)
+    assert said() == ""  # nothing was made since
+    kept[0].rename(manifests[0])
+    assert re.fullmatch(r"; 2 of 10 points are left, about .+", said())
 
 
 def test_table_statements_and_figure(study: Path):
