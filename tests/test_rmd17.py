@@ -59,12 +59,17 @@ def test_each_result_is_made_once_and_stands_in_the_table(
     assert [float(x) for x in shown.groups()] == pytest.approx([np.mean(forces), *forces], abs=0.051)
     run("--figure", str(data / "curves.svg"))
     assert "taught by GFN2-xTB" in (data / "curves.svg").read_text()
-    shorter = [r | {"steps": 2, "force_mae": 1e3} for r in results]
+    shorter = [
+        r | {"training": r["training"] | {"max_steps": 2}, "steps": 2, "force_mae": 1e3} for r in results
+    ]
     lines = rmd17.curves(results + shorter).axes[0].lines
     (drawn,) = (line for line in lines if "taught" in str(line.get_label()))
     at, errors = np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
     assert at.tolist() == [3, 5]
-    assert errors[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone
+    assert errors[0] == pytest.approx(np.mean(forces))  # of the longest trainings alone, over both seeds
+    uneven = [r | {"steps": r["steps"] + r["seed"]} for r in results]  # where seconds end a training
+    (drawn,) = (line for line in rmd17.curves(uneven).axes[0].lines if "taught" in str(line.get_label()))
+    assert np.asarray(drawn.get_ydata())[0] == pytest.approx(np.mean(forces))
     products = [r | {"model": r["model"] | {"correlation": 3}} for r in results]
     labels = [str(line.get_label()) for line in rmd17.curves(results + products).axes[0].lines]
     ways = ["from random weights", "taught by GFN2-xTB"]
