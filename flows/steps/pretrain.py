@@ -126,7 +126,7 @@ def learn_from_teacher(
 def is_worth_it(campaign: CampaignFolder, pretrained: Pretrained, labels: Dataset) -> bool:
     """Whether the pretrained committee, trained on part of the labels, predicts the others better.
 
-    With fewer than two labels nothing can be compared, and it is.
+    With fewer than two labels nothing can be compared, and pretraining is kept.
     """
     if len(labels) < 2:
         say(f"  pretraining is kept: {len(labels)} label is too few to compare it on (pretraining.guard)")

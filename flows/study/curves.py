@@ -83,8 +83,8 @@ class Data:
 
         Raises:
             ValueError, FileNotFoundError: for a file that cannot be read, a pool that is smaller than the
-                study's largest size, a test frame that is in the pool or has an element that it lacks, labels
-                that no training of these settings can learn, or weights of another model.
+                study's largest size, a test frame that is in the pool or has an element that a model will
+                not know, labels that no training of these settings can learn, or weights of another model.
         """
         pool = _read(config.pool, to_learn_from)
         if len(pool) < config.sizes[-1]:
@@ -96,12 +96,13 @@ class Data:
         for name, test in tests.items():
             if shared := known & {frame.id for frame in test.frames}:
                 raise ValueError(f"tests.{name}: {len(shared)} of its frames are in the pool, too")
-            if unseen := set(_elements(test.frames)) - set(_elements(pool.frames)):
-                raise ValueError(f"tests.{name}: no frame of the pool has {_symbols(unseen)}")
         tested = [frame for test in tests.values() for frame in test.frames]
         for model in config.models.values():
             refuse_unteachable_labels(pool, model, config.training, seen_with=tested)
         weights = {name: _weights(config, name, pool) for name in config.weights}
+        for mine, (name, test) in product(config.models, tests.items()):
+            if unseen := set(_elements(test.frames)) - set(_known(weights.get(mine), pool)):
+                raise ValueError(f"tests.{name}: models.{mine} would never have seen {_symbols(unseen)}")
         return cls(pool=pool, tests=tests, weights=weights)
 
 
@@ -125,8 +126,13 @@ def _weights(config: StudyConfig, name: str, pool: Dataset) -> NequIP:
     return model
 
 
+def _known(weights: NequIP | None, pool: Dataset) -> list[int]:
+    """Atomic numbers that a model knows: of its weights, or of the pool, the rest of which it must judge."""
+    return _elements(pool.frames) if weights is None else weights.numbers.tolist()
+
+
 def _elements(frames: Sequence[Frame]) -> list[int]:
-    """Atomic numbers of all frames: what a model of the first few must know to judge the rest."""
+    """Atomic numbers of all frames."""
     return sorted({int(z) for frame in frames for z in frame.numbers})
 
 
@@ -202,7 +208,7 @@ def _make_point(config: StudyConfig, curve: Curve, learned: Dataset, data: Data,
             training=training,
             seed=seed_for(curve.seed, "train", len(learned)),
             folder=into,
-            numbers=_elements(data.pool.frames) if weights is None else weights.numbers.tolist(),
+            numbers=_known(weights, data.pool),
             warm_start=weights,
             description=f"  {curve}, {len(learned)} labels",
         )

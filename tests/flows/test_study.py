@@ -216,8 +216,13 @@ def test_a_model_of_the_first_few_knows_every_element_of_the_pool(study: Path):
     first = load_potential(folder_of(config) / "curves/small-start-0/00004/potential")
     assert first.numbers.tolist() == [1, 8, 16]
     (study / "water.yaml").write_text(yaml.safe_dump(content | {"name": "water"}))
-    with pytest.raises(ValueError, match=r"tests.both: no frame of the pool has S"):
+    with pytest.raises(ValueError, match=r"tests.both: models.small would never have seen S"):
         Data.of(load_study(study / "water.yaml"))
+    taught = NequIP(config.models["small"], [1, 8, 16], seed=0, avg_num_neighbors=2.0)
+    save_potential(study / "sulfur", taught, {})
+    with_weights = content | {"name": "water", "weights": {"small": "sulfur"}}
+    (study / "water.yaml").write_text(yaml.safe_dump(with_weights))
+    assert Data.of(load_study(study / "water.yaml")).weights["small"].numbers.tolist() == [1, 8, 16]
 
 
 def test_what_no_training_can_learn_is_said_before_the_first(study: Path):
